@@ -1,0 +1,1 @@
+"""arcgrad: automatic differentiation for the CPU, with the names of PyTorch."""
