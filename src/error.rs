@@ -1,1 +1,278 @@
 //! Every way a call can fail, as data; the sentence is built only when somebody reads it.
+
+use std::fmt;
+
+use crate::array::{DType, Dims};
+
+/// What a fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed call. One word wide, so that the successful path moves no more than it must.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Kind>);
+
+/// The family of an error: what a Python binding raises for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The operation cannot be done on these values (Python: `RuntimeError`).
+    Runtime,
+    /// A position or axis does not exist (Python: `IndexError`).
+    Index,
+    /// An argument is of the wrong kind (Python: `TypeError`).
+    Type,
+    /// An argument has a value that is never right (Python: `ValueError`).
+    Value,
+    /// The operation does not exist for these kinds (Python: `NotImplementedError`).
+    NotImplemented,
+    /// The call was interrupted from outside (Python: the pending exception, usually `KeyboardInterrupt`).
+    Interrupted,
+}
+
+/// The facts of a failure.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Two shapes do not broadcast.
+    Broadcast {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// Shape of the first operand.
+        lhs: Dims,
+        /// Shape of the second operand.
+        rhs: Dims,
+        /// The first axis, counted from the left of the longer shape, at which they differ.
+        axis: usize,
+    },
+    /// An axis outside `-ndim..ndim`.
+    Axis {
+        /// The axis that was named.
+        axis: isize,
+        /// The number of dimensions there are.
+        ndim: usize,
+    },
+    /// A shape with too many elements to address.
+    SizeOverflow {
+        /// The shape that was asked for.
+        shape: Dims,
+    },
+    /// A negative extent.
+    NegativeSize {
+        /// The shape that was asked for.
+        shape: Vec<isize>,
+    },
+    /// More dimensions than a tensor can have.
+    TooManyDims {
+        /// How many were asked for.
+        ndim: usize,
+    },
+    /// The system has no memory of this size.
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// A view that strides cannot express.
+    ViewIncompatible {
+        /// The tensor's shape.
+        shape: Dims,
+        /// The shape that was asked for.
+        wanted: Dims,
+    },
+    /// A shape whose element count differs from the tensor's.
+    ReshapeSize {
+        /// Elements there are.
+        numel: usize,
+        /// The shape that was asked for.
+        wanted: Vec<isize>,
+    },
+    /// A value of one kind stored where only another fits.
+    ResultCast {
+        /// The dtype that was computed.
+        from: DType,
+        /// The dtype it should be stored as.
+        to: DType,
+    },
+    /// A saved value was overwritten between the forward pass and its use.
+    Modified {
+        /// The node that saved it.
+        node: String,
+        /// Shape of the saved value.
+        shape: Dims,
+        /// Its dtype.
+        dtype: DType,
+        /// Whether it is the node's output (else one of its inputs).
+        output: bool,
+        /// The version it has now.
+        found: u32,
+        /// The version it was saved at.
+        expected: u32,
+    },
+    /// A backward pass met a node whose saved values an earlier pass has freed.
+    Freed {
+        /// The node.
+        node: String,
+    },
+    /// A sentence that is said in one place only.
+    Said {
+        /// Its family.
+        class: Class,
+        /// The sentence.
+        message: String,
+    },
+    /// The caller's interrupt check said stop.
+    Interrupted,
+    /// A panic in an operation, carried to the caller.
+    Panic {
+        /// What the panic said.
+        message: String,
+    },
+    /// An error of the embedding language, carried through the core unchanged.
+    Foreign(Foreign),
+}
+
+/// An embedding language's own exception, opaque to the core.
+#[derive(Clone)]
+pub struct Foreign(pub std::sync::Arc<dyn std::any::Any + Send + Sync>);
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Foreign(..)")
+    }
+}
+
+impl Error {
+    /// A failure of class `Runtime` that is described in one place only.
+    #[cold]
+    pub fn runtime(message: impl Into<String>) -> Self {
+        Self::said(Class::Runtime, message)
+    }
+
+    /// A failure of class `Index` that is described in one place only.
+    #[cold]
+    pub fn index(message: impl Into<String>) -> Self {
+        Self::said(Class::Index, message)
+    }
+
+    /// A failure of class `Type` that is described in one place only.
+    #[cold]
+    pub fn type_(message: impl Into<String>) -> Self {
+        Self::said(Class::Type, message)
+    }
+
+    /// A failure of class `Value` that is described in one place only.
+    #[cold]
+    pub fn value(message: impl Into<String>) -> Self {
+        Self::said(Class::Value, message)
+    }
+
+    /// A failure of class `NotImplemented`: `op` has no meaning for `dtype`.
+    #[cold]
+    pub fn unsupported(op: &str, dtype: DType) -> Self {
+        Self::said(Class::NotImplemented, format!("\"{op}\" not implemented for '{}'", dtype.c_name()))
+    }
+
+    #[cold]
+    fn said(class: Class, message: impl Into<String>) -> Self {
+        Kind::Said { class, message: message.into() }.into()
+    }
+
+    /// The facts.
+    pub fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// The family.
+    pub fn class(&self) -> Class {
+        match &*self.0 {
+            Kind::Axis { .. } => Class::Index,
+            Kind::Said { class, .. } => *class,
+            Kind::Interrupted => Class::Interrupted,
+            _ => Class::Runtime,
+        }
+    }
+}
+
+impl From<Kind> for Error {
+    #[cold]
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Broadcast { op, lhs, rhs, axis } => {
+                let ndim = lhs.len().max(rhs.len());
+                let extent = |s: &Dims| (axis + s.len()).checked_sub(ndim).map_or(1, |i| s[i]);
+                write!(
+                    f,
+                    "The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {axis} \
+                     ({op}: the shapes are {lhs:?} and {rhs:?}; sizes are compared from the right and must be equal or 1)",
+                    extent(lhs),
+                    extent(rhs)
+                )
+            }
+            Kind::Axis { axis, ndim } => {
+                let n = (*ndim).max(1) as isize;
+                write!(
+                    f,
+                    "Dimension out of range (expected to be in range of [{}, {}], but got {axis})",
+                    -n,
+                    n - 1
+                )
+            }
+            Kind::SizeOverflow { shape } => {
+                write!(f, "Storage size calculation overflowed with sizes={shape:?}")
+            }
+            Kind::NegativeSize { shape } => write!(
+                f,
+                "Dimension size must be non-negative: Trying to create tensor with negative dimension {}: {shape:?}",
+                shape.iter().find(|&&n| n < 0).unwrap_or(&0)
+            ),
+            Kind::TooManyDims { ndim } => {
+                write!(f, "a tensor has at most 64 dimensions, but {ndim} were asked for (ndim > 64)")
+            }
+            Kind::OutOfMemory { bytes } => write!(
+                f,
+                "can't allocate memory: you tried to allocate {bytes} bytes, which this system does not have"
+            ),
+            Kind::ViewIncompatible { shape, wanted } => write!(
+                f,
+                "view size is not compatible with input tensor's size and stride (at least one dimension spans across two \
+                 contiguous subspaces): a view of shape {wanted:?} of a tensor of shape {shape:?}. Use .reshape(...) instead."
+            ),
+            Kind::ReshapeSize { numel, wanted } => {
+                write!(f, "shape '{wanted:?}' is invalid for input of size {numel}")
+            }
+            Kind::ResultCast { from, to } => write!(
+                f,
+                "result type {} can't be cast to the desired output type {}",
+                from.scalar_name(),
+                to.scalar_name()
+            ),
+            Kind::Modified { node, shape, dtype, output, found, expected } => write!(
+                f,
+                "one of the variables needed for gradient computation has been modified by an inplace operation: \
+                 [{} {shape:?}], {} of {node}, is at version {found}; expected version {expected} instead. \
+                 Hint: clone() the tensor before it is overwritten, or use the operation that returns a new tensor.",
+                dtype.tensor_name(),
+                if *output { "which is output 0" } else { "saved" },
+            ),
+            Kind::Freed { node } => write!(
+                f,
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have \
+                 already been freed). Saved intermediate values of the graph are freed when you call .backward() or \
+                 autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if \
+                 you need to access saved tensors after calling backward. (The freed node is {node}.)"
+            ),
+            Kind::Said { message, .. } => f.write_str(message),
+            Kind::Interrupted => f.write_str("interrupted"),
+            Kind::Panic { message } => {
+                write!(f, "internal error: {message} (this is a bug in arcgrad; please report it)")
+            }
+            Kind::Foreign(_) => f.write_str("an exception of the embedding language"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,5 +1,15 @@
 //! Layer 1, numbers: dtypes, shapes, shared storage, views, kernels, random streams. No gradients here.
 
+pub mod dtype;
 pub mod kernels;
+pub mod layout;
+pub mod memory;
 pub mod pool;
 pub mod random;
+pub mod storage;
+pub mod strided;
+
+pub use dtype::{Bool, Category, DType, Element, Scalar};
+pub use layout::{Dims, Layout, Strides};
+pub use storage::Storage;
+pub use strided::Array;

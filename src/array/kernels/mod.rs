@@ -1,5 +1,12 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod copy;
+pub mod fill;
+pub mod formula;
+pub mod integer;
+pub mod isa;
 pub mod product;
 pub mod real;
+pub mod reduce;
+pub mod tile;
 pub mod value;

@@ -1,0 +1,36 @@
+//! One value everywhere.
+
+use crate::array::kernels::copy;
+use crate::array::kernels::tile;
+use crate::array::{Array, Scalar};
+use crate::with_element;
+
+/// Writes `value`, converted to the array's dtype, into every element.
+pub fn fill(y: &Array, value: Scalar) {
+    with_element!(y.dtype(), T => {
+        let value = <T as crate::array::Element>::from_scalar(value);
+        let n = y.numel();
+        if y.is_contiguous() {
+            // SAFETY: contiguous, so there are `n` elements from `pointer` on.
+            unsafe { fill_run::<T>(y.pointer().cast(), n, value) };
+        } else {
+            let run = copy::run_between(y.dtype(), y.dtype());
+            tile::each_run(y, |target, step, n| {
+                // SAFETY: the run lies inside `y`, and `value` on the stack outlives the call.
+                unsafe { run(std::ptr::from_ref(&value).cast(), 0, target, step, n) };
+            });
+        }
+    });
+}
+
+/// Writes `n` copies.
+///
+/// # Safety
+/// `target` must be valid for `n` elements.
+#[inline]
+pub unsafe fn fill_run<T: Copy>(target: *mut T, n: usize, value: T) {
+    for i in 0..n {
+        // SAFETY: by the caller's word.
+        unsafe { target.add(i).write(value) };
+    }
+}

@@ -1,0 +1,235 @@
+//! From a formula over numbers to tiles: one loop, compiled for each dtype and each instruction set.
+
+use crate::array::kernels::integer::{Integer, N};
+use crate::array::kernels::isa::{self, LEVELS};
+use crate::array::kernels::real::Real;
+use crate::array::kernels::tile::{MAX_INPUTS, Tile};
+use crate::array::kernels::value::{Mask, V};
+use crate::array::{Bool, DType, Element};
+
+/// A formula for one dtype: `I` is the type of every operand, `O` of the result.
+pub trait Formula<const ARITY: usize> {
+    /// The operands' element type.
+    type I: Copy;
+    /// The result's element type.
+    type O: Copy;
+    /// The value at one element. Must be `#[inline(always)]`: it is compiled into loops of several instruction sets.
+    fn at(x: [Self::I; ARITY]) -> Self::O;
+}
+
+#[inline(always)]
+unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
+    inputs: &[*const u8; MAX_INPUTS],
+    output: *mut u8,
+    n: usize,
+) {
+    // SAFETY: by the contract of `Tile`: `n` elements behind each pointer, aligned for their dtype, the output apart.
+    unsafe {
+        let inputs: [&[F::I]; ARITY] =
+            std::array::from_fn(|i| std::slice::from_raw_parts(inputs[i].cast::<F::I>(), n));
+        let output = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
+        for (i, y) in output.iter_mut().enumerate() {
+            *y = F::at(std::array::from_fn(|k| *inputs[k].get_unchecked(i)));
+        }
+    }
+}
+
+unsafe fn portable<const ARITY: usize, F: Formula<ARITY>>(
+    inputs: &[*const u8; MAX_INPUTS],
+    output: *mut u8,
+    n: usize,
+) {
+    // SAFETY: the same contract.
+    unsafe { body::<ARITY, F>(inputs, output, n) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+unsafe fn avx2<const ARITY: usize, F: Formula<ARITY>>(
+    inputs: &[*const u8; MAX_INPUTS],
+    output: *mut u8,
+    n: usize,
+) {
+    // SAFETY: the same contract.
+    unsafe { body::<ARITY, F>(inputs, output, n) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
+    inputs: &[*const u8; MAX_INPUTS],
+    output: *mut u8,
+    n: usize,
+) {
+    // SAFETY: the same contract.
+    unsafe { body::<ARITY, F>(inputs, output, n) }
+}
+
+/// One formula's tile for each instruction-set level.
+pub type Levels = [Tile; LEVELS];
+
+/// Compiles a float formula for every level.
+#[cfg(target_arch = "x86_64")]
+pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
+    [portable::<ARITY, F>, avx2::<ARITY, F>, avx512::<ARITY, F>]
+}
+
+/// Compiles a float formula for every level.
+#[cfg(not(target_arch = "x86_64"))]
+pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
+    [portable::<ARITY, F>; LEVELS]
+}
+
+/// Compiles an integer formula once: integer work is bound by memory.
+pub const fn plain<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
+    [portable::<ARITY, F>; LEVELS]
+}
+
+/// A kernel: the tile for each compute dtype that has one.
+pub struct Kernel(pub [Option<Levels>; DType::COUNT]);
+
+impl Kernel {
+    /// The tile for a compute dtype on this machine.
+    #[inline]
+    pub fn tile(&self, compute: DType) -> Option<Tile> {
+        self.0[compute as usize].as_ref().map(|levels| levels[isa::level()])
+    }
+}
+
+/// A formula over floats, for every float type.
+pub trait RealFormula<const ARITY: usize> {
+    /// The value at one element, `#[inline(always)]`.
+    fn at<T: Real>(x: [V<T>; ARITY]) -> V<T>;
+}
+
+/// A truth over floats, for every float type.
+pub trait RealTest<const ARITY: usize> {
+    /// The truth at one element, `#[inline(always)]`.
+    fn at<T: Real>(x: [V<T>; ARITY]) -> Mask;
+}
+
+/// A formula over integers, for every integer type.
+pub trait IntegerFormula<const ARITY: usize> {
+    /// The value at one element, `#[inline(always)]`.
+    fn at<T: Integer>(x: [N<T>; ARITY]) -> N<T>;
+}
+
+/// A truth over integers, for every integer type.
+pub trait IntegerTest<const ARITY: usize> {
+    /// The truth at one element, `#[inline(always)]`.
+    fn at<T: Integer>(x: [N<T>; ARITY]) -> Mask;
+}
+
+struct OfReal<T, F>(std::marker::PhantomData<(T, F)>);
+impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfReal<T, F> {
+    type I = T;
+    type O = T;
+    #[inline(always)]
+    fn at(x: [T; ARITY]) -> T {
+        F::at::<T>(x.map(V)).0
+    }
+}
+
+struct OfRealTest<T, F>(std::marker::PhantomData<(T, F)>);
+impl<const ARITY: usize, T: Real, F: RealTest<ARITY>> Formula<ARITY> for OfRealTest<T, F> {
+    type I = T;
+    type O = Bool;
+    #[inline(always)]
+    fn at(x: [T; ARITY]) -> Bool {
+        F::at::<T>(x.map(V)).0.into()
+    }
+}
+
+struct OfInteger<T, F>(std::marker::PhantomData<(T, F)>);
+impl<const ARITY: usize, T: Integer, F: IntegerFormula<ARITY>> Formula<ARITY> for OfInteger<T, F> {
+    type I = T;
+    type O = T;
+    #[inline(always)]
+    fn at(x: [T; ARITY]) -> T {
+        F::at::<T>(x.map(N)).0
+    }
+}
+
+struct OfIntegerTest<T, F>(std::marker::PhantomData<(T, F)>);
+impl<const ARITY: usize, T: Integer, F: IntegerTest<ARITY>> Formula<ARITY> for OfIntegerTest<T, F> {
+    type I = T;
+    type O = Bool;
+    #[inline(always)]
+    fn at(x: [T; ARITY]) -> Bool {
+        F::at::<T>(x.map(N)).0.into()
+    }
+}
+
+/// A kernel for the float dtypes.
+pub const fn real<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
+    Kernel([
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        Some(leveled::<ARITY, OfReal<f32, F>>()),
+        Some(leveled::<ARITY, OfReal<f64, F>>()),
+    ])
+}
+
+/// A truth-valued kernel for the float dtypes.
+pub const fn real_test<const ARITY: usize, F: RealTest<ARITY>>() -> Kernel {
+    Kernel([
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        Some(leveled::<ARITY, OfRealTest<f32, F>>()),
+        Some(leveled::<ARITY, OfRealTest<f64, F>>()),
+    ])
+}
+
+/// A kernel for the integer dtypes.
+pub const fn integer<const ARITY: usize, F: IntegerFormula<ARITY>>() -> Kernel {
+    Kernel([
+        None,
+        Some(plain::<ARITY, OfInteger<u8, F>>()),
+        Some(plain::<ARITY, OfInteger<i8, F>>()),
+        Some(plain::<ARITY, OfInteger<i16, F>>()),
+        Some(plain::<ARITY, OfInteger<i32, F>>()),
+        Some(plain::<ARITY, OfInteger<i64, F>>()),
+        None,
+        None,
+    ])
+}
+
+/// A kernel for the float and the integer dtypes.
+pub const fn number<const ARITY: usize, F: RealFormula<ARITY> + IntegerFormula<ARITY>>() -> Kernel {
+    let Kernel([_, u8, i8, i16, i32, i64, ..]) = integer::<ARITY, F>();
+    let Kernel([.., f32, f64]) = real::<ARITY, F>();
+    Kernel([None, u8, i8, i16, i32, i64, f32, f64])
+}
+
+/// A truth-valued kernel for the float and the integer dtypes.
+pub const fn number_test<const ARITY: usize, F: RealTest<ARITY> + IntegerTest<ARITY>>() -> Kernel {
+    let Kernel([.., f32, f64]) = real_test::<ARITY, F>();
+    Kernel([
+        None,
+        Some(plain::<ARITY, OfIntegerTest<u8, F>>()),
+        Some(plain::<ARITY, OfIntegerTest<i8, F>>()),
+        Some(plain::<ARITY, OfIntegerTest<i16, F>>()),
+        Some(plain::<ARITY, OfIntegerTest<i32, F>>()),
+        Some(plain::<ARITY, OfIntegerTest<i64, F>>()),
+        f32,
+        f64,
+    ])
+}
+
+/// A kernel over truths.
+pub const fn logic<const ARITY: usize, F: Formula<ARITY, I = Bool, O = Bool>>() -> Kernel {
+    Kernel([Some(plain::<ARITY, F>()), None, None, None, None, None, None, None])
+}
+
+/// Which dtype a kernel computes in; the element types' names for a check at compile time.
+pub const fn dtype_of<T: Element>() -> DType {
+    T::DTYPE
+}

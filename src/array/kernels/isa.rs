@@ -1,0 +1,39 @@
+//! Which vector instructions this machine has, asked once. One formula is compiled for each level.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How many levels a kernel is compiled for.
+pub const LEVELS: usize = 3;
+
+const UNKNOWN: u8 = u8::MAX;
+static LEVEL: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+/// 0: what every machine of this architecture has; 1: AVX2 and FMA; 2: AVX-512 (F, BW, DQ, VL).
+#[inline]
+pub fn level() -> usize {
+    // Relaxed: the answer is the same whoever computes it.
+    let level = LEVEL.load(Ordering::Relaxed);
+    if level == UNKNOWN { detect() } else { level as usize }
+}
+
+#[cold]
+fn detect() -> usize {
+    let level = detected();
+    LEVEL.store(level, Ordering::Relaxed);
+    level as usize
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detected() -> u8 {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    if avx2 && avx512 { 2 } else { u8::from(avx2) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detected() -> u8 {
+    0
+}

@@ -1,0 +1,341 @@
+//! The element-wise driver: brings strided, mixed-dtype, broadcast operands to a kernel as short contiguous slices.
+//!
+//! A kernel is compiled for contiguous tiles of its compute dtype only. Whatever is not contiguous, of another dtype,
+//! a scalar, or the memory that is being written, is gathered into a tile-sized buffer in the first-level cache. So an
+//! op needs one loop per dtype and instruction set, and no temporary arrays.
+
+use std::mem::MaybeUninit;
+
+use smallvec::SmallVec;
+
+use crate::array::kernels::copy::{self, Run};
+use crate::array::kernels::fill;
+use crate::array::{Array, DType, Element, Scalar, pool};
+use crate::with_element;
+
+/// Elements in a tile: 4 KiB of doubles, so that a few operands share the first-level cache.
+pub const TILE: usize = 512;
+
+/// Elements in a parallel chunk; a constant, so that how work is cut does not depend on the number of threads.
+const CHUNK: usize = 32 * TILE;
+
+/// Below this many elements nobody is woken.
+const PARALLEL: usize = 4 * CHUNK;
+
+/// The most operands a kernel takes.
+pub const MAX_INPUTS: usize = 6;
+
+/// A kernel over one tile: `n` elements from each input, `n` to the output, all contiguous; the output overlaps no input.
+pub type Tile = unsafe fn(inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize);
+
+/// An operand of an element-wise kernel.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// An array, broadcast to the output's shape.
+    Array(&'a Array),
+    /// One number for every element.
+    Scalar(Scalar),
+}
+
+type Buffer = [MaybeUninit<u64>; TILE];
+
+const EMPTY: Buffer = [MaybeUninit::uninit(); TILE];
+
+/// Runs `tile` over all elements of `output`.
+///
+/// Inputs are converted to `compute`; what the tile writes is of dtype `result`, converted to the output's. Every input
+/// must broadcast to the output's shape. The output may be one of the inputs.
+pub fn run(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) {
+    let n = output.numel();
+    if n == 0 {
+        return;
+    }
+    if n <= TILE && run_small(tile, compute, inputs, result, output) {
+        return;
+    }
+    let plan = Plan::new(compute, inputs, result, output);
+    if n < PARALLEL {
+        plan.range(tile, 0, n);
+        return;
+    }
+    pool::for_each(n.div_ceil(CHUNK), &|i| plan.range(tile, i * CHUNK, n.min((i + 1) * CHUNK)));
+}
+
+/// The path of small tensors: everything is contiguous, of the right dtype, and fits one tile.
+#[inline]
+fn run_small(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) -> bool {
+    if !output.is_contiguous() || output.dtype() != result {
+        return false;
+    }
+    let n = output.numel();
+    let target = output.pointer();
+    let mut pointers = [std::ptr::null(); MAX_INPUTS];
+    let mut constants = [EMPTY; 2];
+    let mut used = 0;
+    for (pointer, input) in pointers.iter_mut().zip(inputs) {
+        match input {
+            Source::Array(x)
+                if x.dtype() == compute && x.is_contiguous() && x.numel() == n && !overlap(x, output) =>
+            {
+                *pointer = x.pointer();
+            }
+            Source::Scalar(value) if used < constants.len() => {
+                fill_buffer(&mut constants[used], compute, *value, n);
+                *pointer = constants[used].as_ptr().cast();
+                used += 1;
+            }
+            _ => return false,
+        }
+    }
+    // SAFETY: every pointer leads to `n` contiguous elements of `compute`, the target to `n` of `result`, no overlap.
+    unsafe { tile(&pointers, target, n) };
+    true
+}
+
+fn overlap(x: &Array, y: &Array) -> bool {
+    let (a, b) = (x.pointer() as usize, y.pointer() as usize);
+    a < b + y.layout().extent() * y.dtype().size() && b < a + x.layout().extent() * x.dtype().size()
+}
+
+#[inline]
+fn fill_buffer(buffer: &mut Buffer, dtype: DType, value: Scalar, n: usize) {
+    debug_assert!(n <= TILE);
+    with_element!(dtype, T => {
+        // SAFETY: a buffer holds `TILE` elements of eight bytes, and `n` is at most that.
+        unsafe { fill::fill_run::<T>(buffer.as_mut_ptr().cast(), n, T::from_scalar(value)) };
+    });
+}
+
+/// How one operand's elements come to (or leave) a tile.
+enum Feed {
+    /// They lie in order: the tile is a window on the array.
+    Direct { first: *mut u8, size: usize },
+    /// One number, in every place of a buffer filled once.
+    Constant { value: Scalar },
+    /// Along strides, converting: through a buffer.
+    Gather { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]>, run: Run },
+}
+
+struct Plan {
+    inputs: SmallVec<[Feed; 4]>,
+    output: Feed,
+    compute: DType,
+    result: DType,
+    /// The axes that gathering walks, adjacent ones merged where every operand allows it.
+    shape: SmallVec<[usize; 6]>,
+}
+
+// SAFETY: the pointers lead into arrays that the caller of `run` holds for the whole call.
+unsafe impl Sync for Plan {}
+
+impl Plan {
+    fn new(compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) -> Self {
+        let aliased = inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, output)));
+        let direct =
+            |x: &Array, dtype: DType| x.dtype() == dtype && x.is_contiguous() && x.numel() == output.numel();
+        let feed_input = |input: &Source<'_>| match input {
+            Source::Scalar(value) => Feed::Constant { value: *value },
+            Source::Array(x) if direct(x, compute) => {
+                Feed::Direct { first: x.pointer(), size: x.dtype().size() }
+            }
+            Source::Array(x) => Feed::Gather {
+                first: x.pointer(),
+                size: x.dtype().size(),
+                strides: broadcast_strides(x, output.shape()),
+                run: copy::run_between(x.dtype(), compute),
+            },
+        };
+        // When the output is also read, its tile is finished in a buffer first, so that a kernel's slices never alias.
+        let feed_output = if direct(output, result) && !aliased {
+            Feed::Direct { first: output.pointer(), size: output.dtype().size() }
+        } else {
+            Feed::Gather {
+                first: output.pointer(),
+                size: output.dtype().size(),
+                strides: output.strides().into(),
+                run: copy::run_between(result, output.dtype()),
+            }
+        };
+        let mut plan = Self {
+            inputs: inputs.iter().map(feed_input).collect(),
+            output: feed_output,
+            compute,
+            result,
+            shape: output.shape().into(),
+        };
+        plan.merge_axes();
+        plan
+    }
+
+    /// Merges neighbouring axes that every gathered operand steps through evenly.
+    fn merge_axes(&mut self) {
+        let mut walkers: SmallVec<[&mut SmallVec<[isize; 6]>; 5]> = self
+            .inputs
+            .iter_mut()
+            .chain(std::iter::once(&mut self.output))
+            .filter_map(|feed| match feed {
+                Feed::Gather { strides, .. } => Some(strides),
+                _ => None,
+            })
+            .collect();
+        if walkers.is_empty() {
+            return;
+        }
+        let mut kept = 0;
+        for axis in 0..self.shape.len() {
+            let extent = self.shape[axis];
+            if extent == 1 {
+                continue;
+            }
+            let fits = kept > 0
+                && walkers.iter().all(|strides| strides[kept - 1] == strides[axis] * extent as isize);
+            if fits {
+                self.shape[kept - 1] *= extent;
+                walkers.iter_mut().for_each(|strides| strides[kept - 1] = strides[axis]);
+            } else {
+                self.shape[kept] = extent;
+                walkers.iter_mut().for_each(|strides| strides[kept] = strides[axis]);
+                kept += 1;
+            }
+        }
+        self.shape.truncate(kept);
+        walkers.iter_mut().for_each(|strides| strides.truncate(kept));
+    }
+
+    /// Elements `start..end` of the output, tile by tile.
+    fn range(&self, tile: Tile, start: usize, end: usize) {
+        let mut buffers = [EMPTY; MAX_INPUTS];
+        let mut written = EMPTY;
+        let mut pointers = [std::ptr::null(); MAX_INPUTS];
+        for (i, feed) in self.inputs.iter().enumerate() {
+            if let Feed::Constant { value } = feed {
+                fill_buffer(&mut buffers[i], self.compute, *value, TILE.min(end - start));
+                pointers[i] = buffers[i].as_ptr().cast();
+            }
+        }
+        let mut at = start;
+        while at < end {
+            let n = TILE.min(end - at);
+            for (i, feed) in self.inputs.iter().enumerate() {
+                match feed {
+                    Feed::Constant { .. } => {}
+                    Feed::Direct { first, size } => pointers[i] = first.wrapping_add(at * size),
+                    Feed::Gather { first, size, strides, run } => {
+                        let mut target = buffers[i].as_mut_ptr().cast::<u8>();
+                        pointers[i] = target;
+                        self.walk(strides, at, n, |offset, step, n| {
+                            // SAFETY: the walk stays on elements of the array; the buffer has room for the tile.
+                            unsafe {
+                                run(first.wrapping_offset(offset * *size as isize), step, target, 1, n)
+                            };
+                            target = target.wrapping_add(n * self.compute.size());
+                        });
+                    }
+                }
+            }
+            match &self.output {
+                Feed::Direct { first, size } => {
+                    // SAFETY: all inputs hold `n` elements of `compute`; the window is inside the output, apart from them.
+                    unsafe { tile(&pointers, first.wrapping_add(at * size), n) };
+                }
+                Feed::Gather { first, size, strides, run } => {
+                    // SAFETY: as above; the buffer is nobody else's.
+                    unsafe { tile(&pointers, written.as_mut_ptr().cast(), n) };
+                    let mut source = written.as_ptr().cast::<u8>();
+                    self.walk(strides, at, n, |offset, step, n| {
+                        // SAFETY: the walk stays on elements of the output; the buffer holds the tile.
+                        unsafe { run(source, 1, first.wrapping_offset(offset * *size as isize), step, n) };
+                        source = source.wrapping_add(n * self.result.size());
+                    });
+                }
+                Feed::Constant { .. } => {}
+            }
+            at += n;
+        }
+    }
+
+    /// Calls `visit(offset, step, n)` for the runs along the last axis that make up elements `start..start + n`.
+    #[inline]
+    fn walk(&self, strides: &[isize], start: usize, n: usize, visit: impl FnMut(isize, isize, usize)) {
+        walk(&self.shape, strides, start, n, visit);
+    }
+}
+
+fn walk(
+    shape: &[usize],
+    strides: &[isize],
+    start: usize,
+    n: usize,
+    mut visit: impl FnMut(isize, isize, usize),
+) {
+    let Some((&length, outer)) = shape.split_last() else {
+        visit(0, 0, n);
+        return;
+    };
+    let step = strides[outer.len()];
+    // Where `start` lies along each axis.
+    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
+    let mut rest = start / length;
+    let mut column = start % length;
+    let mut offset = column as isize * step;
+    for axis in (0..outer.len()).rev() {
+        index[axis] = rest % outer[axis];
+        rest /= outer[axis];
+        offset += index[axis] as isize * strides[axis];
+    }
+    let mut left = n;
+    loop {
+        let count = left.min(length - column);
+        visit(offset, step, count);
+        left -= count;
+        if left == 0 {
+            return;
+        }
+        offset -= column as isize * step;
+        column = 0;
+        for axis in (0..outer.len()).rev() {
+            index[axis] += 1;
+            offset += strides[axis];
+            if index[axis] < outer[axis] {
+                break;
+            }
+            offset -= outer[axis] as isize * strides[axis];
+            index[axis] = 0;
+        }
+    }
+}
+
+/// The strides of `x` along the axes of a shape it broadcasts to.
+fn broadcast_strides(x: &Array, shape: &[usize]) -> SmallVec<[isize; 6]> {
+    let skip = shape.len() - x.ndim();
+    let mut strides: SmallVec<[isize; 6]> = SmallVec::from_elem(0, shape.len());
+    for (i, (&n, &s)) in x.shape().iter().zip(x.strides()).enumerate() {
+        strides[skip + i] = if n == 1 { 0 } else { s };
+    }
+    strides
+}
+
+/// Calls `visit(first, step, n)` for runs that together cover every element of `y` once.
+pub fn each_run(y: &Array, mut visit: impl FnMut(*mut u8, isize, usize)) {
+    let size = y.dtype().size() as isize;
+    if y.numel() > 0 {
+        walk(y.shape(), y.strides(), 0, y.numel(), |offset, step, n| {
+            visit(y.pointer().wrapping_offset(offset * size), step, n);
+        });
+    }
+}
+
+/// Copies `x`, broadcast and converted, into `y`; right also when they overlap exactly or not at all.
+pub fn identity(x: &Array, y: &Array) {
+    unsafe fn bytes<const SIZE: usize>(inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize) {
+        // SAFETY: by the contract of `Tile`, both sides have `n` elements of SIZE bytes and do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(inputs[0], output, n * SIZE) };
+    }
+    let tile: Tile = match y.dtype().size() {
+        1 => bytes::<1>,
+        2 => bytes::<2>,
+        4 => bytes::<4>,
+        _ => bytes::<8>,
+    };
+    run(tile, y.dtype(), &[Source::Array(x)], y.dtype(), y);
+}

@@ -1,0 +1,203 @@
+//! Shapes and strides. A layout is immutable and shared: an element-wise result has the very layout of its operand.
+
+use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
+
+use crate::error::{Error, Kind, Result};
+
+/// Extents, inline up to six.
+pub type Dims = SmallVec<[usize; 6]>;
+/// Strides in elements, inline up to six.
+pub type Strides = SmallVec<[isize; 6]>;
+
+/// The most dimensions a tensor can have.
+pub const MAX_NDIM: usize = 64;
+
+/// Shape and strides of a view, with what is asked of them most often.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    shape: Dims,
+    strides: Strides,
+    numel: usize,
+    contiguous: bool,
+}
+
+impl Layout {
+    /// The layout of a freshly made, row-major array.
+    ///
+    /// Fails when the element count overflows or there are more than 64 dimensions.
+    pub fn contiguous(shape: &[usize]) -> Result<Arc<Self>> {
+        if shape.is_empty() {
+            return Ok(Self::scalar());
+        }
+        let numel = numel(shape)?;
+        let strides = contiguous_strides(shape);
+        Ok(Arc::new(Self { shape: shape.into(), strides, numel, contiguous: true }))
+    }
+
+    /// The layout of a single number.
+    pub fn scalar() -> Arc<Self> {
+        static SCALAR: OnceLock<Arc<Layout>> = OnceLock::new();
+        SCALAR
+            .get_or_init(|| {
+                Arc::new(Self { shape: Dims::new(), strides: Strides::new(), numel: 1, contiguous: true })
+            })
+            .clone()
+    }
+
+    /// Any layout. The caller answers for the strides staying inside the storage.
+    pub fn strided(shape: Dims, strides: Strides) -> Result<Arc<Self>> {
+        debug_assert_eq!(shape.len(), strides.len());
+        let numel = numel(&shape)?;
+        let contiguous = numel == 0 || is_contiguous(&shape, &strides);
+        Ok(Arc::new(Self { shape, strides, numel, contiguous }))
+    }
+
+    /// Extents.
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Strides, in elements.
+    #[inline]
+    pub fn strides(&self) -> &[isize] {
+        &self.strides
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.numel
+    }
+
+    /// Whether elements lie in row-major order without gaps.
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.contiguous
+    }
+
+    /// Number of dimensions.
+    #[inline]
+    pub fn ndim(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Elements from the first to one past the last, along the strides (all of them non-negative).
+    pub fn extent(&self) -> usize {
+        if self.numel == 0 {
+            return 0;
+        }
+        1 + self.shape.iter().zip(&self.strides).map(|(&n, &s)| (n - 1) * s.unsigned_abs()).sum::<usize>()
+    }
+
+    /// Whether two positions share an element (an expanded axis, say): such a view must not be written to.
+    pub fn overlaps_itself(&self) -> bool {
+        if self.contiguous || self.numel <= 1 {
+            return false;
+        }
+        let mut axes: SmallVec<[(usize, usize); 8]> = self
+            .shape
+            .iter()
+            .zip(&self.strides)
+            .filter(|(n, _)| **n > 1)
+            .map(|(&n, &s)| (s.unsigned_abs(), n))
+            .collect();
+        axes.sort_unstable();
+        let mut reach = 0;
+        for (stride, n) in axes {
+            if stride <= reach {
+                return true;
+            }
+            reach += stride * (n - 1);
+        }
+        false
+    }
+}
+
+/// The number of elements, or why there cannot be so many.
+pub fn numel(shape: &[usize]) -> Result<usize> {
+    if shape.len() > MAX_NDIM {
+        return Err(Kind::TooManyDims { ndim: shape.len() }.into());
+    }
+    let mut n: usize = 1;
+    let mut zero = false;
+    for &extent in shape {
+        zero |= extent == 0;
+        n = match n.checked_mul(extent.max(1)) {
+            Some(n) if n <= isize::MAX as usize => n,
+            _ => return Err(Kind::SizeOverflow { shape: shape.into() }.into()),
+        };
+    }
+    Ok(if zero { 0 } else { n })
+}
+
+/// Row-major strides; an axis of extent 0 counts as 1, as in PyTorch. The shape's element count must be representable.
+pub fn contiguous_strides(shape: &[usize]) -> Strides {
+    let mut strides: Strides = SmallVec::from_elem(1, shape.len());
+    let mut step = 1_isize;
+    for (stride, &extent) in strides.iter_mut().zip(shape).rev() {
+        *stride = step;
+        step = step.wrapping_mul(extent.max(1) as isize);
+    }
+    strides
+}
+
+fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut step = 1_isize;
+    for (&extent, &stride) in shape.iter().zip(strides).rev() {
+        if extent != 1 {
+            if stride != step {
+                return false;
+            }
+            step *= extent as isize;
+        }
+    }
+    true
+}
+
+/// The axis that a possibly negative number names. A 0-d tensor accepts 0 and -1.
+#[inline]
+pub fn axis(axis: isize, ndim: usize) -> Result<usize> {
+    let n = ndim.max(1) as isize;
+    let i = if axis < 0 { axis + n } else { axis };
+    if (0..n).contains(&i) { Ok(i as usize) } else { Err(Kind::Axis { axis, ndim }.into()) }
+}
+
+/// The shape that both broadcast to.
+pub fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Dims> {
+    let (long, short) = if a.len() >= b.len() { (a, b) } else { (b, a) };
+    let skip = long.len() - short.len();
+    let mut shape = Dims::from_slice(long);
+    for (i, &m) in short.iter().enumerate() {
+        let n = &mut shape[skip + i];
+        if *n == 1 {
+            *n = m;
+        } else if m != 1 && m != *n {
+            return Err(broadcast_error(op, a, b));
+        }
+    }
+    Ok(shape)
+}
+
+#[cold]
+fn broadcast_error(op: &'static str, a: &[usize], b: &[usize]) -> Error {
+    let ndim = a.len().max(b.len());
+    let extent = |s: &[usize], axis: usize| (axis + s.len()).checked_sub(ndim).map_or(1, |i| s[i]);
+    // The rightmost clash is the one that is compared first.
+    let axis = (0..ndim)
+        .rev()
+        .find(|&i| extent(a, i) != extent(b, i) && extent(a, i) != 1 && extent(b, i) != 1)
+        .unwrap_or(0);
+    Kind::Broadcast { op, lhs: a.into(), rhs: b.into(), axis }.into()
+}
+
+/// Checks extents given by a user: all non-negative.
+pub fn sizes(shape: &[isize]) -> Result<Dims> {
+    shape
+        .iter()
+        .map(|&n| usize::try_from(n))
+        .collect::<std::result::Result<Dims, _>>()
+        .map_err(|_| Kind::NegativeSize { shape: shape.to_vec() }.into())
+}

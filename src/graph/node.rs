@@ -1,0 +1,262 @@
+//! Nodes and edges: the graph itself, owned by reference counts and freed without recursion.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use crate::array::{DType, Layout};
+use crate::error::Result;
+use crate::graph::record::Backward;
+use crate::graph::saved::Saved;
+use crate::graph::tensor::{Tensor, WeakTensor};
+
+/// The gradients a node hands to its edges, in edge order.
+pub type Grads = SmallVec<[Option<Tensor>; 2]>;
+
+/// The derivative of one recorded operation.
+pub trait Rule: Any + Send + Sync {
+    /// The node's name, as in `MulBackward0`.
+    fn name(&self) -> &str;
+
+    /// From the gradients of the outputs to those of the inputs, one per edge. An input that needs none gets `None`.
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads>;
+
+    /// Names of the saved values, as in `self` and `result`, in the order they were kept.
+    fn saved_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How long `backward` takes, in elements of element-wise work, given the elements of the outputs.
+    fn work(&self, elements: u64) -> u64 {
+        elements
+    }
+
+    /// The leaf, if this node adds gradients into one.
+    fn leaf(&self) -> Option<&Tensor> {
+        None
+    }
+}
+
+/// What is known of an output without keeping it alive: enough to make a zero gradient and to undo broadcasting.
+#[derive(Clone)]
+pub struct OutputMeta {
+    /// Shape.
+    pub layout: Arc<Layout>,
+    /// Element type.
+    pub dtype: DType,
+}
+
+/// One recorded operation: what it is ([`Rule`]), what it kept, and the nodes before it.
+pub struct Node<R: ?Sized = dyn Rule> {
+    sequence: u64,
+    /// Scratch of the backward pass that is walking this node: see Note [Numbered slots] in docs/engine.md.
+    pub(crate) slot: AtomicU64,
+    edges: SmallVec<[Option<Edge>; 2]>,
+    outputs: SmallVec<[OutputMeta; 1]>,
+    pub(crate) saved: Mutex<Saved>,
+    extra: OnceLock<Box<Extra>>,
+    rule: R,
+}
+
+/// What few nodes have.
+#[derive(Default)]
+pub struct Extra {
+    /// Non-leaf tensors that asked to keep their gradient, with the output each one is.
+    pub retained: Mutex<Vec<(u32, WeakTensor)>>,
+    /// A slot for the embedding language's object of this node.
+    pub foreign: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+}
+
+/// Where a gradient flows: an output of an earlier node.
+#[derive(Clone)]
+pub struct Edge {
+    /// The node.
+    pub node: NodeRef,
+    /// Which of its outputs.
+    pub output: u32,
+}
+
+thread_local! {
+    /// A Lamport clock: see Note [Newer nodes never feed older ones].
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+}
+
+impl<R: Rule> Node<R> {
+    /// A node whose edges lead to `edges`. It is newer than each of them.
+    #[inline]
+    pub(crate) fn new(
+        rule: R,
+        edges: SmallVec<[Option<Edge>; 2]>,
+        outputs: SmallVec<[OutputMeta; 1]>,
+        saved: Saved,
+    ) -> Self {
+        // Note [Newer nodes never feed older ones]: a node's sequence number is above those of all nodes before it, and
+        // on one thread it grows with time. So descending sequence order is a topological order, and one that every
+        // run of the program repeats. A Lamport clock gives this without a counter that threads would fight over.
+        let newest = edges.iter().flatten().map(|e| e.node.sequence).max().unwrap_or(0);
+        let sequence = CLOCK.get().max(newest) + 1;
+        CLOCK.set(sequence);
+        Self {
+            sequence,
+            slot: AtomicU64::new(0),
+            edges,
+            outputs,
+            saved: Mutex::new(saved),
+            extra: OnceLock::new(),
+            rule,
+        }
+    }
+}
+
+impl Node {
+    /// The rule's name.
+    pub fn name(&self) -> &str {
+        self.rule.name()
+    }
+    /// Position in the order of recording.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+    /// Where the gradients go, one entry per input; `None` for an input that needs no gradient.
+    #[inline]
+    pub fn edges(&self) -> &[Option<Edge>] {
+        &self.edges
+    }
+    /// Shapes and dtypes of the outputs.
+    #[inline]
+    pub fn outputs(&self) -> &[OutputMeta] {
+        &self.outputs
+    }
+    /// The derivative.
+    #[inline]
+    pub fn rule(&self) -> &dyn Rule {
+        &self.rule
+    }
+    /// The leaf this node adds gradients into, if that is what it does.
+    pub fn leaf(&self) -> Option<&Tensor> {
+        self.rule.leaf()
+    }
+    /// Drops the saved values; a later use of them is an error.
+    pub fn release(&self) {
+        let saved = self.saved.lock().take();
+        drop(saved); // after the lock: dropping may free other nodes
+    }
+    /// What few nodes have, if this one does.
+    #[inline]
+    pub fn extra(&self) -> Option<&Extra> {
+        self.extra.get().map(|b| &**b)
+    }
+    /// What few nodes have, made on first use.
+    pub fn extra_or_default(&self) -> &Extra {
+        self.extra.get_or_init(Box::default)
+    }
+    /// Estimated work of the derivative, in elements of element-wise work.
+    pub fn work(&self) -> u64 {
+        let elements = self.outputs.iter().map(|m| m.layout.numel() as u64).sum();
+        self.rule.work(elements)
+    }
+}
+
+/// A counted reference to a node. The last one to go frees the node, and whatever only it held, without recursion.
+pub struct NodeRef(Option<Arc<Node>>);
+
+impl NodeRef {
+    #[inline]
+    pub(crate) fn new<R: Rule>(node: Node<R>) -> Self {
+        Self(Some(Arc::new(node)))
+    }
+
+    /// A reference that does not keep the node alive.
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode(Some(Arc::downgrade(self.arc())))
+    }
+
+    #[inline]
+    fn arc(&self) -> &Arc<Node> {
+        // The option is emptied by `drop` alone.
+        self.0.as_ref().unwrap_or_else(|| unreachable!("a node reference is emptied only by its drop"))
+    }
+
+    /// Whether both are the same node.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.arc(), other.arc())
+    }
+
+    /// The node's address, for identity.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(self.arc()).cast::<()>() as usize
+    }
+}
+
+impl Clone for NodeRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(Some(self.arc().clone()))
+    }
+}
+
+impl Deref for NodeRef {
+    type Target = Node;
+    #[inline]
+    fn deref(&self) -> &Node {
+        self.arc()
+    }
+}
+
+/// A reference that does not keep the node alive.
+#[derive(Clone, Default)]
+pub struct WeakNode(Option<Weak<Node>>);
+
+impl WeakNode {
+    /// The node, if it still lives.
+    #[inline]
+    pub fn upgrade(&self) -> Option<NodeRef> {
+        self.0.as_ref().and_then(Weak::upgrade).map(|arc| NodeRef(Some(arc)))
+    }
+}
+
+thread_local! {
+    /// Nodes whose last reference went while another node was being freed on this thread.
+    static DOOMED: RefCell<Vec<Arc<Node>>> = const { RefCell::new(Vec::new()) };
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Drop for NodeRef {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(arc) = self.0.take() {
+            // Two threads may both see a count above one and both leave here; the later then frees the node in place,
+            // and the node's own references come through this same door, so the depth stays bounded all the same.
+            if Arc::strong_count(&arc) > 1 {
+                return;
+            }
+            free(arc);
+        }
+    }
+}
+
+/// Note [Freed without recursion]: a node that goes takes the nodes before it along, and a graph may be a million nodes
+/// deep. So while one node is being freed on a thread, others wait in a list instead of being freed inside it.
+fn free(arc: Arc<Node>) {
+    let nested = FREEING.try_with(|freeing| freeing.replace(true));
+    match nested {
+        Ok(true) => {
+            let _ = DOOMED.try_with(|doomed| doomed.borrow_mut().push(arc));
+        }
+        Ok(false) => {
+            drop(arc);
+            while let Ok(Some(next)) = DOOMED.try_with(|doomed| doomed.borrow_mut().pop()) {
+                drop(next);
+            }
+            let _ = FREEING.try_with(|freeing| freeing.set(false));
+        }
+        // The thread is ending and its list is gone.
+        Err(_) => drop(arc),
+    }
+}

@@ -1,0 +1,322 @@
+//! The one door into the graph: give an operation's output a history, if somebody will want it.
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::array::Array;
+use crate::error::{Kind, Result};
+use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
+use crate::graph::tensor::Tensor;
+use crate::graph::{mode, view};
+
+/// What a derivative is given: the gradients of its node's outputs, and what the node kept.
+pub struct Backward<'a> {
+    node: &'a NodeRef,
+    grads: SmallVec<[Option<Tensor>; 1]>,
+}
+
+impl<'a> Backward<'a> {
+    /// For the engine.
+    #[inline]
+    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>) -> Self {
+        Self { node, grads }
+    }
+
+    /// The node whose derivative this is.
+    pub fn node(&self) -> &'a NodeRef {
+        self.node
+    }
+
+    /// The gradient of an output; `None` if nothing reached it.
+    #[inline]
+    pub fn grad(&self, output: usize) -> Option<&Tensor> {
+        self.grads.get(output).and_then(Option::as_ref)
+    }
+
+    /// The gradient of an output, handed over: the caller may then be its only holder.
+    #[inline]
+    pub fn take_grad(&mut self, output: usize) -> Option<Tensor> {
+        self.grads.get_mut(output).and_then(Option::take)
+    }
+
+    /// Whether the input of this number wants its gradient.
+    #[inline]
+    pub fn needs(&self, input: usize) -> bool {
+        self.node.edges().get(input).is_some_and(Option::is_some)
+    }
+
+    /// A kept tensor, with its history, provided nobody overwrote it.
+    pub fn saved(&self, index: usize) -> Result<Tensor> {
+        self.unpack(index)?.tensor(self.node)
+    }
+
+    /// A kept value, provided nobody overwrote it.
+    pub fn unpack(&self, index: usize) -> Result<Unpacked> {
+        let value = match &*self.node.saved.lock() {
+            Saved::Live(values) => values.get(index).cloned(),
+            Saved::Nothing => None,
+            Saved::Freed => return Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
+        };
+        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
+        value.check(self.node)
+    }
+}
+
+/// What a forward-mode rule is given: the inputs, their tangents, and the output.
+pub struct Forward<'a> {
+    inputs: &'a [&'a Tensor],
+    output: &'a Tensor,
+}
+
+impl Forward<'_> {
+    /// The tangent of an input; `None` counts as zero.
+    pub fn tangent(&self, input: usize) -> Option<Tensor> {
+        self.inputs[input].tangent()
+    }
+
+    /// An input.
+    pub fn input(&self, input: usize) -> &Tensor {
+        self.inputs[input]
+    }
+
+    /// The output, without its tangent.
+    pub fn output(&self) -> &Tensor {
+        self.output
+    }
+}
+
+/// What a block keeps for its derivative.
+#[derive(Clone, Copy)]
+pub enum Keep {
+    /// The input of this number.
+    Input(u8),
+    /// The output of this number.
+    Output(u8),
+}
+
+/// A rule made of a name and a closure: what blocks are recorded as.
+struct Block<B> {
+    name: &'static str,
+    work: u64,
+    backward: B,
+}
+
+impl<B> Rule for Block<B>
+where
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+{
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
+        (self.backward)(cx)
+    }
+    fn work(&self, elements: u64) -> u64 {
+        elements.max(self.work)
+    }
+}
+
+/// Whether an operation on these would be recorded.
+#[inline]
+pub(crate) fn is_recorded(inputs: &[&Tensor]) -> bool {
+    mode::is_grad_enabled() && inputs.iter().any(|x| x.requires_grad())
+}
+
+fn edges_of(inputs: &[&Tensor]) -> SmallVec<[Option<Edge>; 2]> {
+    inputs.iter().map(|x| x.gradient_edge()).collect()
+}
+
+fn meta(y: &Array) -> OutputMeta {
+    OutputMeta { layout: y.layout().clone(), dtype: y.dtype() }
+}
+
+fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Saved {
+    if keep.is_empty() {
+        return Saved::Nothing;
+    }
+    let values = keep.iter().map(|k| match *k {
+        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i)),
+        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i)),
+    });
+    Saved::Live(values.collect())
+}
+
+/// Makes the output tensor of an operation with one output, and gives it a history if an input wants a gradient.
+///
+/// In this order: the node's name (PyTorch's), the inputs, the output's numbers, what to keep, the derivative, and the
+/// forward-mode rule (called at once, and only if an input has a tangent).
+///
+/// A derivative is written in tensor operations, so that it can be differentiated in turn. It returns one gradient per
+/// input; it may leave out (`None`) those for which `needs` is false, and need not undo broadcasting.
+pub fn record<B, F>(
+    name: &'static str,
+    inputs: &[&Tensor],
+    y: Array,
+    keep: &[Keep],
+    backward: B,
+    forward: F,
+) -> Result<Tensor>
+where
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&Forward<'_>) -> Result<Tensor>,
+{
+    record_with_work(name, 0, inputs, y, keep, backward, forward)
+}
+
+/// [`record`] for an operation whose derivative takes longer than one pass over its output: `work` is in elements of
+/// element-wise work (a multiply-add counts as about a quarter).
+pub fn record_with_work<B, F>(
+    name: &'static str,
+    work: u64,
+    inputs: &[&Tensor],
+    y: Array,
+    keep: &[Keep],
+    backward: B,
+    forward: F,
+) -> Result<Tensor>
+where
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&Forward<'_>) -> Result<Tensor>,
+{
+    let history = (is_recorded(inputs) && y.dtype().is_differentiable()).then(|| {
+        let saved = kept(keep, inputs, std::slice::from_ref(&y));
+        let node = Node::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    let y = Tensor::with_history(y, history);
+    propagate(inputs, &y, forward)?;
+    Ok(y)
+}
+
+/// Gives `y` its tangent if an input has one.
+#[inline]
+pub(crate) fn propagate<F>(inputs: &[&Tensor], y: &Tensor, forward: F) -> Result<()>
+where
+    F: FnOnce(&Forward<'_>) -> Result<Tensor>,
+{
+    if inputs.iter().any(|x| x.has_tangent()) && mode::get().forward && y.dtype().is_differentiable() {
+        // One level: the rule's own operations carry no tangents.
+        let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
+        let tangent = forward(&Forward { inputs, output: y })?;
+        y.set_tangent(Some(tangent));
+    }
+    Ok(())
+}
+
+/// Makes the output of a linear operation of one input: its forward-mode rule is the operation itself.
+pub fn linear<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+where
+    A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Tensor>,
+{
+    record(
+        name,
+        &[x],
+        y,
+        &[],
+        move |cx| Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?]),
+        |cx| match cx.tangent(0) {
+            Some(tangent) => itself(&tangent),
+            None => crate::graph::vector_space::zeros_like(cx.output()),
+        },
+    )
+}
+
+/// [`linear`] for an operation whose output shares the input's storage.
+pub fn linear_view<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+where
+    A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Tensor>,
+{
+    let history = (is_recorded(&[x]) && y.dtype().is_differentiable()).then(|| {
+        let backward = move |cx: &Backward<'_>| -> Result<Grads> {
+            Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
+        };
+        let rule = Block { name, work: 0, backward };
+        let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    let y = view::of(x, y, history, false);
+    propagate(&[x], &y, |cx| match cx.tangent(0) {
+        Some(tangent) => itself(&tangent),
+        None => crate::graph::vector_space::zeros_like(cx.output()),
+    })?;
+    Ok(y)
+}
+
+/// [`record`] for an operation with several outputs. Outputs without derivatives (indices) have integer dtypes.
+///
+/// The forward-mode rule is given all outputs and returns a tangent for each.
+pub fn record_many<B, F>(
+    name: &'static str,
+    inputs: &[&Tensor],
+    outputs: Vec<Array>,
+    keep: &[Keep],
+    backward: B,
+    forward: F,
+) -> Result<Vec<Tensor>>
+where
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&[&Tensor], &[Tensor]) -> Result<Vec<Option<Tensor>>>,
+{
+    let node = is_recorded(inputs).then(|| {
+        let saved = kept(keep, inputs, &outputs);
+        let metas = outputs.iter().map(meta).collect();
+        NodeRef::new(Node::new(Block { name, work: 0, backward }, edges_of(inputs), metas, saved))
+    });
+    let made: Vec<Tensor> = (0..)
+        .zip(outputs)
+        .map(|(output, y)| {
+            let tracked = y.dtype().is_differentiable();
+            let history = node.as_ref().filter(|_| tracked).map(|node| Edge { node: node.clone(), output });
+            Tensor::with_history(y, history)
+        })
+        .collect();
+    propagate_many(inputs, &made, forward)?;
+    Ok(made)
+}
+
+/// [`record_many`] for outputs that share the input's storage (`unbind`, `split`): all are views of `x`.
+pub fn record_views<B, F>(
+    name: &'static str,
+    x: &Tensor,
+    outputs: Vec<Array>,
+    backward: B,
+    itself: F,
+) -> Result<Vec<Tensor>>
+where
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Vec<Tensor>>,
+{
+    let tracked = is_recorded(&[x]);
+    let node = tracked.then(|| {
+        let metas = outputs.iter().map(meta).collect();
+        NodeRef::new(Node::new(Block { name, work: 0, backward }, edges_of(&[x]), metas, Saved::Nothing))
+    });
+    let made: Vec<Tensor> = (0..)
+        .zip(outputs)
+        .map(|(output, y)| {
+            view::of(x, y, node.as_ref().map(|node| Edge { node: node.clone(), output }), true)
+        })
+        .collect();
+    propagate_many(&[x], &made, |inputs, _| {
+        let tangent = inputs[0].tangent();
+        tangent.map_or(Ok(vec![]), |t| Ok(itself(&t)?.into_iter().map(Some).collect()))
+    })?;
+    Ok(made)
+}
+
+fn propagate_many<F>(inputs: &[&Tensor], made: &[Tensor], forward: F) -> Result<()>
+where
+    F: FnOnce(&[&Tensor], &[Tensor]) -> Result<Vec<Option<Tensor>>>,
+{
+    if inputs.iter().any(|x| x.has_tangent()) && mode::get().forward {
+        let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
+        for (y, tangent) in made.iter().zip(forward(inputs, made)?) {
+            if y.dtype().is_differentiable() {
+                y.set_tangent(tangent);
+            }
+        }
+    }
+    Ok(())
+}

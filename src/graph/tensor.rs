@@ -1,0 +1,477 @@
+//! `Tensor`: an array with a history.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
+use smallvec::smallvec;
+
+use crate::array::{Array, DType, Element, Scalar};
+use crate::error::{Error, Result};
+use crate::graph::accumulate::AccumulateGrad;
+use crate::graph::mode;
+use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
+use crate::graph::saved::Saved;
+use crate::graph::{vector_space, view};
+
+/// A counted reference to a tensor. Clones are the same tensor: in-place changes and `.grad` are seen through each.
+#[derive(Clone)]
+pub struct Tensor(Arc<Inner>);
+
+/// A reference that does not keep the tensor alive.
+#[derive(Clone)]
+pub struct WeakTensor(Weak<Inner>);
+
+/// What an in-place operation or a change of history replaces.
+pub(crate) struct State {
+    pub array: Array,
+    /// Where the value came from; `None` for a leaf.
+    pub history: Option<Edge>,
+    /// For a view: the base's generation that `history` belongs to.
+    pub generation: u32,
+}
+
+struct Inner {
+    flags: AtomicU8,
+    state: RecursiveRwLock<State>,
+    /// For a view: the tensor it is a view of (never itself a view) and how it came to be.
+    base: Option<(Tensor, view::Origin)>,
+    /// For a base: how often its history was rewritten by a write through one of its views, or under them.
+    generation: AtomicU32,
+    /// The embedding language's object for this tensor, if one is alive. Never dereferenced here.
+    foreign: AtomicPtr<()>,
+    extra: OnceLock<Box<Extra>>,
+}
+
+/// What few tensors have.
+#[derive(Default)]
+struct Extra {
+    grad: Mutex<Option<Tensor>>,
+    accumulator: Mutex<WeakNode>,
+    tangent: Mutex<Option<Tensor>>,
+    /// Anything the embedding language wants to keep with the tensor.
+    attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+}
+
+/// A leaf that wants a gradient.
+const REQUIRES_GRAD: u8 = 1;
+/// Has, or may have, a history: the quick test of the untracked path.
+const HISTORY: u8 = 2;
+/// Made in inference mode.
+const INFERENCE: u8 = 4;
+/// A non-leaf that keeps its gradient.
+const RETAINS_GRAD: u8 = 8;
+/// Carries a tangent of forward mode.
+const TANGENT: u8 = 16;
+
+impl Tensor {
+    /// A tensor without a history.
+    #[inline]
+    pub fn new(array: Array) -> Self {
+        let flags = if mode::is_inference_mode_enabled() { INFERENCE } else { 0 };
+        Self::build(array, None, None, flags)
+    }
+
+    /// A tensor that came from somewhere (or, with `None`, a tensor without a history).
+    #[inline]
+    pub(crate) fn with_history(array: Array, history: Option<Edge>) -> Self {
+        if history.is_none() {
+            return Self::new(array);
+        }
+        Self::build(array, history, None, HISTORY)
+    }
+
+    /// A view of `base`, which itself is not a view.
+    pub(crate) fn view_of(array: Array, history: Option<Edge>, base: Self, origin: view::Origin) -> Self {
+        let mut flags = base.0.flags.load(Ordering::Relaxed) & INFERENCE;
+        if history.is_some() {
+            flags |= HISTORY;
+        }
+        Self::build(array, history, Some((base, origin)), flags)
+    }
+
+    #[inline]
+    fn build(array: Array, history: Option<Edge>, base: Option<(Self, view::Origin)>, flags: u8) -> Self {
+        let generation = base.as_ref().map_or(0, |(base, _)| base.generation());
+        Self(Arc::new(Inner {
+            flags: AtomicU8::new(flags),
+            state: RecursiveRwLock::new(State { array, history, generation }),
+            base,
+            generation: AtomicU32::new(0),
+            foreign: AtomicPtr::new(std::ptr::null_mut()),
+            extra: OnceLock::new(),
+        }))
+    }
+
+    /// Copies a slice into a new tensor.
+    pub fn from_slice<T: Element>(values: &[T], shape: &[usize]) -> Result<Self> {
+        Ok(Self::new(Array::from_slice(values, shape)?))
+    }
+
+    /// A 0-d tensor.
+    pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Result<Self> {
+        Ok(Self::new(Array::scalar(value.into(), dtype)?))
+    }
+
+    /// Zeros.
+    pub fn zeros(shape: &[usize], dtype: DType) -> Result<Self> {
+        Ok(Self::new(Array::zeros(shape, dtype)?))
+    }
+
+    /// Ones.
+    pub fn ones(shape: &[usize], dtype: DType) -> Result<Self> {
+        Self::full(shape, 1.0, dtype)
+    }
+
+    /// One value everywhere.
+    pub fn full(shape: &[usize], value: impl Into<Scalar>, dtype: DType) -> Result<Self> {
+        Ok(Self::new(Array::full(shape, value.into(), dtype)?))
+    }
+
+    /// The array and history, for the length of a short computation on this thread.
+    #[inline]
+    pub(crate) fn state(&self) -> RecursiveRwLockReadGuard<'_, State> {
+        // Recursive: `x * x` reads one tensor twice, and a waiting writer must not come between.
+        self.0.state.read()
+    }
+
+    pub(crate) fn set_state(&self, change: impl FnOnce(&mut State)) {
+        let old = {
+            let mut state = self.0.state.write();
+            let old = state.history.clone();
+            change(&mut state);
+            let flags = if state.history.is_some() { HISTORY } else { 0 };
+            let others = self.0.flags.load(Ordering::Relaxed) & !HISTORY;
+            self.0.flags.store(others | flags, Ordering::Relaxed);
+            old
+        };
+        drop(old); // after the lock: dropping may free a graph
+    }
+
+    /// The numbers: shares the storage, without the history.
+    #[inline]
+    pub fn array(&self) -> Array {
+        self.state().array.clone()
+    }
+
+    /// Extents.
+    pub fn shape(&self) -> crate::array::Dims {
+        self.state().array.shape().into()
+    }
+    /// Number of dimensions.
+    pub fn ndim(&self) -> usize {
+        self.state().array.ndim()
+    }
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.state().array.numel()
+    }
+    /// Element type.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.state().array.dtype()
+    }
+
+    /// Whether both are the same tensor.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number that no other living tensor has.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// A reference that does not keep the tensor alive.
+    pub fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
+    }
+
+    /// The slot for the embedding language's object of this tensor.
+    #[inline]
+    pub fn foreign(&self) -> &AtomicPtr<()> {
+        &self.0.foreign
+    }
+
+    /// Anything the embedding language wants to keep with the tensor.
+    pub fn attached(&self) -> &Mutex<Option<Box<dyn Any + Send + Sync>>> {
+        &self.extra().attached
+    }
+
+    #[inline]
+    fn flag(&self, bit: u8) -> bool {
+        // Relaxed: flags change under Python's or the user's own ordering; a tensor handed to a thread brings them along.
+        self.0.flags.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn set_flag(&self, bit: u8, on: bool) {
+        if on {
+            self.0.flags.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.0.flags.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    fn extra(&self) -> &Extra {
+        self.0.extra.get_or_init(Box::default)
+    }
+
+    /// Whether an operation on this tensor would be recorded.
+    #[inline]
+    pub fn requires_grad(&self) -> bool {
+        self.flag(REQUIRES_GRAD | HISTORY) || (self.0.base.is_some() && view::refresh(self))
+    }
+
+    /// Whether the user made it: it has no history.
+    pub fn is_leaf(&self) -> bool {
+        self.history().is_none()
+    }
+
+    /// Whether it was made in inference mode.
+    pub fn is_inference(&self) -> bool {
+        self.flag(INFERENCE)
+    }
+
+    /// Asks for a gradient, or no longer.
+    ///
+    /// Fails for dtypes that have none, and for a non-leaf that should no longer want one.
+    pub fn requires_grad_(self, yes: bool) -> Result<Self> {
+        self.set_requires_grad(yes)?;
+        Ok(self)
+    }
+
+    /// Asks for a gradient, or no longer. See [`Tensor::requires_grad_`].
+    pub fn set_requires_grad(&self, yes: bool) -> Result<()> {
+        if !self.is_leaf() {
+            if yes {
+                return Ok(());
+            }
+            return Err(Error::runtime(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a \
+                 subgraph that doesn't require differentiation use var_no_grad = var.detach().",
+            ));
+        }
+        if yes && !self.dtype().is_differentiable() {
+            return Err(Error::runtime(format!(
+                "Only Tensors of floating point and complex dtype can require gradients (this one is {}; \
+                 .to(float32) makes a copy that can)",
+                self.dtype()
+            )));
+        }
+        if yes && self.is_inference() && !mode::is_inference_mode_enabled() {
+            return Err(Error::runtime(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",
+            ));
+        }
+        self.set_flag(REQUIRES_GRAD, yes);
+        Ok(())
+    }
+
+    /// The node that made it, and which of its outputs it is.
+    pub fn history(&self) -> Option<Edge> {
+        if self.0.base.is_some() {
+            view::refresh(self);
+        }
+        self.state().history.clone()
+    }
+
+    /// The node that made it.
+    pub fn grad_fn(&self) -> Option<NodeRef> {
+        self.history().map(|e| e.node)
+    }
+
+    /// Where a gradient of this tensor goes: the node that made it, or the accumulator of a leaf; `None` if it wants none.
+    #[inline]
+    pub fn gradient_edge(&self) -> Option<Edge> {
+        if self.0.base.is_some() {
+            view::refresh(self);
+        }
+        let flags = self.0.flags.load(Ordering::Relaxed);
+        if flags & (REQUIRES_GRAD | HISTORY) == 0 {
+            return None;
+        }
+        if let Some(edge) = &self.state().history {
+            return Some(edge.clone());
+        }
+        (flags & REQUIRES_GRAD != 0).then(|| Edge { node: self.accumulator(), output: 0 })
+    }
+
+    /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.
+    fn accumulator(&self) -> NodeRef {
+        let mut slot = self.extra().accumulator.lock();
+        if let Some(node) = slot.upgrade() {
+            return node;
+        }
+        let meta = {
+            let state = self.state();
+            OutputMeta { layout: state.array.layout().clone(), dtype: state.array.dtype() }
+        };
+        let rule = AccumulateGrad { leaf: self.clone() };
+        let node = NodeRef::new(Node::new(rule, smallvec![], smallvec![meta], Saved::Nothing));
+        *slot = node.downgrade();
+        node
+    }
+
+    /// The accumulator, if some graph holds one.
+    pub fn existing_accumulator(&self) -> Option<NodeRef> {
+        self.0.extra.get()?.accumulator.lock().upgrade()
+    }
+
+    /// The accumulated gradient.
+    pub fn grad(&self) -> Option<Self> {
+        self.0.extra.get()?.grad.lock().clone()
+    }
+
+    /// Replaces the accumulated gradient.
+    pub fn set_grad(&self, grad: Option<Self>) {
+        if grad.is_none() && self.0.extra.get().is_none() {
+            return;
+        }
+        let old = std::mem::replace(&mut *self.extra().grad.lock(), grad);
+        drop(old);
+    }
+
+    /// Adds into `.grad`. Without a gradient so far, takes this one over if nobody else holds it.
+    ///
+    /// The lock is held while adding, so that contributions from several threads all arrive; addition never calls back.
+    pub(crate) fn accumulate_grad(&self, grad: Self) -> Result<()> {
+        let mut slot = self.extra().grad.lock();
+        *slot = Some(vector_space::accumulate(slot.as_ref(), grad)?);
+        Ok(())
+    }
+
+    /// Whether nobody else holds this tensor or its storage, so that its memory may be taken over.
+    pub(crate) fn is_unshared(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.0.base.is_none() && self.state().array.storage().is_unique()
+    }
+
+    /// Makes a non-leaf keep its gradient in `.grad`.
+    pub fn retain_grad(&self) -> Result<()> {
+        if !self.requires_grad() {
+            return Err(Error::runtime("can't retain_grad on Tensor that has requires_grad=False"));
+        }
+        if let Some(edge) = self.history()
+            && !self.flag(RETAINS_GRAD)
+        {
+            self.set_flag(RETAINS_GRAD, true);
+            edge.node.extra_or_default().retained.lock().push((edge.output, self.downgrade()));
+        }
+        Ok(())
+    }
+
+    /// Whether `retain_grad` was called on this non-leaf.
+    pub fn retains_grad(&self) -> bool {
+        self.flag(RETAINS_GRAD)
+    }
+
+    /// The same numbers without a history; shares the storage.
+    pub fn detach(&self) -> Self {
+        let detached = Self::new(self.array());
+        if self.is_inference() {
+            detached.set_flag(INFERENCE, true);
+        }
+        detached
+    }
+
+    /// Drops this tensor's own history.
+    pub fn detach_(&self) -> Result<()> {
+        if self.is_view() {
+            return Err(Error::runtime(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for \
+                 training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence \
+                 detach_() cannot be called on these gradients.",
+            ));
+        }
+        self.set_state(|state| state.history = None);
+        self.set_flag(REQUIRES_GRAD, false);
+        Ok(())
+    }
+
+    /// How often the storage was written to.
+    pub fn version(&self) -> u32 {
+        self.state().array.storage().version()
+    }
+
+    /// The tensor this one is a view of.
+    pub fn base(&self) -> Option<&Self> {
+        self.0.base.as_ref().map(|(base, _)| base)
+    }
+
+    /// The base and how the view came to be.
+    pub(crate) fn base_and_origin(&self) -> Option<&(Self, view::Origin)> {
+        self.0.base.as_ref()
+    }
+
+    /// Whether it is a view of another tensor.
+    pub fn is_view(&self) -> bool {
+        self.0.base.is_some()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn raise_generation(&self) -> u32 {
+        // AcqRel: pairs with `generation`, so that who sees the number sees the history that came with it.
+        self.0.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The tangent of forward mode.
+    pub fn tangent(&self) -> Option<Self> {
+        if !self.has_tangent() {
+            return None;
+        }
+        self.0.extra.get()?.tangent.lock().clone()
+    }
+
+    /// Whether there is one: the quick test.
+    #[inline]
+    pub fn has_tangent(&self) -> bool {
+        self.flag(TANGENT)
+    }
+
+    /// Sets or removes the tangent.
+    pub fn set_tangent(&self, tangent: Option<Self>) {
+        self.set_flag(TANGENT, tangent.is_some());
+        let old = std::mem::replace(&mut *self.extra().tangent.lock(), tangent);
+        drop(old);
+    }
+
+    /// The value of the only element.
+    pub fn item(&self) -> Result<Scalar> {
+        self.state().array.item()
+    }
+
+    /// The elements in row-major order, converted to `T`.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        self.array().to_vec()
+    }
+}
+
+impl WeakTensor {
+    /// The tensor, if it still lives.
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let array = self.array();
+        write!(f, "Tensor(shape={:?}, dtype={}", array.shape(), array.dtype())?;
+        if let Ok(values) = array.to_vec::<f64>() {
+            if values.len() <= 16 {
+                write!(f, ", {values:?}")?;
+            } else {
+                write!(f, ", {:?}...", &values[..16])?;
+            }
+        }
+        match self.history() {
+            Some(edge) => write!(f, ", grad_fn={})", edge.node.name()),
+            None if self.requires_grad() => f.write_str(", requires_grad)"),
+            None => f.write_str(")"),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The few things every gradient must be able to do: be zero, be added, be summed down to a shape, be spread out again.
+//! They are ops like any other; the engine needs no more than these.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::array::kernels::reduce;
+use crate::array::kernels::tile::{self, Source};
+use crate::array::{Array, DType, Dims, Layout};
+use crate::error::Result;
+use crate::graph::mode;
+use crate::graph::node::OutputMeta;
+use crate::graph::record::{linear, linear_view};
+use crate::graph::row::{Operand, apply};
+use crate::graph::tensor::Tensor;
+use crate::rows;
+
+rows! {
+    /// Sum of two tensors.
+    number add(a, b) -> y = a + b, { da(g) = g, db(g) = g }
+}
+
+/// Zeros of the same shape and dtype.
+pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
+    let state = x.state();
+    Tensor::zeros(state.array.shape(), state.array.dtype())
+}
+
+/// The sum of two gradients. Under create_graph it is recorded; else the first is written over if nobody else holds it.
+pub fn add_grads(a: Tensor, b: Tensor) -> Result<Tensor> {
+    if !mode::is_grad_enabled() && a.is_unshared() && same_kind(&a, &b) {
+        add_into(&a.array(), &b.array())?;
+        return Ok(a);
+    }
+    apply(&add::ROW, [Operand::Tensor(&a), Operand::Tensor(&b)])
+}
+
+fn same_kind(a: &Tensor, b: &Tensor) -> bool {
+    let (a, b) = (a.state(), b.state());
+    a.array.shape() == b.array.shape() && a.array.dtype() == b.array.dtype()
+}
+
+/// y += x, on arrays of one shape and dtype.
+fn add_into(y: &Array, x: &Array) -> Result<()> {
+    let dtype = y.dtype();
+    let tile = add::ROW.tile(dtype)?;
+    tile::run(tile, dtype, &[Source::Array(y), Source::Array(x)], dtype, y);
+    Ok(())
+}
+
+/// Adds each element of `x` to the element of `y` at the same place, one after the other: right when `y` overlaps itself.
+pub(crate) fn add_each(y: &Array, x: &Array) -> Result<()> {
+    let source = x.contiguous()?;
+    crate::with_element!(y.dtype(), T => {
+        let mut from = source.pointer().cast::<T>().cast_const();
+        tile::each_run(y, |target, step, n| {
+            for i in 0..n as isize {
+                // SAFETY: `each_run` visits elements of `y`; `source` has as many, in the same order.
+                unsafe {
+                    let place = target.cast::<T>().offset(i * step);
+                    let sum = crate::array::Element::to_f64(place.read()) + crate::array::Element::to_f64(from.read());
+                    place.write(crate::array::Element::from_f64(sum));
+                    from = from.add(1);
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// What `.grad` becomes when `grad` arrives: see [`Tensor::accumulate_grad`].
+pub(crate) fn accumulate(existing: Option<&Tensor>, grad: Tensor) -> Result<Tensor> {
+    let Some(existing) = existing else {
+        if mode::is_grad_enabled() || (grad.is_unshared() && grad.state().array.is_contiguous()) {
+            return Ok(grad);
+        }
+        return Ok(Tensor::new(grad.array().copied()?));
+    };
+    if mode::is_grad_enabled() || !same_kind(existing, &grad) {
+        return apply(&add::ROW, [Operand::Tensor(existing), Operand::Tensor(&grad)]);
+    }
+    // In place: whoever holds `.grad` sees it grow.
+    add_into(&existing.array(), &grad.array())?;
+    existing.array().storage().raise_version();
+    Ok(existing.clone())
+}
+
+/// Undoes broadcasting and promotion: brings a gradient to the shape and dtype of the value it belongs to.
+#[inline]
+pub fn fit(grad: Tensor, meta: &OutputMeta) -> Result<Tensor> {
+    let (shape_fits, dtype_fits) = {
+        let state = grad.state();
+        let layout = state.array.layout();
+        (
+            Arc::ptr_eq(layout, &meta.layout) || layout.shape() == meta.layout.shape(),
+            state.array.dtype() == meta.dtype,
+        )
+    };
+    let grad = if shape_fits { grad } else { sum_to(&grad, meta.layout.shape())? };
+    if dtype_fits { Ok(grad) } else { to_dtype(&grad, meta.dtype) }
+}
+
+/// Sums the axes along which `shape` was broadcast to `x`'s shape.
+pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let array = x.array();
+    let skip = array.ndim().checked_sub(shape.len()).ok_or_else(|| not_expandable(array.shape(), shape))?;
+    let mut axes: SmallVec<[usize; 6]> = (0..skip).collect();
+    for (i, &n) in shape.iter().enumerate() {
+        if n == 1 && array.shape()[skip + i] != 1 {
+            axes.push(skip + i);
+        } else if n != array.shape()[skip + i] {
+            return Err(not_expandable(array.shape(), shape));
+        }
+    }
+    let y = reduce::sum(&array, &axes, array.dtype())?.view(shape)?;
+    let from: Dims = array.shape().into();
+    let to: Dims = shape.into();
+    linear("SumBackward1", x, y, move |g| expand(g, &from), move |t| sum_to(t, &to))
+}
+
+#[cold]
+fn not_expandable(from: &[usize], to: &[usize]) -> crate::error::Error {
+    crate::error::Error::runtime(format!(
+        "invalid gradient: got shape {from:?} but expected a shape compatible with {to:?}"
+    ))
+}
+
+/// Repeats axes of extent 1, as a view.
+pub fn expand(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let array = x.array();
+    let y = array.expand(shape)?;
+    let from: Dims = array.shape().into();
+    let to: Dims = shape.into();
+    linear_view("ExpandBackward0", x, y, move |g| sum_to(g, &from), move |t| expand(t, &to))
+}
+
+/// The same numbers as another dtype; the tensor itself if it has it.
+pub fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let from = x.dtype();
+    if from == dtype {
+        return Ok(x.clone());
+    }
+    let y = x.array().cast(dtype)?;
+    linear("ToCopyBackward0", x, y, move |g| to_dtype(g, from), move |t| to_dtype(t, dtype))
+}
+
+/// A gradient of ones, for the end of a scalar loss.
+pub fn ones(layout: &Layout, dtype: DType) -> Result<Tensor> {
+    Tensor::ones(layout.shape(), dtype)
+}

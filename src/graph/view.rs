@@ -1,0 +1,295 @@
+//! Views that share storage with a base, and how a write to either shows in the other's history.
+//!
+//! Note [Views and their bases]: a view remembers its base, never another view. A write through a view is recorded on
+//! the base: the base's new history is a [`CopySlices`] node, which sends the written window's gradient to the write and
+//! the rest to the base's old history. The base's generation rises, and each view, when next asked, finds its history
+//! out of date and takes a new one: a strided read of the base.
+
+use smallvec::smallvec;
+
+use crate::array::{Array, Layout};
+use crate::error::{Error, Result};
+use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::record::{Backward, linear};
+use crate::graph::saved::Saved;
+use crate::graph::tensor::Tensor;
+use crate::graph::{mode, vector_space};
+
+/// How a view came to be: what a later write through it means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// By an operation that makes one view.
+    Single,
+    /// As one of several views that one operation made (`unbind`, `split`).
+    Multiple,
+    /// Without recording.
+    NoGrad,
+    /// By several views made without recording.
+    InferenceMode,
+}
+
+/// A tensor that shows `array`, a window on `x`'s storage, with this history.
+pub(crate) fn of(x: &Tensor, array: Array, history: Option<Edge>, multiple: bool) -> Tensor {
+    let (base, inherited) = match x.base_and_origin() {
+        Some((base, origin)) => (base.clone(), *origin),
+        None => (x.clone(), Origin::Single),
+    };
+    let origin = if mode::is_inference_mode_enabled() {
+        Origin::InferenceMode
+    } else if !mode::is_grad_enabled() {
+        Origin::NoGrad
+    } else if multiple {
+        Origin::Multiple
+    } else {
+        inherited
+    };
+    Tensor::view_of(array, history, base, origin)
+}
+
+/// Brings a view's history up to its base's; says whether the view requires a gradient.
+pub(crate) fn refresh(view: &Tensor) -> bool {
+    let Some((base, _)) = view.base_and_origin() else { return false };
+    let generation = base.generation();
+    let (stale, layout, offset, history) = {
+        let state = view.state();
+        (
+            state.generation != generation,
+            state.array.layout().clone(),
+            state.array.offset(),
+            state.history.is_some(),
+        )
+    };
+    if !stale {
+        return history;
+    }
+    let edge = base.gradient_edge().map(|edge| {
+        let base = base.array();
+        let meta = OutputMeta { layout: layout.clone(), dtype: base.dtype() };
+        let rule = AsStrided { window: Window { layout, offset }, base: Geometry::of(&base) };
+        Edge {
+            node: NodeRef::new(Node::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing)),
+            output: 0,
+        }
+    });
+    let tracked = edge.is_some();
+    view.set_state(|state| {
+        state.history = edge;
+        state.generation = generation;
+    });
+    tracked
+}
+
+/// Refuses a write that would not be recorded rightly.
+pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
+    if x.is_inference() && !mode::is_inference_mode_enabled() {
+        return Err(Error::runtime(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal \
+             tensor before doing inplace update.",
+        ));
+    }
+    if !mode::is_grad_enabled() {
+        return Ok(());
+    }
+    match x.base_and_origin() {
+        None if x.requires_grad() && x.is_leaf() => Err(Error::runtime(
+            "a leaf Variable that requires grad is being used in an in-place operation. (Wrap the write in no_grad(), or \
+             write to a clone().)",
+        )),
+        Some((base, _)) if base.requires_grad() && base.is_leaf() => Err(Error::runtime(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. (Wrap the write in \
+             no_grad(), or write to a clone().)",
+        )),
+        Some((base, origin)) if (recorded || base.requires_grad()) && *origin != Origin::Single => {
+            let why = match origin {
+                Origin::Multiple => {
+                    "This view is the output of a function that returns multiple views. Such functions do not allow the \
+                     output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                }
+                Origin::NoGrad => {
+                    "This view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that \
+                     this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both \
+                     the view and the inplace either both inside the no_grad block (if you don't want the inplace to be \
+                     tracked) or both outside (if you want the inplace to be tracked)."
+                }
+                _ => {
+                    "This view was created in inference mode and is being modified inplace in normal mode. You can clone the \
+                     view first."
+                }
+            };
+            let name = x.grad_fn().map_or_else(|| "a view op".to_owned(), |node| node.name().to_owned());
+            Err(Error::runtime(format!("Output 0 of {name} is a view and is being modified inplace. {why}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives `x`, whose storage was just written, the history of the written value; `None` if it has none.
+pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
+    x.state().array.storage().raise_version();
+    let Some((base, _)) = x.base_and_origin() else {
+        if history.is_some() {
+            x.set_state(|state| state.history = history);
+            x.raise_generation();
+        }
+        return;
+    };
+    let before = base.gradient_edge();
+    if history.is_none() && before.is_none() {
+        return;
+    }
+    let Some(history) = history.or_else(|| before.is_some().then(|| constant_edge(x))) else { return };
+    let array = base.array();
+    let window = {
+        let state = x.state();
+        Window { layout: state.array.layout().clone(), offset: state.array.offset() }
+    };
+    let meta = OutputMeta { layout: array.layout().clone(), dtype: array.dtype() };
+    let rule = CopySlices { window, base: Geometry::of(&array) };
+    let node =
+        NodeRef::new(Node::new(rule, smallvec![before, Some(history)], smallvec![meta], Saved::Nothing));
+    base.set_state(|state| state.history = Some(Edge { node, output: 0 }));
+    base.raise_generation();
+    refresh(x);
+}
+
+/// The end of the path of a value that needs no gradient.
+fn constant_edge(x: &Tensor) -> Edge {
+    let array = x.array();
+    let meta = OutputMeta { layout: array.layout().clone(), dtype: array.dtype() };
+    Edge { node: NodeRef::new(Node::new(Constant, smallvec![], smallvec![meta], Saved::Nothing)), output: 0 }
+}
+
+struct Constant;
+
+impl Rule for Constant {
+    fn name(&self) -> &'static str {
+        "ConstantBackward0"
+    }
+    fn backward(&self, _: &mut Backward<'_>) -> Result<Grads> {
+        Ok(smallvec![])
+    }
+}
+
+/// Where a view lies in its storage.
+#[derive(Clone)]
+struct Window {
+    layout: std::sync::Arc<Layout>,
+    offset: usize,
+}
+
+/// Where the base lies in the same storage.
+#[derive(Clone)]
+struct Geometry {
+    layout: std::sync::Arc<Layout>,
+    offset: usize,
+}
+
+impl Geometry {
+    fn of(base: &Array) -> Self {
+        Self { layout: base.layout().clone(), offset: base.offset() }
+    }
+
+    /// Room for the base's storage, with the base's and the window's arrays over it.
+    fn scratch(&self, window: &Window, dtype: crate::array::DType) -> Result<(Array, Array)> {
+        let length = self.reach(&self.layout, self.offset).max(self.reach(&window.layout, window.offset));
+        let flat = Array::zeros(&[length], dtype)?;
+        let base = Array::from_parts(flat.storage().clone(), self.layout.clone(), self.offset, dtype)?;
+        let window = Array::from_parts(flat.storage().clone(), window.layout.clone(), window.offset, dtype)?;
+        Ok((base, window))
+    }
+
+    #[allow(clippy::unused_self)]
+    fn reach(&self, layout: &Layout, offset: usize) -> usize {
+        offset + layout.extent()
+    }
+}
+
+/// A strided read of a base: y = base[window]. Its adjoint adds the window's gradient into zeros.
+struct AsStrided {
+    window: Window,
+    base: Geometry,
+}
+
+impl Rule for AsStrided {
+    fn name(&self) -> &'static str {
+        "AsStridedBackward0"
+    }
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
+        let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
+        Ok(smallvec![Some(scatter_window(g, &self.window, &self.base)?)])
+    }
+}
+
+/// A write of a window of a base.
+struct CopySlices {
+    window: Window,
+    base: Geometry,
+}
+
+impl Rule for CopySlices {
+    fn name(&self) -> &'static str {
+        "CopySlices"
+    }
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
+        let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None]) };
+        let written = read_window(g, &self.window, &self.base)?;
+        let rest = cx.needs(0).then(|| clear_window(g, &self.window, &self.base)).transpose()?;
+        Ok(smallvec![rest, Some(written)])
+    }
+}
+
+/// zeros with `x` added at the window.
+fn scatter_window(x: &Tensor, window: &Window, base: &Geometry) -> Result<Tensor> {
+    let array = x.array();
+    let (whole, part) = base.scratch(window, array.dtype())?;
+    if window.layout.overlaps_itself() {
+        vector_space::add_each(&part, &array)?;
+    } else {
+        crate::array::kernels::copy::copy(&array, &part);
+    }
+    let y = whole.contiguous()?;
+    let (window, base) = (window.clone(), base.clone());
+    let again = (window.clone(), base.clone());
+    linear(
+        "AsStridedScatterBackward0",
+        x,
+        y,
+        move |g| read_window(g, &window, &base),
+        move |t| scatter_window(t, &again.0, &again.1),
+    )
+}
+
+/// x[window], as a new tensor.
+fn read_window(x: &Tensor, window: &Window, base: &Geometry) -> Result<Tensor> {
+    let array = x.array();
+    let (whole, part) = base.scratch(window, array.dtype())?;
+    crate::array::kernels::copy::copy(&array, &whole);
+    let y = part.copied()?;
+    let (window, base) = (window.clone(), base.clone());
+    let again = (window.clone(), base.clone());
+    linear(
+        "AsStridedBackward0",
+        x,
+        y,
+        move |g| scatter_window(g, &window, &base),
+        move |t| read_window(t, &again.0, &again.1),
+    )
+}
+
+/// x with zeros at the window.
+fn clear_window(x: &Tensor, window: &Window, base: &Geometry) -> Result<Tensor> {
+    let array = x.array();
+    let (whole, part) = base.scratch(window, array.dtype())?;
+    crate::array::kernels::copy::copy(&array, &whole);
+    crate::array::kernels::fill::fill(&part, crate::array::Scalar::Int(0));
+    let y = whole.copied()?;
+    let (window, base) = (window.clone(), base.clone());
+    let again = (window.clone(), base.clone());
+    linear(
+        "CopySlices",
+        x,
+        y,
+        move |g| clear_window(g, &window, &base),
+        move |t| clear_window(t, &again.0, &again.1),
+    )
+}

@@ -1,0 +1,7 @@
+//! Layer 3a: every op once, forward and derivative side by side.
+
+pub mod arithmetic;
+mod term;
+
+pub use crate::graph::vector_space::add;
+pub use arithmetic::*;
