@@ -174,8 +174,9 @@ def saved_state():
     generator.manual_seed(11)
     torch.empty(3, dtype=torch.float64).normal_(generator=generator)
     state = bytes(generator.get_state().tolist())
-    after = torch.empty(5, dtype=torch.float64).normal_(generator=generator)
-    return {"seed": "11", "bytes": state.hex(), "normal_after": bits(after)}
+    normal = torch.empty(1, dtype=torch.float64).normal_(generator=generator)
+    uniform = torch.empty(5).uniform_(generator=generator)
+    return {"bytes": state.hex(), "normal_after": bits(normal), "uniform_after": bits(uniform)}
 
 
 def main():

@@ -1,6 +1,7 @@
 //! Continuous distributions by inversion: uniform, exponential, Cauchy, and the log-normal of a normal sample.
 
-use super::{Float, Generator, RandomError};
+use super::fused::with_fused_multiply_add;
+use super::{Float, Generator, RandomError, STRIP};
 use std::f64::consts::PI;
 
 impl Generator {
@@ -19,18 +20,15 @@ impl Generator {
         if from > to {
             return Err(RandomError::EmptyRange { from, to });
         }
-        let length = high.sum(T::from_f64(-low.to_f64()));
+        let length = high - low;
         if !length.to_f64().is_finite() {
             return Err(RandomError::WideRange { from, to, dtype: T::LIMITS_NAME });
         }
-        if from == 0.0 && to == 1.0 {
-            T::fill_uniform(self, out, |sample| sample);
-        } else {
-            // Rounding may carry a sample up to the excluded bound, which then counts as the other one.
-            T::fill_uniform(self, out, |sample| {
-                let value = sample.fused(length, low);
-                if value == high { low } else { value }
-            });
+        for strip in out.chunks_mut(STRIP) {
+            T::fill_uniform(self, strip);
+            if (from, to) != (0.0, 1.0) {
+                with_fused_multiply_add(|| scale(strip, low, high, length));
+            }
         }
         Ok(())
     }
@@ -89,6 +87,16 @@ impl Generator {
         for slot in out {
             *slot = T::from_f64(quantile(f64::standard_uniform(self)));
         }
+    }
+}
+
+/// Moves samples from `[0, 1)` to `[low, high)`.
+#[inline]
+fn scale<T: Float>(samples: &mut [T], low: T, high: T, length: T) {
+    for sample in samples {
+        let value = sample.fused(length, low);
+        // Rounding may carry a sample up to the excluded bound, which then counts as the other one.
+        *sample = if value == high { low } else { value };
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Generator;
 use super::mersenne::Mersenne;
 use super::normal;
+use std::ops::{Add, Div, Sub};
 
 mod sealed {
     pub trait Sealed {}
@@ -31,7 +32,7 @@ pub trait Number: Element {
 }
 
 /// A dtype of the continuous distributions.
-pub trait Float: Number + PartialOrd {
+pub trait Float: Number + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Div<Output = Self> {
     /// The dtype's name in PyTorch's message about the length of a range.
     const LIMITS_NAME: &'static str;
 
@@ -41,14 +42,10 @@ pub trait Float: Number + PartialOrd {
     fn to_f64(self) -> f64;
     /// `self * scale + shift` with one rounding.
     fn fused(self, scale: Self, shift: Self) -> Self;
-    /// `self / divisor` in this precision.
-    fn quotient(self, divisor: Self) -> Self;
-    /// `self + other` in this precision.
-    fn sum(self, other: Self) -> Self;
     /// One sample of the uniform distribution on [0, 1), of as many bits as the significand has.
     fn standard_uniform(generator: &mut Generator) -> Self;
-    /// A sample of the uniform distribution on [0, 1) in each slot, then `transform`.
-    fn fill_uniform(generator: &mut Generator, out: &mut [Self], transform: impl Fn(Self) -> Self);
+    /// Fills `out` from the uniform distribution on [0, 1).
+    fn fill_uniform(generator: &mut Generator, out: &mut [Self]);
     /// Makes 16 normal samples of each 16 uniform ones; a shorter last block is left as it is.
     fn normal_blocks(blocks: &mut [Self], mean: f64, std: f64);
 }
@@ -78,8 +75,8 @@ macro_rules! integers {
         impl Number for $dtype {
             #[inline]
             fn from_whole(value: f64) -> Self {
-                // C converts to the machine's int first, so a small dtype wraps where Rust would saturate.
-                if size_of::<Self>() < 4 { value as i32 as Self } else { value as Self }
+                // C converts to a machine word first, so a small dtype wraps where Rust would saturate.
+                if size_of::<Self>() < 4 { value as i64 as Self } else { value as Self }
             }
         }
     )*};
@@ -159,25 +156,14 @@ macro_rules! floats {
                 self.mul_add(scale, shift)
             }
             #[inline]
-            fn quotient(self, divisor: Self) -> Self {
-                self / divisor
-            }
-            #[inline]
-            fn sum(self, other: Self) -> Self {
-                self + other
-            }
-            #[inline]
             fn standard_uniform(generator: &mut Generator) -> Self {
                 $dtype::unit(generator.$draw())
             }
             #[inline]
-            fn fill_uniform(
-                generator: &mut Generator,
-                out: &mut [Self],
-                transform: impl Fn(Self) -> Self,
-            ) {
-                Mersenne::$fill(&mut generator.engine, out, |bits| transform($dtype::unit(bits)));
+            fn fill_uniform(generator: &mut Generator, out: &mut [Self]) {
+                Mersenne::$fill(&mut generator.engine, out, $dtype::unit);
             }
+            #[inline]
             fn normal_blocks(blocks: &mut [Self], mean: f64, std: f64) {
                 normal::$dtype::blocks(blocks, mean as Self, std as Self);
             }

@@ -14,12 +14,13 @@
 //!
 //! `f64` samples go through the C library's `log`, `log1p`, `sin`, `cos`, `tan` and `exp`, as PyTorch's do, so they equal
 //! PyTorch's exactly where both link glibc, and to the last place elsewhere. Runs of normal `f32` values use polynomials
-//! ([`normal`](self) in blocks of 16) and are equal everywhere.
+//! and are equal everywhere.
 
 mod continuous;
 mod discrete;
 mod element;
 mod error;
+mod fused;
 mod generator;
 mod mersenne;
 mod multinomial;
@@ -29,3 +30,6 @@ mod permutation;
 pub use element::{Element, Float, Number};
 pub use error::{RandomError, StateError};
 pub use generator::{DEFAULT_SEED, Generator, STATE_BYTES};
+
+/// Samples transformed before more are drawn, so that they are still in the first-level cache: a whole number of blocks of 16.
+const STRIP: usize = 1024;

@@ -31,8 +31,8 @@ impl Generator {
             return Err(RandomError::TooManySamples);
         }
         assert!(
-            weights.len() % categories == 0
-                && out.len() % samples == 0
+            weights.len().is_multiple_of(categories)
+                && out.len().is_multiple_of(samples)
                 && weights.len() / categories == out.len() / samples,
             "one row of samples per row of weights"
         );
@@ -48,7 +48,7 @@ impl Generator {
             let mut finish = vec![T::from_f64(0.0); weights.len()];
             self.exponential(&mut finish, 1.0)?;
             for (time, &weight) in finish.iter_mut().zip(weights) {
-                *time = weight.quotient(*time);
+                *time = weight / *time;
             }
             for (row, out) in finish.chunks_exact(categories).zip(out.chunks_exact_mut(samples)) {
                 leaders(row, out);
@@ -78,14 +78,14 @@ fn cumulative<T: Float>(row: &[T]) -> Result<Vec<T>, RandomError> {
         if value.is_infinite() {
             return Err(RandomError::InfiniteWeight);
         }
-        sum = sum.sum(weight);
+        sum = sum + weight;
         sums.push(sum);
     }
     if sum.to_f64() <= 0.0 {
         return Err(RandomError::NoWeight);
     }
     for partial in &mut sums {
-        *partial = partial.quotient(sum);
+        *partial = *partial / sum;
     }
     if let Some(last) = sums.last_mut() {
         *last = T::from_f64(1.0);

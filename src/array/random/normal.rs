@@ -1,11 +1,10 @@
 //! Normal samples: pairs in double precision for short runs, blocks of 16 at once for long ones.
 
-use super::{Float, Generator, RandomError};
+use super::fused::with_fused_multiply_add;
+use super::{Float, Generator, RandomError, STRIP};
 
 /// Uniform samples in one block: eight for the radii of Box and Muller's transform, then eight for the angles.
 const BLOCK: usize = 16;
-/// Samples transformed before more are drawn: whole blocks that stay in the first-level cache.
-const STRIP: usize = 64 * BLOCK;
 
 impl Generator {
     /// Fills `out` from the normal distribution of mean `mean` and standard deviation `std`.
@@ -22,14 +21,11 @@ impl Generator {
         }
         check_deviation(std)?;
         for strip in out.chunks_mut(STRIP) {
-            T::fill_uniform(self, strip, |sample| sample);
-            T::normal_blocks(strip, mean, std);
+            self.normal_strip(strip, mean, std);
         }
-        if out.len() % BLOCK != 0 {
+        if !out.len().is_multiple_of(BLOCK) {
             let last = out.len() - BLOCK;
-            let last = &mut out[last..];
-            T::fill_uniform(self, last, |sample| sample);
-            T::normal_blocks(last, mean, std);
+            self.normal_strip(&mut out[last..], mean, std);
         }
         Ok(())
     }
@@ -46,6 +42,12 @@ impl Generator {
         }
         Ok(())
     }
+
+    /// Uniform samples, then normal ones of each whole block.
+    fn normal_strip<T: Float>(&mut self, strip: &mut [T], mean: f64, std: f64) {
+        T::fill_uniform(self, strip);
+        with_fused_multiply_add(|| T::normal_blocks(strip, mean, std));
+    }
 }
 
 fn check_deviation(std: f64) -> Result<(), RandomError> {
@@ -53,10 +55,15 @@ fn check_deviation(std: f64) -> Result<(), RandomError> {
 }
 
 /// Blocks in double precision, through the C library.
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled with the instructions of its caller"
+)]
 pub(super) mod f64 {
     use super::BLOCK;
     use std::f64::consts::PI;
 
+    #[inline(always)]
     pub fn blocks(samples: &mut [f64], mean: f64, std: f64) {
         for block in samples.chunks_exact_mut(BLOCK) {
             let (radii, angles) = block.split_at_mut(BLOCK / 2);
@@ -74,7 +81,7 @@ pub(super) mod f64 {
 /// time. Which products are fused into which sums is part of the stream: another choice moves last bits.
 #[expect(
     clippy::inline_always,
-    reason = "what is not inlined is not compiled for the features of its caller"
+    reason = "what is not inlined is not compiled with the instructions of its caller"
 )]
 pub(super) mod f32 {
     use super::BLOCK;
@@ -82,26 +89,8 @@ pub(super) mod f32 {
 
     const LANES: usize = BLOCK / 2;
 
-    pub fn blocks(samples: &mut [f32], mean: f32, std: f32) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the two features that the function is compiled for were detected above.
-            unsafe { blocks_avx(samples, mean, std) };
-            return;
-        }
-        blocks_anywhere(samples, mean, std);
-    }
-
-    /// The same operations as in [`blocks_anywhere`], compiled where eight lanes fit a register and a fused multiply-add is one
-    /// instruction; without that, each is a call of the C library.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn blocks_avx(samples: &mut [f32], mean: f32, std: f32) {
-        blocks_anywhere(samples, mean, std);
-    }
-
     #[inline(always)]
-    fn blocks_anywhere(samples: &mut [f32], mean: f32, std: f32) {
+    pub fn blocks(samples: &mut [f32], mean: f32, std: f32) {
         for block in samples.chunks_exact_mut(BLOCK) {
             let (radii, angles) = block.split_at_mut(LANES);
             for (first, second) in radii.iter_mut().zip(angles) {
