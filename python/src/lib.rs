@@ -1,7 +1,20 @@
 //! The binding: converts, enters the core, converts back. The only crate that names pyo3.
+
+mod bindings;
+mod convert;
+mod dispatch;
+mod dtype;
+mod error;
+mod tensor;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _core(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<tensor::PyTensor>()?;
+    dtype::register(module)?;
+    for group in bindings::GROUPS {
+        dispatch::register(module, group)?;
+    }
     Ok(())
 }

@@ -56,6 +56,7 @@ impl Numbers {
         while id == 0 {
             id = PASSES.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         }
+        Self { pass: u64::from(id) << 32, side: HashMap::new() }
     }
 
     #[inline]

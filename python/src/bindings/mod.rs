@@ -1,0 +1,10 @@
+//! What Python sees of each op: one declaration per name, grouped by subject.
+
+pub mod arithmetic;
+pub mod autograd;
+pub mod creation;
+
+use crate::dispatch::Entry;
+
+/// All of them.
+pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES];

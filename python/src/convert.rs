@@ -1,0 +1,210 @@
+//! Python values to the core's, and back.
+
+use std::sync::atomic::Ordering;
+
+use arcgrad::graph::Operand;
+use arcgrad::{DType, Scalar, Tensor};
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt};
+
+use crate::dtype::PyDType;
+use crate::error::raise;
+use crate::tensor::PyTensor;
+
+/// The tensor inside a Python object, if it is one.
+#[inline]
+pub fn tensor<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Tensor> {
+    let object = object.cast::<PyTensor>().ok()?;
+    let tensor = &object.get().0;
+    // An object made by Python's own `__new__` could not know its address then.
+    if tensor.foreign().load(Ordering::Relaxed).is_null() {
+        tensor.foreign().store(object.as_ptr().cast(), Ordering::Relaxed);
+    }
+    Some(tensor)
+}
+
+/// The Python object of a tensor: the one that is alive, or a new one.
+#[inline]
+pub fn object(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
+    let existing = tensor.foreign().load(Ordering::Relaxed).cast::<pyo3::ffi::PyObject>();
+    if !existing.is_null() {
+        // SAFETY: the slot is emptied when the object is deallocated, which like this read happens under the GIL; an
+        // object on its way out has a count of zero and is not revived.
+        unsafe {
+            if pyo3::ffi::Py_REFCNT(existing) > 0 {
+                return Ok(Bound::from_borrowed_ptr(py, existing).unbind());
+            }
+        }
+    }
+    fresh(py, tensor)
+}
+
+/// A new Python object for a tensor that has none.
+#[inline]
+pub fn fresh(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
+    let object = Py::new(py, PyTensor(tensor))?;
+    object.get().0.foreign().store(object.as_ptr().cast(), Ordering::Relaxed);
+    Ok(object.into_any())
+}
+
+/// A Python number; `None` for anything else.
+#[inline]
+pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
+    if let Ok(x) = object.cast_exact::<PyFloat>() {
+        return Ok(Some(Scalar::Float(x.value())));
+    }
+    if let Ok(x) = object.cast_exact::<PyInt>() {
+        return integer(x.as_any()).map(|i| Some(Scalar::Int(i)));
+    }
+    slow_scalar(object)
+}
+
+#[cold]
+fn slow_scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
+    if let Ok(x) = object.cast::<PyBool>() {
+        return Ok(Some(Scalar::Bool(x.is_true())));
+    }
+    if let Ok(x) = object.cast::<PyFloat>() {
+        return Ok(Some(Scalar::Float(x.value())));
+    }
+    if object.is_instance_of::<PyInt>() {
+        return integer(object).map(|i| Some(Scalar::Int(i)));
+    }
+    // NumPy's scalars are not Python numbers, but carry a dtype and a way to become one.
+    if object.hasattr("dtype")? && object.hasattr("item")? && !object.hasattr("__len__")? {
+        return scalar(&object.call_method0("item")?);
+    }
+    Ok(None)
+}
+
+/// An integer that fits 64 bits.
+pub fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {
+    object.extract::<i64>().map_err(|e| {
+        if e.is_instance_of::<PyOverflowError>(object.py()) {
+            PyOverflowError::new_err("Overflow when unpacking long long")
+        } else {
+            e
+        }
+    })
+}
+
+/// A tensor or a number; `None` for anything else.
+#[inline]
+pub fn operand<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Option<Operand<'a>>> {
+    if let Some(x) = tensor(object) {
+        return Ok(Some(Operand::Tensor(x)));
+    }
+    Ok(scalar(object)?.map(Operand::Scalar))
+}
+
+/// A dtype, or Python's `float`, `int`, `bool` for the usual ones.
+pub fn dtype(object: &Bound<'_, PyAny>) -> PyResult<DType> {
+    if let Ok(x) = object.cast::<PyDType>() {
+        return Ok(x.get().0);
+    }
+    let py = object.py();
+    if object.is(py.get_type::<PyFloat>()) {
+        return Ok(DType::F64);
+    }
+    if object.is(py.get_type::<PyInt>()) {
+        return Ok(DType::I64);
+    }
+    if object.is(py.get_type::<PyBool>()) {
+        return Ok(DType::Bool);
+    }
+    Err(PyTypeError::new_err(format!("dtype must be arcgrad.dtype, not {}", object.get_type().name()?)))
+}
+
+/// A number as a Python object.
+pub fn number(py: Python<'_>, value: Scalar) -> PyResult<Py<PyAny>> {
+    Ok(match value {
+        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any().unbind(),
+        Scalar::Int(i) => i.into_pyobject(py)?.into_any().unbind(),
+        Scalar::Float(x) => PyFloat::new(py, x).into_any().unbind(),
+    })
+}
+
+/// What a binding answers with.
+pub trait Answer {
+    /// As a Python object.
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>>;
+}
+
+impl Answer for Tensor {
+    #[inline]
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        object(py, self)
+    }
+}
+
+impl Answer for Option<Tensor> {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.map_or_else(|| Ok(py.None()), |t| object(py, t))
+    }
+}
+
+impl Answer for () {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(py.None())
+    }
+}
+
+impl Answer for Vec<Tensor> {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let items = self.into_iter().map(|t| object(py, t)).collect::<PyResult<Vec<_>>>()?;
+        Ok(pyo3::types::PyTuple::new(py, items)?.into_any().unbind())
+    }
+}
+
+impl Answer for (Tensor, Tensor) {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        vec![self.0, self.1].object(py)
+    }
+}
+
+impl Answer for Py<PyAny> {
+    fn object(self, _: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self)
+    }
+}
+
+impl Answer for bool {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyBool::new(py, self).to_owned().into_any().unbind())
+    }
+}
+
+impl Answer for i64 {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.into_pyobject(py)?.into_any().unbind())
+    }
+}
+
+impl Answer for usize {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.into_pyobject(py)?.into_any().unbind())
+    }
+}
+
+impl Answer for Scalar {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        number(py, self)
+    }
+}
+
+impl Answer for DType {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::dtype::object(py, self)
+    }
+}
+
+impl<A: Answer> Answer for arcgrad::Result<A> {
+    #[inline]
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Ok(answer) => answer.object(py),
+            Err(error) => Err(raise(&error)),
+        }
+    }
+}

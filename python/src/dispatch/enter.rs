@@ -1,0 +1,293 @@
+//! The door from Python: finds the overload, binds arguments to parameters, calls, and answers.
+
+use std::ffi::CString;
+use std::os::raw::c_int;
+use std::sync::OnceLock;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use pyo3::{Borrowed, ffi};
+use smallvec::SmallVec;
+
+use crate::dispatch::{Args, Kind, Signature};
+use crate::error::guarded;
+use crate::tensor::PyTensor;
+
+/// One way to call a binding.
+pub struct Overload {
+    /// Its signature, as text.
+    pub signature: &'static str,
+    /// Converts the arguments, calls the core, converts the answer.
+    pub call: for<'a, 'py> fn(&'a Args<'a, 'py>) -> PyResult<Py<PyAny>>,
+}
+
+/// A function that Python sees.
+pub struct Binding {
+    /// Its name.
+    pub name: &'static str,
+    /// Its docstring.
+    pub doc: &'static str,
+    overloads: &'static [Overload],
+    signatures: OnceLock<Vec<Signature>>,
+}
+
+impl Binding {
+    /// For the `bindings!` macro.
+    pub const fn new(name: &'static str, doc: &'static str, overloads: &'static [Overload]) -> Self {
+        Self { name, doc, overloads, signatures: OnceLock::new() }
+    }
+
+    /// The parsed signatures, one per overload.
+    pub fn signatures(&self) -> &[Signature] {
+        self.signatures.get_or_init(|| self.overloads.iter().map(|o| Signature::parse(o.signature)).collect())
+    }
+}
+
+type Fast = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+/// A binding and its two faces.
+pub struct Entry {
+    /// The binding.
+    pub binding: &'static Binding,
+    /// Called as a module function.
+    pub function: Fast,
+    /// Called as a Tensor method.
+    pub method: Fast,
+    /// `function`, `method` or `both`.
+    pub place: &'static str,
+}
+
+impl Entry {
+    /// Whether the module has it.
+    pub fn is_function(&self) -> bool {
+        self.place != "method"
+    }
+    /// Whether Tensor has it.
+    pub fn is_method(&self) -> bool {
+        self.place != "function"
+    }
+}
+
+/// Runs a call from CPython.
+///
+/// # Safety
+/// To be called by CPython only, with the arguments of its fast call, holding the GIL.
+pub unsafe fn enter(
+    binding: &'static Binding,
+    this: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython holds the GIL for us and keeps the arguments alive during the call.
+    unsafe {
+        let py = Python::assume_attached();
+        let answer = guarded(|| {
+            let mut given: SmallVec<[Bound<'_, PyAny>; 8]> = SmallVec::new();
+            if !this.is_null() {
+                given.push(Bound::from_borrowed_ptr(py, this));
+            }
+            let names = (!names.is_null())
+                .then(|| Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>());
+            let total = count as usize + names.as_ref().map_or(0, |n| n.len());
+            for i in 0..total {
+                given.push(Bound::from_borrowed_ptr(py, *args.add(i)));
+            }
+            let positional = given.len() - names.as_ref().map_or(0, |n| n.len());
+            call(py, binding, given, positional, names.as_ref())
+        });
+        match answer {
+            Ok(object) => object.into_ptr(),
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    }
+}
+
+fn call<'py>(
+    py: Python<'py>,
+    binding: &'static Binding,
+    given: SmallVec<[Bound<'py, PyAny>; 8]>,
+    positional: usize,
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Py<PyAny>> {
+    let signatures = binding.signatures();
+    let mut complaint = None;
+    for (overload, signature) in binding.overloads.iter().zip(signatures) {
+        match bind(py, binding, signature, &given, positional, names) {
+            Ok(args) => return (overload.call)(&args),
+            Err(error) => complaint = complaint.or(Some(error)),
+        }
+    }
+    if signatures.len() == 1 {
+        return Err(complaint.unwrap_or_else(|| PyTypeError::new_err("no such call")));
+    }
+    let got: Vec<String> = given
+        .iter()
+        .enumerate()
+        .map(|(i, x)| {
+            let kind = x.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+            match names.filter(|_| i >= positional).and_then(|n| n.get_item(i - positional).ok()) {
+                Some(name) => format!("{name}={kind}"),
+                None => kind,
+            }
+        })
+        .collect();
+    let expected: Vec<String> = binding.overloads.iter().map(|o| format!(" * {}", o.signature)).collect();
+    Err(PyTypeError::new_err(format!(
+        "{}() received an invalid combination of arguments - got ({}), but expected one of:\n{}",
+        binding.name,
+        got.join(", "),
+        expected.join("\n")
+    )))
+}
+
+fn bind<'a, 'py>(
+    py: Python<'py>,
+    binding: &'static Binding,
+    signature: &'static Signature,
+    given: &[Bound<'py, PyAny>],
+    positional: usize,
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Args<'a, 'py>> {
+    let parameters = &signature.parameters;
+    let mut values: SmallVec<[Option<Bound<'py, PyAny>>; 8]> = SmallVec::from_elem(None, parameters.len());
+    let mut at = 0;
+    for (i, parameter) in parameters.iter().enumerate() {
+        if at >= positional || parameter.keyword_only {
+            break;
+        }
+        let object = &given[at];
+        // `x.reshape(2, 3)`: sizes spread over the positional arguments.
+        if parameter.kind == Kind::Sizes && Kind::Int.accepts(object) {
+            let count = given[at..positional].iter().take_while(|x| Kind::Int.accepts(x)).count();
+            values[i] = Some(PyTuple::new(py, &given[at..at + count])?.into_any());
+            at += count;
+            continue;
+        }
+        values[i] = Some(object.clone());
+        at += 1;
+    }
+    if at < positional {
+        let most = parameters.iter().filter(|p| !p.keyword_only).count();
+        return Err(PyTypeError::new_err(format!(
+            "{}() takes {most} positional argument{} but {positional} were given",
+            binding.name,
+            if most == 1 { "" } else { "s" }
+        )));
+    }
+    for k in 0..names.map_or(0, |n| n.len()) {
+        let name = names.map(|n| n.get_item(k)).transpose()?;
+        let Some(name) = name else { continue };
+        let name = name.cast::<PyString>()?;
+        let name = name.to_str()?;
+        let i = parameters
+            .iter()
+            .position(|p| p.name == name || alias(&p.name, name))
+            .ok_or_else(|| unexpected(binding, name))?;
+        if values[i].is_some() {
+            return Err(PyTypeError::new_err(format!(
+                "{}() got multiple values for argument '{name}'",
+                binding.name
+            )));
+        }
+        values[i] = Some(given[positional + k].clone());
+    }
+    for (i, (parameter, value)) in parameters.iter().zip(&values).enumerate() {
+        match value {
+            None if parameter.default.is_none() => {
+                let missing: Vec<String> = parameters
+                    .iter()
+                    .zip(&values)
+                    .filter(|(p, v)| v.is_none() && p.default.is_none())
+                    .map(|(p, _)| format!("\"{}\"", p.name))
+                    .collect();
+                return Err(PyTypeError::new_err(format!(
+                    "{}() missing {} required positional argument{}: {}",
+                    binding.name,
+                    missing.len(),
+                    if missing.len() == 1 { "" } else { "s" },
+                    missing.join(", ")
+                )));
+            }
+            None => {}
+            Some(object) if object.is_none() && parameter.optional => {}
+            Some(object) if parameter.kind.accepts(object) => {}
+            Some(object) => {
+                return Err(PyTypeError::new_err(format!(
+                    "{}(): argument '{}' (position {}) must be {}, not {}",
+                    binding.name,
+                    parameter.name,
+                    i + 1,
+                    parameter.kind.spoken(),
+                    object.get_type().name()?
+                )));
+            }
+        }
+    }
+    Ok(Args { py, binding, signature, values, _life: std::marker::PhantomData })
+}
+
+/// NumPy's names for some parameters are accepted too.
+fn alias(parameter: &str, given: &str) -> bool {
+    matches!(
+        (parameter, given),
+        ("dim", "axis") | ("keepdim", "keepdims") | ("input", "x" | "self") | ("other", "x2")
+    )
+}
+
+#[cold]
+fn unexpected(binding: &Binding, name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{name}'", binding.name))
+}
+
+/// Puts the functions into a module and the methods on Tensor.
+pub fn register(module: &Bound<'_, PyModule>, entries: &'static [Entry]) -> PyResult<()> {
+    let py = module.py();
+    let tensor = py.get_type::<PyTensor>();
+    for entry in entries {
+        if entry.is_function() {
+            let definition = definition(entry, entry.function)?;
+            // SAFETY: the definition lives forever; no self and no module are needed.
+            let function = unsafe {
+                Bound::from_owned_ptr_or_err(
+                    py,
+                    ffi::PyCFunction_NewEx(definition, std::ptr::null_mut(), std::ptr::null_mut()),
+                )?
+            };
+            module.add(entry.binding.name, function)?;
+        }
+        if entry.is_method() {
+            let definition = definition(entry, entry.method)?;
+            // SAFETY: the definition lives forever; the type is a live type object.
+            let descriptor = unsafe {
+                Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(tensor.as_type_ptr(), definition))?
+            };
+            tensor.setattr(entry.binding.name, descriptor)?;
+        }
+    }
+    Ok(())
+}
+
+/// A method definition that lives as long as the process, as CPython requires.
+fn definition(entry: &Entry, function: Fast) -> PyResult<*mut ffi::PyMethodDef> {
+    let text =
+        |s: &str| CString::new(s).map(CString::into_raw).map_err(|e| PyTypeError::new_err(e.to_string()));
+    Ok(Box::into_raw(Box::new(ffi::PyMethodDef {
+        ml_name: text(entry.binding.name)?,
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
+        ml_flags: (ffi::METH_FASTCALL | ffi::METH_KEYWORDS) as c_int,
+        ml_doc: text(entry.binding.doc)?,
+    })))
+}
+
+/// A borrowed argument; only named here so that signatures elsewhere stay short.
+pub type Given<'a, 'py> = Borrowed<'a, 'py, PyAny>;
