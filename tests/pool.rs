@@ -109,14 +109,13 @@ fn a_call_does_not_wait_for_helpers_that_never_start() {
         });
         occupied.wait();
         let me = thread::current().id();
-        let calls = AtomicUsize::new(0);
+        let mine = AtomicUsize::new(0);
         for_each(100, &|_| {
-            assert_eq!(thread::current().id(), me);
-            calls.fetch_add(1, Relaxed);
+            mine.fetch_add(usize::from(thread::current().id() == me), Relaxed);
         });
         // Released only now: had the call waited for its helper, this line would never be reached.
         release.store(true, Relaxed);
-        assert_eq!(calls.into_inner(), 100);
+        assert_eq!(mine.into_inner(), 100);
     });
 }
 
@@ -414,4 +413,90 @@ fn a_panicking_check_is_a_panic_of_the_caller() {
         });
         assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"check"));
     }
+}
+
+/// Runs `f` in a forked child, and says whether it returned true within ten seconds.
+#[cfg(unix)]
+fn forked(f: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child has this thread only, and ends in `_exit` without returning into the test harness.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                libc::alarm(10);
+                let right = catch_unwind(AssertUnwindSafe(f)).unwrap_or(false);
+                libc::_exit(i32::from(!right))
+            }
+            child => {
+                assert!(child > 0);
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn sum_with_a_helper() -> bool {
+    let (sum, both) = (AtomicUsize::new(0), Barrier::new(2));
+    for_each(2, &|_| {
+        // Passed only if a helper comes.
+        both.wait();
+        for_each(100, &|i| {
+            sum.fetch_add(i, Relaxed);
+        });
+    });
+    sum.into_inner() == 9900
+}
+
+#[cfg(unix)]
+#[test]
+fn a_forked_child_has_threads_of_its_own() {
+    let _turn = with_threads(3);
+    assert!(sum_with_a_helper());
+    assert!(forked(|| sum_with_a_helper() && forked(sum_with_a_helper) && sum_with_a_helper()));
+    assert!(sum_with_a_helper());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_forked_while_the_pool_is_busy_or_being_replaced_does_not_hang() {
+    let _turn = with_threads(3);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                for_each(4, &|_| for_each(4, &|_| {}));
+            }
+        });
+        scope.spawn(|| {
+            for n in (2..=4).cycle() {
+                if done.load(Relaxed) {
+                    return;
+                }
+                set_num_threads(n);
+                for_each(4, &|_| {});
+            }
+        });
+        let right = (0..40).all(|_| {
+            let early = Instant::now() + ms(2);
+            while Instant::now() < early {
+                for_each(2, &|_| {});
+            }
+            forked(|| sum_with_a_helper() && forked(sum_with_a_helper))
+        });
+        done.store(true, Relaxed);
+        assert!(right);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_forked_inside_a_loop_can_start_loops_of_its_own() {
+    let _turn = with_threads(2);
+    let right = AtomicUsize::new(0);
+    for_each(8, &|_| {
+        right.fetch_add(usize::from(forked(sum_with_a_helper)), Relaxed);
+    });
+    assert_eq!(right.into_inner(), 8);
 }

@@ -16,6 +16,9 @@
 //! - the queue's collector of garbage (`crossbeam-epoch`) is set up once in a process, by whichever helper comes first. If the
 //!   fork falls into that instant, the child's helpers never start. Nobody waits for a helper that has not
 //!   started: the child is serial, and right.
+//!
+//! What cannot be mended: a child forked by a body *inside* a parallel call must not return into that call, which would
+//! wait for helpers that are the parent's. It may make calls of its own.
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
