@@ -38,7 +38,9 @@ fn on_threads(count: u64, f: impl Fn(u64) + Sync) {
     thread::scope(|scope| {
         let f = &f;
         let threads: Vec<_> = (1..=count).map(|seed| scope.spawn(move || f(seed))).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 

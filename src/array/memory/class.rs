@@ -21,12 +21,17 @@ impl Class {
 
     /// The smallest class of at least `bytes` bytes; none for a size that cannot exist.
     #[inline]
-    pub const fn holding(bytes: usize) -> Option<Self> {
-        if bytes > MAX_BYTES { None } else { Some(Self::numbered(bytes)) }
+    pub fn holding(bytes: usize) -> Option<Self> {
+        if bytes <= SMALL_MAX_BYTES {
+            Some(Self(u16::from(SMALL_NUMBERS[(bytes + ALIGNMENT - 1) >> ALIGNMENT.ilog2()])))
+        } else if bytes <= MAX_BYTES {
+            Some(Self::numbered(bytes))
+        } else {
+            None
+        }
     }
 
     /// `bytes <= MAX_BYTES`.
-    #[inline]
     const fn numbered(bytes: usize) -> Self {
         let lines = bytes.div_ceil(ALIGNMENT);
         if lines <= STEPS {
@@ -40,7 +45,11 @@ impl Class {
 
     /// The capacity of this class's blocks.
     #[inline]
-    pub const fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
+        BYTES[self.index()]
+    }
+
+    const fn computed_bytes(self) -> usize {
         let lines = if self.index() <= STEPS {
             self.index()
         } else {
@@ -72,6 +81,28 @@ impl Class {
         Self(index as u16)
     }
 }
+
+/// The small class that holds a number of lines, so that a small allocation computes no logarithm.
+static SMALL_NUMBERS: [u8; SMALL_MAX_BYTES / ALIGNMENT + 1] = {
+    let mut numbers = [0; SMALL_MAX_BYTES / ALIGNMENT + 1];
+    let mut lines = 0;
+    while lines < numbers.len() {
+        numbers[lines] = Class::numbered(lines * ALIGNMENT).index() as u8;
+        lines += 1;
+    }
+    numbers
+};
+
+/// The capacity of each class.
+static BYTES: [usize; Class::COUNT] = {
+    let mut bytes = [0; Class::COUNT];
+    let mut index = 0;
+    while index < bytes.len() {
+        bytes[index] = Class::at(index).computed_bytes();
+        index += 1;
+    }
+    bytes
+};
 
 #[cfg(test)]
 mod tests {
