@@ -5,7 +5,7 @@
 //! for ever. So nothing here waits for a lock that may be older than the process:
 //!
 //! - the current threads are found through an atomic pointer to a `Threads` that is never freed, and the child, whose process
-//!   id differs from the one written there, drops that pointer unread and makes its own. The parent's pool is leaked:
+//!   id differs from the one written there, reads nothing else of it and makes its own. The parent's pool is leaked:
 //!   its queues may be half-written, and its threads do not exist here;
 //! - the lock in `Threads` is only tried by those who spawn. Only the thread that replaces threads of its own
 //!   process waits for it, and no foreign code runs under it;
@@ -13,9 +13,11 @@
 //!   tables behind them (those of `parking_lot` do, so they are not used here);
 //! - making threads reads no environment variable, because the stack size is given: the environment's lock is older
 //!   than the process. `num_threads` reads it once, at the first call in the process or its ancestors;
-//! - the queue's collector of garbage (`crossbeam-epoch`) is set up once in a process, by whichever helper comes first. If the
-//!   fork falls into that instant, the child's helpers never start. Nobody waits for a helper that has not
-//!   started: the child is serial, and right.
+//! - two locks that are not ours can still be found taken, by the child's *helpers*: the one around the queue's collector of
+//!   garbage (`crossbeam-epoch`), which the first helper of a process sets up, and the one that the standard library takes
+//!   while a thread begins or ends, to tell a stack overflow from another fault (only in a program whose `main` is Rust's).
+//!   A child forked in that instant has helpers that never start. Nobody waits for a helper that has not
+//!   started, and unread invitations are bounded: the child is serial, and right.
 //!
 //! What cannot be mended: a child forked by a body *inside* a parallel call must not return into that call, which would
 //! wait for helpers that are the parent's. It may make calls of its own.
