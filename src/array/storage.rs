@@ -83,7 +83,7 @@ impl Storage {
     pub fn pointer(&self) -> *mut u8 {
         match &self.0.memory {
             Memory::Inline(cell) => cell.get().cast(),
-            Memory::Block(block) => block.pointer().as_ptr(),
+            Memory::Block(block) => block.start().as_ptr(),
             Memory::Foreign { data, .. } => data.as_ptr(),
         }
     }

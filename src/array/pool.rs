@@ -1,0 +1,193 @@
+//! The one process-local pool of threads: the caller works too, and never waits for a helper that has not started.
+//!
+//! Note [The caller works too]
+//! A parallel call is one closure, run by the caller and by as many detached helpers as happen to wake in time.
+//! The caller never blocks on a sleeping thread: when it finds nothing left to do it closes the gathering, and from then on
+//! a late helper turns away at the door. Only helpers already inside are waited for, and they are busy with the last pieces.
+//! So going parallel can cost a few microseconds, but never the milliseconds that a thread can take to wake, and
+//! a pool that cannot make a thread at all is still a correct, serial, pool.
+//! The door is `gate.rs`, small enough to be model-checked (`tests/pool_model.rs`).
+//!
+//! Which thread runs which index is left to chance; a caller that wants the same bits for every number of threads
+//! lets each index write its own place, and combines the places in index order.
+
+mod context;
+mod gate;
+mod size;
+mod sync;
+mod threads;
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use context::{Interrupted, poll_interrupt, serially, uninterruptible, with_interrupt};
+pub use size::{num_threads, set_num_threads};
+
+use context::Context;
+use gate::Gathering;
+use threads::Threads;
+
+/// Runs `work` on the caller and on up to `helpers` threads of the pool at once.
+///
+/// `work` is called once by each participant and returns when it finds nothing left to do. At most
+/// [`num_threads`]` - 1` helpers are invited, none inside [`serially`]. Returns when the caller's call has returned and every
+/// helper that started has left; helpers that had not started by then never run.
+///
+/// # Panics
+///
+/// Re-throws a participant's panic (the caller's own, if it has one) after all have left.
+#[inline]
+pub fn join_in(helpers: usize, work: &(dyn Fn() + Sync)) {
+    let context = Context::current();
+    let helpers = if context.serial { 0 } else { helpers.min(num_threads() - 1) };
+    if helpers == 0 { work() } else { gather(helpers, work, context) }
+}
+
+/// Calls `body(i)` once for each `i` in `0..count`, in chunks claimed by the caller and its helpers.
+///
+/// Serial, in index order, when `count <= 1`, when [`num_threads`] is 1, and inside [`serially`].
+///
+/// # Panics
+///
+/// Re-throws a panic of `body` after all have left; indices not yet claimed by then are not called. Unwinds with
+/// [`Interrupted`] when the check of an enclosing [`with_interrupt`] says so.
+#[inline]
+pub fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
+    match count {
+        0 => {}
+        1 => body(0),
+        _ => for_each_of_many(count, body),
+    }
+}
+
+fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
+    let context = Context::current();
+    let helpers = if context.serial { 0 } else { (count - 1).min(num_threads() - 1) };
+    if helpers == 0 {
+        for index in 0..count {
+            poll_interrupt();
+            body(index);
+        }
+        return;
+    }
+    let claims = Claims::new(count, helpers + 1);
+    gather(
+        helpers,
+        &|| {
+            // Dropped by a panic of `body` too: the others need not finish what is lost anyway.
+            let _rest = Abandon(&claims);
+            while let Some(chunk) = claims.next() {
+                for index in chunk {
+                    if context::is_interrupted() {
+                        return;
+                    }
+                    body(index);
+                }
+            }
+        },
+        context,
+    );
+    poll_interrupt();
+}
+
+/// The indices not yet handed out.
+struct Claims {
+    next: AtomicUsize,
+    count: usize,
+    chunk: usize,
+}
+
+impl Claims {
+    /// Chunks per participant: enough to even out unequal speeds, few enough that the shared counter is quiet.
+    const SHARES: usize = 16;
+
+    fn new(count: usize, participants: usize) -> Self {
+        Self {
+            next: AtomicUsize::new(0),
+            count,
+            chunk: (count / participants.saturating_mul(Self::SHARES)).max(1),
+        }
+    }
+
+    fn next(&self) -> Option<Range<usize>> {
+        // Relaxed: the counter only deals out numbers; what the bodies write is published by leaving the gate.
+        // It overshoots `count` by at most one chunk a participant, because each stops at its first `None`.
+        let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
+        (start < self.count).then(|| start..self.count.min(start.saturating_add(self.chunk)))
+    }
+}
+
+/// Leaves nothing to claim, when the participant that holds it goes, for whatever reason it goes.
+struct Abandon<'a>(&'a Claims);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.next.store(self.0.count, Ordering::Relaxed);
+    }
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// One parallel call, shared by its caller and the helpers it invited; outlives the call for those that come late.
+struct Call {
+    gathering: Gathering,
+    /// Borrowed from the caller's frame: alive only while the gathering is open or somebody is inside.
+    work: &'static (dyn Fn() + Sync),
+    context: Context,
+    panic: Mutex<Option<Panic>>,
+}
+
+/// The parallel part of [`join_in`]; `helpers >= 1`.
+fn gather(helpers: usize, work: &(dyn Fn() + Sync), context: Context) {
+    let Some(threads) = Threads::current() else { return work() };
+    // SAFETY: only the lifetime is changed. Besides this frame, `work` is called only by `help`, and there only between
+    // entering and leaving `call.gathering`; this function does not return or unwind before the gathering is closed, when
+    // nobody enters any more, and everyone who entered has left. Nothing between here and `wait` can unwind: `invite` does
+    // not, and the calls of foreign code are caught.
+    let work = unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(work) };
+    let call = Arc::new(Call {
+        gathering: Gathering::new(),
+        work,
+        context: context.of_helpers(),
+        panic: Mutex::new(None),
+    });
+    invite(threads, &call, helpers);
+    let mut outcome = catch_unwind(AssertUnwindSafe(work));
+    call.gathering.close();
+    // The caller keeps an ear open while helpers finish, so that a long piece of theirs can be interrupted too.
+    while !call.gathering.wait(context.patience()) {
+        if let Err(panic) = catch_unwind(context::check_interrupt) {
+            outcome = outcome.and(Err(panic));
+        }
+    }
+    let panic = call.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(panic) = outcome.err().or(panic) {
+        resume_unwind(panic);
+    }
+}
+
+/// Asks `helpers` threads to come: two at once, each of which, once it is awake, asks half of the rest.
+///
+/// Waking a thread costs its waker a system call, so a caller that woke all of them itself would be late for its own work.
+fn invite(threads: &'static Threads, call: &Arc<Call>, helpers: usize) {
+    let first = helpers.div_ceil(2);
+    for branch in [first, helpers - first] {
+        if branch > 0 {
+            let call = Arc::clone(call);
+            threads.spawn(move || help(threads, &call, branch - 1));
+        }
+    }
+}
+
+/// What a helper does when it wakes: joins in if it is not too late, and brings `others` along.
+fn help(threads: &'static Threads, call: &Arc<Call>, others: usize) {
+    let Some(_inside) = call.gathering.enter() else { return };
+    invite(threads, call, others);
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.context.enter(call.work))) {
+        // A second panic is dropped: the caller can throw only one.
+        call.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+    }
+}
