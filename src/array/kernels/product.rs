@@ -1,1 +1,291 @@
-//! (placeholder)
+//! Matrix products on strided memory, for every dtype, with the same bits for any number of threads.
+
+mod batch;
+mod outer;
+mod pack;
+mod problem;
+mod register;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use problem::Problem;
+use register::{Baseline, Element, Lanes};
+
+/// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
+/// Its shape comes with the product that reads it, which checks the bounds once.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    offset: usize,
+    row_stride: isize,
+    col_stride: isize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// The matrix whose first element is `data[offset]`.
+    #[inline]
+    pub fn new(data: &'a [T], offset: usize, row_stride: isize, col_stride: isize) -> Self {
+        Self { data, offset, row_stride, col_stride }
+    }
+
+    /// The same memory with rows and columns exchanged.
+    #[inline]
+    pub fn transposed(self) -> Self {
+        Self { row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+}
+
+/// A matrix to write; no two of its elements may share memory.
+#[derive(Debug)]
+pub struct MatrixMut<'a, T> {
+    data: &'a mut [T],
+    offset: usize,
+    row_stride: isize,
+    col_stride: isize,
+}
+
+impl<'a, T> MatrixMut<'a, T> {
+    /// The matrix whose first element is `data[offset]`.
+    #[inline]
+    pub fn new(data: &'a mut [T], offset: usize, row_stride: isize, col_stride: isize) -> Self {
+        Self { data, offset, row_stride, col_stride }
+    }
+}
+
+/// A vector to read: `data[offset + i * stride]`, any stride.
+#[derive(Clone, Copy, Debug)]
+pub struct Vector<'a, T> {
+    data: &'a [T],
+    offset: usize,
+    stride: isize,
+}
+
+impl<'a, T> Vector<'a, T> {
+    /// The vector whose first element is `data[offset]`.
+    #[inline]
+    pub fn new(data: &'a [T], offset: usize, stride: isize) -> Self {
+        Self { data, offset, stride }
+    }
+}
+
+/// Whether `offset` plus every combination of `shape`'s indices times `strides` is below `length`.
+#[inline]
+fn within<const D: usize>(length: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> bool {
+    if shape.contains(&0) {
+        return true;
+    }
+    let (mut least, mut most) = (offset as i128, offset as i128);
+    for (&size, &stride) in shape.iter().zip(&strides) {
+        let reach = (size as i128 - 1) * stride as i128;
+        if reach < 0 { least += reach } else { most += reach }
+    }
+    least >= 0 && most < length as i128
+}
+
+/// Whether no two index pairs of an `m` by `n` matrix name the same element, judged by its strides.
+#[inline]
+fn distinct(m: usize, n: usize, row_stride: isize, col_stride: isize) -> bool {
+    let (row, col) = (row_stride.unsigned_abs(), col_stride.unsigned_abs());
+    (m <= 1 || n <= 1 || row >= col.saturating_mul(n) || col >= row.saturating_mul(m))
+        && (m <= 1 || row > 0)
+        && (n <= 1 || col > 0)
+}
+
+/// A dtype that products are computed in; integers wrap.
+pub trait Product: Element + sealed::Compute {}
+
+mod sealed {
+    use super::Problem;
+
+    /// The best compiled engine of this machine for a dtype.
+    pub trait Compute: Sized {
+        /// Computes a checked problem, whose C has contiguous columns.
+        ///
+        /// # Safety
+        /// The problem's matrices are valid and C overlaps neither A nor B.
+        unsafe fn compute(problem: &Problem<Self>, threads: usize);
+    }
+}
+
+macro_rules! product {
+    ($($t:ty: $wide:ty, $middle:ty, $plain:ty;)*) => {$(
+        impl Product for $t {}
+        impl sealed::Compute for $t {
+            #[inline]
+            unsafe fn compute(problem: &Problem<Self>, threads: usize) {
+                // SAFETY: the caller's promise, and each register type only where its instructions are.
+                unsafe {
+                    #[cfg(target_arch = "x86_64")]
+                    {
+                        if x86::has_avx512() {
+                            return problem.compute_in_parts::<$wide>(threads);
+                        }
+                        if x86::has_avx2() {
+                            return problem.compute_in_parts::<$middle>(threads);
+                        }
+                    }
+                    problem.compute_in_parts::<$plain>(threads);
+                }
+            }
+        }
+    )*};
+}
+
+product! {
+    f32: std::arch::x86_64::__m512, std::arch::x86_64::__m256, Lanes<f32, 4, Baseline>;
+    f64: std::arch::x86_64::__m512d, std::arch::x86_64::__m256d, Lanes<f64, 2, Baseline>;
+    i8: Lanes<i8, 8, x86::Avx512>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, Baseline>;
+    u8: Lanes<u8, 8, x86::Avx512>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, Baseline>;
+    i16: Lanes<i16, 8, x86::Avx512>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
+    i32: Lanes<i32, 8, x86::Avx512>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
+    i64: Lanes<i64, 8, x86::Avx512>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
+}
+
+/// Runs `body(0)` to `body(count - 1)`, in any order. Serial until the pool takes this line.
+fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
+    (0..count).for_each(body);
+}
+
+/// `C = alpha A B + beta C` for A of `m` by `k`, B of `k` by `n`, C of `m` by `n`, on up to `threads` threads.
+///
+/// With `k == 0` this is `beta C`; with `beta == 0`, C is written but never read, so a NaN in it does not survive.
+/// The bits of C do not depend on `threads`.
+///
+/// # Panics
+/// If a matrix reaches outside its slice, or two elements of C share memory: both are the caller's errors.
+#[expect(clippy::too_many_arguments, reason = "the arguments and the order that BLAS made standard")]
+#[inline]
+pub fn gemm<T: Product>(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    beta: T,
+    c: MatrixMut<'_, T>,
+    threads: usize,
+) {
+    assert!(
+        within(a.data.len(), a.offset, [m, k], [a.row_stride, a.col_stride]),
+        "A reaches outside its memory"
+    );
+    assert!(
+        within(b.data.len(), b.offset, [k, n], [b.row_stride, b.col_stride]),
+        "B reaches outside its memory"
+    );
+    assert!(
+        within(c.data.len(), c.offset, [m, n], [c.row_stride, c.col_stride]),
+        "C reaches outside its memory"
+    );
+    assert!(distinct(m, n, c.row_stride, c.col_stride), "two elements of C share memory");
+    let problem = Problem {
+        m,
+        n,
+        k,
+        alpha,
+        a: a.data.as_ptr().wrapping_add(a.offset),
+        a_row: a.row_stride,
+        a_col: a.col_stride,
+        b: b.data.as_ptr().wrapping_add(b.offset),
+        b_row: b.row_stride,
+        b_col: b.col_stride,
+        beta,
+        c: c.data.as_mut_ptr().wrapping_add(c.offset),
+        c_row: c.row_stride,
+        c_col: c.col_stride,
+    };
+    // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
+    unsafe { solve(problem, threads) }
+}
+
+/// Brings a problem to contiguous columns of C and computes it.
+///
+/// # Safety
+/// The matrices are valid, C's elements are distinct and C overlaps neither A nor B.
+#[inline]
+unsafe fn solve<T: Product>(mut p: Problem<T>, threads: usize) {
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
+    if p.k == 0 {
+        // SAFETY: the caller's promise, passed on.
+        return unsafe { scale(&p) };
+    }
+    // A single column becomes a single row, whose stride between rows is then free; so is a single column's.
+    if p.n == 1 || (p.c_col != 1 && p.c_row == 1 && p.m > 1) {
+        p = p.transposed();
+    }
+    if p.n == 1 {
+        p.c_col = 1;
+    }
+    // SAFETY: the caller's promise, passed on.
+    unsafe { if p.c_col == 1 { T::compute(&p, threads) } else { scattered(&p, threads) } }
+}
+
+/// `C = beta C`, without reading C when `beta` is zero.
+unsafe fn scale<T: Product>(p: &Problem<T>) {
+    for i in 0..p.m {
+        for j in 0..p.n {
+            // SAFETY: i < m and j < n, and the caller vouches for C.
+            unsafe {
+                let c = p.c.offset(i as isize * p.c_row + j as isize * p.c_col);
+                *c = if p.beta == T::ZERO { T::ZERO } else { p.beta.times(*c) };
+            }
+        }
+    }
+}
+
+/// A product into a C without contiguous rows or columns, by way of one that has them.
+#[cold]
+unsafe fn scattered<T: Product>(p: &Problem<T>, threads: usize) {
+    let mut product = vec![T::ZERO; p.m * p.n];
+    let compact = Problem { beta: T::ZERO, c: product.as_mut_ptr(), c_row: p.n as isize, c_col: 1, ..*p };
+    // SAFETY: the caller vouches for A and B; the new C has m x n elements of its own.
+    unsafe { T::compute(&compact, threads) };
+    for (at, &x) in product.iter().enumerate() {
+        let (i, j) = (at / p.n, at % p.n);
+        // SAFETY: i < m and j < n, and the caller vouches for C.
+        unsafe {
+            let c = p.c.offset(i as isize * p.c_row + j as isize * p.c_col);
+            *c = if p.beta == T::ZERO { x } else { x.multiply_add(p.beta, *c) };
+        }
+    }
+}
+
+/// The sum of `a[i] * b[i]` over `n` elements.
+///
+/// # Panics
+/// If a vector reaches outside its slice.
+pub fn dot<T: Product>(n: usize, a: Vector<'_, T>, b: Vector<'_, T>) -> T {
+    let mut sum = [T::ZERO];
+    let a = Matrix::new(a.data, a.offset, 0, a.stride);
+    let b = Matrix::new(b.data, b.offset, b.stride, 0);
+    gemm(1, 1, n, T::ONE, a, b, T::ZERO, MatrixMut::new(&mut sum, 0, 1, 1), 1);
+    sum[0]
+}
+
+/// [`gemm`] for each index of a batch of shape `batch`: operand `x` of index `(i0, i1, ..)` starts at
+/// `x.1[0] * i0 + x.1[1] * i1 + ..` elements from where `x.0` does. Steps of A and B may be zero (broadcasting).
+///
+/// Parallel over the batch, or inside the products where those are few and large; the bits of C depend on neither.
+///
+/// # Panics
+/// If a matrix reaches outside its slice, if two elements of C share memory (a step of C within its matrix counts),
+/// or if a list of steps has not the length of `batch`.
+#[expect(clippy::too_many_arguments, reason = "gemm's arguments, and the batch")]
+pub fn gemm_batched<T: Product>(
+    batch: &[usize],
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    a: (Matrix<'_, T>, &[isize]),
+    b: (Matrix<'_, T>, &[isize]),
+    beta: T,
+    c: (MatrixMut<'_, T>, &[isize]),
+    threads: usize,
+) {
+    batch::gemm_batched(batch, [m, n, k], alpha, a, b, beta, c, threads);
+}
