@@ -4,9 +4,17 @@ use arcgrad::array::kernels::product::{Matrix, MatrixMut, gemm};
 
 #[test]
 fn small_and_large_products_are_right() {
-    for &(m, n, k) in
-        &[(1, 1, 1), (4, 4, 4), (8, 8, 8), (33, 47, 300), (100, 65, 513), (1, 50, 40), (50, 1, 40)]
-    {
+    for &(m, n, k) in &[
+        (1, 1, 1),
+        (4, 4, 4),
+        (8, 8, 8),
+        (33, 47, 300),
+        (100, 65, 513),
+        (1, 50, 40),
+        (50, 1, 40),
+        (1000, 1, 1000),
+        (1, 300, 700),
+    ] {
         for ta in [false, true] {
             for tb in [false, true] {
                 let a: Vec<f32> = (0..m * k).map(|i| ((i * 7919) % 23) as f32 - 11.0).collect();

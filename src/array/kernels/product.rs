@@ -1,10 +1,12 @@
 //! Matrix products on strided memory, for every dtype, with the same bits for any number of threads.
 
 mod batch;
+mod inner;
 mod outer;
 mod pack;
 mod problem;
 mod register;
+mod rows;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -69,27 +71,33 @@ impl<'a, T> Vector<'a, T> {
     }
 }
 
-/// Whether `offset` plus every combination of `shape`'s indices times `strides` is below `length`.
+/// The lowest and the highest index that `offset` plus every combination of `shape`'s indices times `strides` reaches;
+/// `None` where they do not fit in a word.
 #[inline]
-fn within<const D: usize>(length: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> bool {
-    if shape.contains(&0) {
-        return true;
-    }
-    let (mut least, mut most) = (offset as i128, offset as i128);
+fn reach<const D: usize>(offset: usize, shape: [usize; D], strides: [isize; D]) -> Option<(isize, isize)> {
+    let (mut least, mut most) = (isize::try_from(offset).ok()?, isize::try_from(offset).ok()?);
     for (&size, &stride) in shape.iter().zip(&strides) {
-        let reach = (size as i128 - 1) * stride as i128;
-        if reach < 0 { least += reach } else { most += reach }
+        let far = isize::try_from(size).ok()?.checked_sub(1)?.checked_mul(stride)?;
+        least = least.checked_add(far.min(0))?;
+        most = most.checked_add(far.max(0))?;
     }
-    least >= 0 && most < length as i128
+    Some((least, most))
+}
+
+/// Whether a matrix of `shape` stays inside `length` elements.
+#[inline]
+fn within(length: usize, offset: usize, shape: [usize; 2], strides: [isize; 2]) -> bool {
+    shape.contains(&0)
+        || reach(offset, shape, strides).is_some_and(|(least, most)| least >= 0 && (most as usize) < length)
 }
 
 /// Whether no two index pairs of an `m` by `n` matrix name the same element, judged by its strides.
 #[inline]
 fn distinct(m: usize, n: usize, row_stride: isize, col_stride: isize) -> bool {
     let (row, col) = (row_stride.unsigned_abs(), col_stride.unsigned_abs());
-    (m <= 1 || n <= 1 || row >= col.saturating_mul(n) || col >= row.saturating_mul(m))
-        && (m <= 1 || row > 0)
+    (m <= 1 || row > 0)
         && (n <= 1 || col > 0)
+        && (m <= 1 || n <= 1 || row >= col.saturating_mul(n) || col >= row.saturating_mul(m))
 }
 
 /// A dtype that products are computed in; integers wrap.
@@ -117,13 +125,10 @@ macro_rules! product {
                 // SAFETY: the caller's promise, and each register type only where its instructions are.
                 unsafe {
                     #[cfg(target_arch = "x86_64")]
-                    {
-                        if x86::has_avx512() {
-                            return problem.compute_in_parts::<$wide>(threads);
-                        }
-                        if x86::has_avx2() {
-                            return problem.compute_in_parts::<$middle>(threads);
-                        }
+                    match x86::level() {
+                        x86::Level::Avx512 => return problem.compute_in_parts::<$wide>(threads),
+                        x86::Level::Avx2 => return problem.compute_in_parts::<$middle>(threads),
+                        _ => {}
                     }
                     problem.compute_in_parts::<$plain>(threads);
                 }

@@ -1,7 +1,7 @@
 //! Many products of one shape.
 
 use super::problem::Problem;
-use super::{Matrix, MatrixMut, Product, for_each, solve, within};
+use super::{Matrix, MatrixMut, Product, for_each, reach, solve, within};
 
 /// Multiply-adds worth a visit to the pool: products below are computed in runs of about this much work.
 const RUN: usize = 1 << 16;
@@ -19,7 +19,7 @@ fn start(batch: &[usize], mut index: usize, steps: [&[isize]; 3]) -> [isize; 3] 
     at
 }
 
-/// Whether every combination of batch index and matrix index stays inside `length` elements.
+/// Whether every matrix of the batch stays inside `length` elements.
 fn all_within(
     length: usize,
     offset: usize,
@@ -29,16 +29,15 @@ fn all_within(
     steps: &[isize],
 ) -> bool {
     assert_eq!(batch.len(), steps.len(), "one step for each batch axis");
-    let (mut least, mut most) = (offset as i128, offset as i128);
-    for (&size, &step) in batch.iter().zip(steps) {
-        let reach = (size as i128 - 1) * step as i128;
-        if reach < 0 { least += reach } else { most += reach }
-    }
+    let starts = batch.iter().zip(steps).try_fold((offset, offset), |(least, most), (&size, &step)| {
+        let (down, up) = reach(0, [size], [step])?;
+        Some((least.checked_add_signed(down)?, most.checked_add_signed(up)?))
+    });
     // The lowest and the highest start stand for all between.
-    least >= 0
-        && most < isize::MAX as i128
-        && within(length, least as usize, shape, strides)
-        && within(length, most as usize, shape, strides)
+    shape.contains(&0)
+        || starts.is_some_and(|(least, most)| {
+            within(length, least, shape, strides) && within(length, most, shape, strides)
+        })
 }
 
 /// Whether no two elements of all the matrices are the same, judged by strides: each axis, in order of stride,

@@ -1,7 +1,8 @@
 //! One product as raw pointers and strides, after its bounds were checked; and the choice of a way to compute it.
 
-use super::outer;
 use super::register::{Element, Register};
+use super::tile::DEPTH;
+use super::{inner, outer, rows};
 
 /// `C = alpha A B + beta C`. Strides are in elements.
 #[derive(Clone, Copy)]
@@ -28,17 +29,33 @@ unsafe impl<T: Sync> Sync for Problem<T> {}
 /// A B of at most this many elements stays in the first-level cache, wherever it lies: packing it gains nothing.
 const SMALL_B: usize = 4096;
 
+/// Inner products of fewer elements cost more to fold than to add up.
+const INNER_DEPTH: usize = 64;
+
+/// With more rows and columns than this, turning a panel of B for whole tiles costs less than inner products do.
+const INNER_EDGE: usize = 12;
+
+/// With so few rows, a B that is not small is best read in long runs.
+const STREAMED_ROWS: usize = 2;
+
+/// With more rows, reading B where it lies costs more, in cache misses, than packing it once.
+const IN_PLACE_ROWS: usize = 256;
+
 /// Multiply-adds below which no second thread is asked.
 const PARALLEL_WORK: usize = 1 << 17;
 
 /// The way to compute a problem. Chosen from the whole problem, so that its parts, however many, agree on it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// B where it lies.
+    /// By inner products: A's rows and B's columns are contiguous and one of C's sides is short.
+    Inner,
+    /// B read once, in long runs.
+    Streamed,
+    /// B read where it lies, tile by tile.
     InPlace,
-    /// B copied whole.
+    /// B small, copied whole.
     CopiedB,
-    /// Both matrices packed block by block.
+    /// Both matrices packed, block by block.
     Packed,
 }
 
@@ -64,8 +81,12 @@ impl<T: Element> Problem<T> {
     /// The way for this problem, whose C has contiguous columns.
     #[inline]
     pub fn way<R: Register<Element = T>>(&self) -> Way {
-        let small = self.k * self.n <= SMALL_B && self.k <= 256;
-        if self.b_col == 1 && (small || self.m <= R::ROWS) {
+        let small = self.k * self.n <= SMALL_B && self.k <= DEPTH;
+        if self.b_row == 1 && self.a_col == 1 && self.k >= INNER_DEPTH && self.m.min(self.n) <= INNER_EDGE {
+            Way::Inner
+        } else if self.b_col == 1 && self.m <= STREAMED_ROWS && !small {
+            Way::Streamed
+        } else if self.b_col == 1 && (small || self.m <= IN_PLACE_ROWS) {
             Way::InPlace
         } else if small {
             Way::CopiedB
@@ -86,6 +107,8 @@ impl<T: Element> Problem<T> {
                 Way::InPlace => outer::in_place::<R>(self),
                 Way::CopiedB => outer::with_copied_b::<R>(self),
                 Way::Packed => outer::packed::<R>(self),
+                Way::Streamed => rows::streamed::<R>(self),
+                Way::Inner => inner::products::<R>(self),
             }
         }
     }

@@ -105,19 +105,6 @@ pub trait Register: Copy {
     unsafe fn transpose(from: *const Self::Element, from_row: isize, to: *mut Self::Element, to_row: usize);
 }
 
-/// The sum of the lanes: the upper half is added to the lower until one is left.
-#[inline(always)]
-pub fn sum_lanes<T: Element>(lanes: &mut [T]) -> T {
-    let mut half = lanes.len() / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = lanes[i].plus(lanes[i + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
 /// An instruction set that the compiler vectorises plain loops for.
 pub trait InstructionSet: Copy {
     /// Runs `kernel` in a function compiled for this instruction set.

@@ -1,6 +1,7 @@
 //! Registers of x86-64 machines: AVX2 with FMA, and AVX-512.
 
 use std::arch::x86_64::*;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::register::{InstructionSet, Kernel, Register};
 
@@ -38,20 +39,52 @@ impl InstructionSet for Avx512 {
     }
 }
 
-/// Whether this machine has AVX2 and FMA; asked once, then a load.
-#[inline]
-pub fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+/// What this machine's registers can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Level {
+    /// Not asked yet.
+    Unknown,
+    /// Neither of the two below.
+    Plain,
+    /// [`Avx2`].
+    Avx2,
+    /// [`Avx512`].
+    Avx512,
 }
 
-/// Whether this machine has AVX-512 and the parts that [`Avx512`] names.
+/// One byte, so that a small product asks with one load rather than one for each instruction set's parts.
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Unknown as u8);
+
+/// This machine's level, asked once.
 #[inline]
-pub fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
+pub fn level() -> Level {
+    // Relaxed: the byte publishes nothing but itself, and every thread would write the same.
+    match LEVEL.load(Ordering::Relaxed) {
+        3 => Level::Avx512,
+        2 => Level::Avx2,
+        1 => Level::Plain,
+        _ => ask(),
+    }
+}
+
+#[cold]
+fn ask() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = avx2
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && has_avx2()
+        && is_x86_feature_detected!("avx512vl");
+    let level = if avx512 {
+        Level::Avx512
+    } else if avx2 {
+        Level::Avx2
+    } else {
+        Level::Plain
+    };
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    level
 }
 
 /// Masks for the first `count` lanes are windows into this row: `MASK[8 - count..]`.
