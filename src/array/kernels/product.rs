@@ -11,7 +11,12 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64 as arch;
+
 use problem::Problem;
+#[cfg(target_arch = "x86_64")]
+use register::Register;
 use register::{Baseline, Element, Lanes};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
@@ -95,9 +100,11 @@ fn within(length: usize, offset: usize, shape: [usize; 2], strides: [isize; 2]) 
 #[inline]
 fn distinct(m: usize, n: usize, row_stride: isize, col_stride: isize) -> bool {
     let (row, col) = (row_stride.unsigned_abs(), col_stride.unsigned_abs());
-    (m <= 1 || row > 0)
-        && (n <= 1 || col > 0)
-        && (m <= 1 || n <= 1 || row >= col.saturating_mul(n) || col >= row.saturating_mul(m))
+    m == 0
+        || n == 0
+        || (m == 1 || row > 0)
+            && (n == 1 || col > 0)
+            && (m == 1 || n == 1 || row >= col.saturating_mul(n) || col >= row.saturating_mul(m))
 }
 
 /// A dtype that products are computed in; integers wrap.
@@ -116,8 +123,12 @@ mod sealed {
     }
 }
 
+/// A narrow C is computed in narrow registers while the inner index is at most this long: a wide masked load that
+/// touches a neighbour just written waits for it, and little matrices are each other's neighbours.
+const NARROW_DEPTH: usize = 64;
+
 macro_rules! product {
-    ($($t:ty: $wide:ty, $middle:ty, $plain:ty;)*) => {$(
+    ($($t:ty: $wide:ty, $middle:ty, $narrow:ty, $plain:ty;)*) => {$(
         impl Product for $t {}
         impl sealed::Compute for $t {
             #[inline]
@@ -125,10 +136,18 @@ macro_rules! product {
                 // SAFETY: the caller's promise, and each register type only where its instructions are.
                 unsafe {
                     #[cfg(target_arch = "x86_64")]
-                    match x86::level() {
-                        x86::Level::Avx512 => return problem.compute_in_parts::<$wide>(threads),
-                        x86::Level::Avx2 => return problem.compute_in_parts::<$middle>(threads),
-                        _ => {}
+                    {
+                        let short = problem.k <= NARROW_DEPTH;
+                        match x86::level() {
+                            x86::Level::Plain | x86::Level::Unknown => {}
+                            _ if short && problem.n <= <$narrow>::LANES => {
+                                return problem.compute_in_parts::<$narrow>(threads);
+                            }
+                            x86::Level::Avx512 if !(short && problem.n <= <$middle>::LANES) => {
+                                return problem.compute_in_parts::<$wide>(threads);
+                            }
+                            _ => return problem.compute_in_parts::<$middle>(threads),
+                        }
                     }
                     problem.compute_in_parts::<$plain>(threads);
                 }
@@ -138,13 +157,13 @@ macro_rules! product {
 }
 
 product! {
-    f32: std::arch::x86_64::__m512, std::arch::x86_64::__m256, Lanes<f32, 4, Baseline>;
-    f64: std::arch::x86_64::__m512d, std::arch::x86_64::__m256d, Lanes<f64, 2, Baseline>;
-    i8: Lanes<i8, 8, x86::Avx512>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, Baseline>;
-    u8: Lanes<u8, 8, x86::Avx512>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, Baseline>;
-    i16: Lanes<i16, 8, x86::Avx512>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
-    i32: Lanes<i32, 8, x86::Avx512>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
-    i64: Lanes<i64, 8, x86::Avx512>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
+    f32: arch::__m512, arch::__m256, arch::__m128, Lanes<f32, 4, Baseline>;
+    f64: arch::__m512d, arch::__m256d, arch::__m256d, Lanes<f64, 2, Baseline>;
+    i8: Lanes<i8, 8, x86::Avx512>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, Baseline>;
+    u8: Lanes<u8, 8, x86::Avx512>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, Baseline>;
+    i16: Lanes<i16, 8, x86::Avx512>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
+    i32: Lanes<i32, 8, x86::Avx512>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
+    i64: Lanes<i64, 8, x86::Avx512>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
 }
 
 /// Runs `body(0)` to `body(count - 1)`, in any order. Serial until the pool takes this line.

@@ -67,7 +67,7 @@ pub fn gemm_batched<T: Product>(
     threads: usize,
 ) {
     let count: usize = batch.iter().product();
-    if count == 0 {
+    if count == 0 || m == 0 || n == 0 {
         return;
     }
     let (a_strides, b_strides, c_strides) =

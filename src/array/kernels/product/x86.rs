@@ -92,6 +92,30 @@ static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0
 /// The same for eight-byte lanes: `MASK_WIDE[4 - count..]`.
 static MASK_WIDE: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
+/// Four by four single-precision elements.
+#[inline(always)]
+unsafe fn transpose_four(from: *const f32, from_row: isize, to: *mut f32, to_row: usize) {
+    // SAFETY: the caller's promise: both squares are valid.
+    unsafe {
+        let (a, b) = (_mm_loadu_ps(from), _mm_loadu_ps(from.offset(from_row)));
+        let (c, d) = (_mm_loadu_ps(from.offset(2 * from_row)), _mm_loadu_ps(from.offset(3 * from_row)));
+        let (low, high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+        let (low_next, high_next) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+        _mm_storeu_ps(to, _mm_movelh_ps(low, low_next));
+        _mm_storeu_ps(to.add(to_row), _mm_movehl_ps(low_next, low));
+        _mm_storeu_ps(to.add(2 * to_row), _mm_movelh_ps(high, high_next));
+        _mm_storeu_ps(to.add(3 * to_row), _mm_movehl_ps(high_next, high));
+    }
+}
+
+/// The lower half of [`mask`], for four lanes.
+#[inline(always)]
+unsafe fn mask_four(count: usize) -> __m128i {
+    debug_assert!(count <= 4);
+    // SAFETY: 8 - count + 4 <= 16 entries.
+    unsafe { _mm_loadu_si128(MASK.as_ptr().add(8 - count).cast()) }
+}
+
 #[inline(always)]
 unsafe fn mask(count: usize) -> __m256i {
     debug_assert!(count <= 8);
@@ -230,6 +254,11 @@ macro_rules! register {
         }
     };
 }
+
+register!(__m128, f32, Avx2, lanes 4, rows 6, square 4, transpose_four,
+    _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_fmadd_ps, _mm_mul_ps,
+    load_first(from, count) _mm_maskload_ps(from, mask_four(count)),
+    store_first(to, count, value) _mm_maskstore_ps(to, mask_four(count), value));
 
 register!(__m256, f32, Avx2, lanes 8, rows 6, square 8, transpose_f32,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
