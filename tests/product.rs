@@ -1,5 +1,10 @@
 //! Facts of matrix products: the right sums for any strides, and the same bits for any number of threads.
 
+#![allow(
+    clippy::float_cmp,
+    reason = "where floats are compared, they are small integers or must have the same bits"
+)]
+
 use arcgrad::array::kernels::product::{Matrix, MatrixMut, Product, Vector, dot, gemm, gemm_batched};
 use proptest::prelude::*;
 

@@ -1,4 +1,13 @@
 //! Matrix products on strided memory, for every dtype, with the same bits for any number of threads.
+//!
+//! One row or column of C at least has to be contiguous for speed; A and B may lie in any way. The way of computing is
+//! chosen in `problem` from the shape and the strides alone.
+
+#![allow(
+    clippy::inline_always,
+    reason = "code for an instruction set must end up inside the function that enables it"
+)]
+#![allow(clippy::needless_range_loop, reason = "one index walks registers, memory and sums at once")]
 
 mod batch;
 mod inner;
@@ -125,6 +134,7 @@ mod sealed {
 
 /// A narrow C is computed in narrow registers while the inner index is at most this long: a wide masked load that
 /// touches a neighbour just written waits for it, and little matrices are each other's neighbours.
+#[cfg(target_arch = "x86_64")]
 const NARROW_DEPTH: usize = 64;
 
 macro_rules! product {
@@ -179,6 +189,7 @@ fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
 /// # Panics
 /// If a matrix reaches outside its slice, or two elements of C share memory: both are the caller's errors.
 #[expect(clippy::too_many_arguments, reason = "the arguments and the order that BLAS made standard")]
+#[expect(clippy::needless_pass_by_value, reason = "C is borrowed exclusively for the call: so it is given")]
 #[inline]
 pub fn gemm<T: Product>(
     m: usize,
@@ -312,4 +323,102 @@ pub fn gemm_batched<T: Product>(
     threads: usize,
 ) {
     batch::gemm_batched(batch, [m, n, k], alpha, a, b, beta, c, threads);
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// Numbers in -1..1, the same on every run.
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1_u32 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    /// C by registers of type `R`, however long they are for the shape.
+    fn by<R: Register<Element = f32>>(
+        [m, n, k]: [usize; 3],
+        b_transposed: bool,
+        a: &[f32],
+        b: &[f32],
+    ) -> Vec<u32> {
+        let mut c = numbers(m * n, 3);
+        let (b_row, b_col) = if b_transposed { (1, k as isize) } else { (n as isize, 1) };
+        let problem = Problem {
+            m,
+            n,
+            k,
+            alpha: 0.7,
+            a: a.as_ptr(),
+            a_row: k as isize,
+            a_col: 1,
+            b: b.as_ptr(),
+            b_row,
+            b_col,
+            beta: 0.3,
+            c: c.as_mut_ptr(),
+            c_row: n as isize,
+            c_col: 1,
+        };
+        // SAFETY: the vectors have m x k, k x n and m x n elements; whoever names R has asked the machine.
+        unsafe { problem.compute_in_parts::<R>(2) };
+        c.into_iter().map(f32::to_bits).collect()
+    }
+
+    const SHAPES: [[usize; 3]; 8] = [
+        [3, 4, 5],
+        [8, 8, 8],
+        [1, 600, 300],
+        [2, 600, 300],
+        [7, 90, 333],
+        [50, 5, 270],
+        [70, 65, 300],
+        [300, 40, 260],
+    ];
+
+    #[test]
+    fn bits_do_not_depend_on_the_width_of_registers() {
+        if x86::level() != x86::Level::Avx512 {
+            return;
+        }
+        for shape @ [m, n, k] in SHAPES {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            for b_transposed in [false, true] {
+                let wide = by::<arch::__m512>(shape, b_transposed, &a, &b);
+                assert!(by::<arch::__m256>(shape, b_transposed, &a, &b) == wide, "{shape:?} by eight lanes");
+                assert!(by::<arch::__m128>(shape, b_transposed, &a, &b) == wide, "{shape:?} by four lanes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_machine_without_vectors_agrees_within_rounding() {
+        for shape @ [m, n, k] in SHAPES {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let before = numbers(m * n, 3);
+            for b_transposed in [false, true] {
+                let plain = by::<Lanes<f32, 4, Baseline>>(shape, b_transposed, &a, &b);
+                for (at, bits) in plain.into_iter().enumerate() {
+                    let (i, j) = (at / n, at % n);
+                    let terms = (0..k).map(|p| {
+                        let b = if b_transposed { b[j * k + p] } else { b[p * n + j] };
+                        f64::from(a[i * k + p]) * f64::from(b)
+                    });
+                    let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+                    let kept = f64::from(0.3_f32) * f64::from(before[at]);
+                    let right = f64::from(0.7_f32) * sum + kept;
+                    let bound = (k as f64 + 4.0) * f64::from(f32::EPSILON) * (size + kept.abs());
+                    assert!(
+                        (f64::from(f32::from_bits(bits)) - right).abs() <= bound,
+                        "{shape:?} at {i}, {j}"
+                    );
+                }
+            }
+        }
+    }
 }

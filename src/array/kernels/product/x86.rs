@@ -1,5 +1,6 @@
 //! Registers of x86-64 machines: AVX2 with FMA, and AVX-512.
 
+#[allow(clippy::wildcard_imports, reason = "the instruction set's own vocabulary")]
 use std::arch::x86_64::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
