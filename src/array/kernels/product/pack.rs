@@ -1,0 +1,111 @@
+//! Copies of A and B in the order in which tiles read them, and the memory those copies live in.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+use super::register::{Element, Kernel, Register};
+
+/// `to[j * to_row + i] = from[i * from_row + j]` for `i < rows`, `j < cols`.
+struct Transpose<T> {
+    from: *const T,
+    from_row: isize,
+    rows: usize,
+    cols: usize,
+    to: *mut T,
+    to_row: usize,
+}
+
+impl<R: Register> Kernel<R> for Transpose<R::Element> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: whoever made `self` vouches for both matrices; every index below is within rows x cols.
+        unsafe {
+            let (whole_rows, whole_cols) =
+                (self.rows - self.rows % R::SQUARE, self.cols - self.cols % R::SQUARE);
+            for i in (0..whole_rows).step_by(R::SQUARE) {
+                let from = self.from.offset(i as isize * self.from_row);
+                for j in (0..whole_cols).step_by(R::SQUARE) {
+                    R::transpose(from.add(j), self.from_row, self.to.add(j * self.to_row + i), self.to_row);
+                }
+            }
+            for i in 0..self.rows {
+                let from = self.from.offset(i as isize * self.from_row);
+                let first = if i < whole_rows { whole_cols } else { 0 };
+                for j in first..self.cols {
+                    *self.to.add(j * self.to_row + i) = *from.add(j);
+                }
+            }
+        }
+    }
+}
+
+/// Copies `rows` by `cols` elements into rows `to_row` apart: by whole rows, by turned squares or one by one, as the
+/// source's strides allow.
+///
+/// # Safety
+/// The machine has `R`'s instructions; `from` and `to` are valid for the copied elements and do not overlap.
+pub unsafe fn copy<R: Register>(
+    (from, from_row, from_col): (*const R::Element, isize, isize),
+    (rows, cols): (usize, usize),
+    (to, to_row): (*mut R::Element, usize),
+) {
+    // SAFETY: the caller's promise; every index is within rows x cols.
+    unsafe {
+        if from_col == 1 {
+            for i in 0..rows {
+                std::ptr::copy_nonoverlapping(from.offset(i as isize * from_row), to.add(i * to_row), cols);
+            }
+        } else if from_row == 1 {
+            R::enter(Transpose { from, from_row: from_col, rows: cols, cols: rows, to, to_row });
+        } else {
+            for i in 0..rows {
+                for j in 0..cols {
+                    *to.add(i * to_row + j) = *from.offset(i as isize * from_row + j as isize * from_col);
+                }
+            }
+        }
+    }
+}
+
+/// Writes zeros in columns `cols..width` of `rows` rows, `width` apart: for registers that reach past the matrix.
+///
+/// # Safety
+/// `to` is valid for `rows * width` elements.
+pub unsafe fn zero_beyond<T: Element>(to: *mut T, rows: usize, cols: usize, width: usize) {
+    for i in 0..rows {
+        for j in cols..width {
+            // SAFETY: i < rows and j < width.
+            unsafe { *to.add(i * width + j) = T::ZERO };
+        }
+    }
+}
+
+/// The unit of packing memory: a cache line, so that registers of packed B never straddle two.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "only its size and alignment matter")] [u8; 64]);
+
+/// What a thread keeps between products; beyond this the memory goes back.
+const KEPT_LINES: usize = (4 << 20) / 64;
+
+thread_local! {
+    static KEPT: Cell<Vec<MaybeUninit<Line>>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `body` with uninitialised memory for `count` elements, aligned to a cache line and kept by the thread.
+pub fn with_scratch<T, O>(count: usize, body: impl FnOnce(*mut T) -> O) -> O {
+    let lines = (count * size_of::<T>()).div_ceil(64);
+    // Taken, not borrowed: a product that starts inside `body` finds an empty vector and makes its own.
+    let mut memory = KEPT.take();
+    if memory.len() < lines {
+        memory.clear();
+        memory.reserve_exact(lines);
+        // SAFETY: the capacity was just reserved, and MaybeUninit needs no initialisation.
+        unsafe { memory.set_len(lines) };
+    }
+    let result = body(memory.as_mut_ptr().cast());
+    if memory.len() <= KEPT_LINES {
+        KEPT.set(memory);
+    }
+    result
+}

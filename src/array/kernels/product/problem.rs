@@ -1,0 +1,180 @@
+//! One product as raw pointers and strides, after its bounds were checked; and the choice of a way to compute it.
+
+use super::register::{Element, Register};
+use super::tile::DEPTH;
+use super::{inner, outer, rows};
+
+/// `C = alpha A B + beta C`. Strides are in elements.
+#[derive(Clone, Copy)]
+pub struct Problem<T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub alpha: T,
+    pub a: *const T,
+    pub a_row: isize,
+    pub a_col: isize,
+    pub b: *const T,
+    pub b_row: isize,
+    pub b_col: isize,
+    pub beta: T,
+    pub c: *mut T,
+    pub c_row: isize,
+    pub c_col: isize,
+}
+
+// SAFETY: a problem is handed to other threads only in parts whose C do not overlap (see `split`); A and B are read.
+unsafe impl<T: Sync> Sync for Problem<T> {}
+
+/// A B of at most this many elements stays in the first-level cache, wherever it lies: packing it gains nothing.
+const SMALL_B: usize = 4096;
+
+/// Inner products of fewer elements cost more to fold than to add up.
+const INNER_DEPTH: usize = 64;
+
+/// With more rows and columns than this, turning a panel of B for whole tiles costs less than inner products do.
+const INNER_EDGE: usize = 12;
+
+/// With so few rows, a B that is not small is best read in long runs.
+const STREAMED_ROWS: usize = 2;
+
+/// With more rows, reading B where it lies costs more, in cache misses, than packing it once.
+const IN_PLACE_ROWS: usize = 256;
+
+/// Multiply-adds below which no second thread is asked.
+const PARALLEL_WORK: usize = 1 << 17;
+
+/// The way to compute a problem. Chosen from the whole problem, so that its parts, however many, agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By inner products: A's rows and B's columns are contiguous and one of C's sides is short.
+    Inner,
+    /// B read once, in long runs.
+    Streamed,
+    /// B read where it lies, tile by tile.
+    InPlace,
+    /// B small, copied whole.
+    CopiedB,
+    /// Both matrices packed, block by block.
+    Packed,
+}
+
+impl<T: Element> Problem<T> {
+    /// `C^T = alpha B^T A^T + beta C^T`: the same elements, with the parts of A and B exchanged.
+    #[inline]
+    pub fn transposed(&self) -> Self {
+        Self {
+            m: self.n,
+            n: self.m,
+            a: self.b,
+            a_row: self.b_col,
+            a_col: self.b_row,
+            b: self.a,
+            b_row: self.a_col,
+            b_col: self.a_row,
+            c_row: self.c_col,
+            c_col: self.c_row,
+            ..*self
+        }
+    }
+
+    /// The way for this problem, whose C has contiguous columns.
+    #[inline]
+    pub fn way<R: Register<Element = T>>(&self) -> Way {
+        let small = self.k * self.n <= SMALL_B && self.k <= DEPTH;
+        if self.b_row == 1 && self.a_col == 1 && self.k >= INNER_DEPTH && self.m.min(self.n) <= INNER_EDGE {
+            Way::Inner
+        } else if self.b_col == 1 && self.m <= STREAMED_ROWS && !small {
+            Way::Streamed
+        } else if self.b_col == 1 && (small || self.m <= IN_PLACE_ROWS) {
+            Way::InPlace
+        } else if small {
+            Way::CopiedB
+        } else {
+            Way::Packed
+        }
+    }
+
+    /// Computes the problem on this thread.
+    ///
+    /// # Safety
+    /// The machine has `R`'s instructions, the matrices are valid and C overlaps neither A nor B.
+    #[inline]
+    pub unsafe fn compute<R: Register<Element = T>>(&self, way: Way) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            match way {
+                Way::InPlace => outer::in_place::<R>(self),
+                Way::CopiedB => outer::with_copied_b::<R>(self),
+                Way::Packed => outer::packed::<R>(self),
+                Way::Streamed => rows::streamed::<R>(self),
+                Way::Inner => inner::products::<R>(self),
+            }
+        }
+    }
+
+    /// The same problem with A, B and C starting as many elements further on.
+    pub fn moved(&self, [a, b, c]: [isize; 3]) -> Self {
+        Self {
+            a: self.a.wrapping_offset(a),
+            b: self.b.wrapping_offset(b),
+            c: self.c.wrapping_offset(c),
+            ..*self
+        }
+    }
+
+    /// The part of the problem in rows `rows` and columns `cols` of C.
+    fn part(&self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) -> Self {
+        Self {
+            m: rows.len(),
+            n: cols.len(),
+            a: self.a.wrapping_offset(rows.start as isize * self.a_row),
+            b: self.b.wrapping_offset(cols.start as isize * self.b_col),
+            c: self.c.wrapping_offset(rows.start as isize * self.c_row + cols.start as isize * self.c_col),
+            ..*self
+        }
+    }
+
+    /// Computes the problem on up to `threads` threads. No element's arithmetic depends on the cuts
+    /// (Note [One chain per element]), so their number may follow the number of threads.
+    ///
+    /// # Safety
+    /// As [`compute`](Self::compute).
+    pub unsafe fn compute_in_parts<R: Register<Element = T>>(&self, threads: usize) {
+        let way = self.way::<R>();
+        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
+        if threads <= 1 || work < PARALLEL_WORK {
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.compute::<R>(way) };
+        }
+        let wanted = (4 * threads).min(work / (PARALLEL_WORK / 2));
+        let (tall, wide) = (4 * R::ROWS, 4 * R::LANES);
+        let (most_down, most_across) = (self.m.div_ceil(tall), self.n.div_ceil(wide));
+        let (down, across) = grid(wanted, (self.m, most_down), (self.n, most_across));
+        let (rows, cols) =
+            (self.m.div_ceil(down).next_multiple_of(R::ROWS), self.n.div_ceil(across).next_multiple_of(wide));
+        let (down, across) = (self.m.div_ceil(rows), self.n.div_ceil(cols));
+        super::for_each(down * across, &|part| {
+            let (i, j) = (part / across * rows, part % across * cols);
+            let part = self.part(i..self.m.min(i + rows), j..self.n.min(j + cols));
+            // SAFETY: the caller's promise holds for every part, and no two parts share an element of C.
+            unsafe { part.compute::<R>(way) };
+        });
+    }
+}
+
+/// About `wanted` parts, as cuts down and across: those with the least edge, since a part reads what its edges span.
+fn grid(wanted: usize, (m, most_down): (usize, usize), (n, most_across): (usize, usize)) -> (usize, usize) {
+    let mut best = (1, 1);
+    let mut least = usize::MAX;
+    for down in 1..=wanted.min(most_down) {
+        let across = (wanted / down).clamp(1, most_across);
+        // First as many parts as can be had, then the shortest edges.
+        let missing = wanted.saturating_sub(down * across) * (m + n);
+        let edge = missing + m.div_ceil(down) + n.div_ceil(across);
+        if edge < least {
+            (least, best) = (edge, (down, across));
+        }
+    }
+    best
+}

@@ -1,0 +1,207 @@
+//! What a product kernel asks of a machine: a register of lanes, and a door into code compiled for it.
+
+use std::marker::PhantomData;
+
+/// The arithmetic of one element; integers wrap.
+pub trait Element: Copy + PartialEq + Send + Sync + 'static {
+    /// The sum's neutral element.
+    const ZERO: Self;
+    /// The product's neutral element.
+    const ONE: Self;
+    /// `self + a * b`, rounded once where the target multiplies and adds in one instruction.
+    fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    fn plus(self, other: Self) -> Self;
+    /// `self * other`.
+    fn times(self, other: Self) -> Self;
+}
+
+macro_rules! float_element {
+    ($($t:ty),*) => {$(
+        impl Element for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            #[inline(always)]
+            fn multiply_add(self, a: Self, b: Self) -> Self {
+                // Without the instruction `mul_add` is a call into a software routine, fifty times slower.
+                if cfg!(any(target_feature = "fma", target_arch = "aarch64")) { a.mul_add(b, self) } else { self + a * b }
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn times(self, other: Self) -> Self {
+                self * other
+            }
+        }
+    )*};
+}
+
+macro_rules! integer_element {
+    ($($t:ty),*) => {$(
+        impl Element for $t {
+            const ZERO: Self = 0;
+            const ONE: Self = 1;
+            #[inline(always)]
+            fn multiply_add(self, a: Self, b: Self) -> Self {
+                self.wrapping_add(a.wrapping_mul(b))
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+            #[inline(always)]
+            fn times(self, other: Self) -> Self {
+                self.wrapping_mul(other)
+            }
+        }
+    )*};
+}
+
+float_element!(f32, f64);
+integer_element!(i8, i16, i32, i64, u8);
+
+/// A loop written over registers, to be run by [`Register::enter`].
+pub trait Kernel<R: Register> {
+    /// Runs the loop.
+    ///
+    /// # Safety
+    /// The machine has `R`'s instructions, and what the kernel points to is valid.
+    unsafe fn run(self);
+}
+
+/// A machine register of `LANES` elements. Every method but [`enter`](Register::enter) is inlined into its caller.
+///
+/// # Safety
+/// Callers of any method have made sure that the machine has the register's instructions; pointers are valid for
+/// the lanes that the method names.
+pub trait Register: Copy {
+    /// The type of a lane.
+    type Element: Element;
+    /// Lanes in the register.
+    const LANES: usize;
+    /// Rows of the result that fit in the machine's registers, at two registers a row.
+    const ROWS: usize;
+    /// The side of the square that [`transpose`](Register::transpose) turns.
+    const SQUARE: usize;
+    /// Runs `kernel` in a function compiled for this register's instruction set.
+    unsafe fn enter<K: Kernel<Self>>(kernel: K);
+    /// `x` in every lane.
+    unsafe fn splat(x: Self::Element) -> Self;
+    /// `LANES` elements from memory.
+    unsafe fn load(from: *const Self::Element) -> Self;
+    /// The first `count` elements (`1..=LANES`) from memory, zero in the other lanes; reads nothing beyond.
+    unsafe fn load_first(from: *const Self::Element, count: usize) -> Self;
+    /// `LANES` elements to memory.
+    unsafe fn store(self, to: *mut Self::Element);
+    /// The first `count` lanes to memory; writes nothing beyond.
+    unsafe fn store_first(self, to: *mut Self::Element, count: usize);
+    /// `self + a * b`.
+    unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// `self * other`.
+    unsafe fn times(self, other: Self) -> Self;
+    /// Writes `to[j * to_row + i] = from[i * from_row + j]` for `i, j` in `0..SQUARE`.
+    unsafe fn transpose(from: *const Self::Element, from_row: isize, to: *mut Self::Element, to_row: usize);
+}
+
+/// An instruction set that the compiler vectorises plain loops for.
+pub trait InstructionSet: Copy {
+    /// Runs `kernel` in a function compiled for this instruction set.
+    ///
+    /// # Safety
+    /// The machine has the instruction set, and what the kernel points to is valid.
+    unsafe fn enter<R: Register, K: Kernel<R>>(kernel: K);
+}
+
+/// What every machine of the target has.
+#[derive(Clone, Copy)]
+pub struct Baseline;
+
+impl InstructionSet for Baseline {
+    #[inline(always)]
+    unsafe fn enter<R: Register, K: Kernel<R>>(kernel: K) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { kernel.run() }
+    }
+}
+
+/// A register spelled as an array: the compiler finds the instructions.
+#[derive(Clone, Copy)]
+pub struct Lanes<T, const N: usize, I> {
+    lanes: [T; N],
+    instructions: PhantomData<I>,
+}
+
+impl<T: Element, const N: usize, I> Lanes<T, N, I> {
+    #[inline(always)]
+    fn of(lanes: [T; N]) -> Self {
+        Self { lanes, instructions: PhantomData }
+    }
+}
+
+impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> {
+    type Element = T;
+    const LANES: usize = N;
+    const ROWS: usize = 4;
+    const SQUARE: usize = 4;
+
+    #[inline(always)]
+    unsafe fn enter<K: Kernel<Self>>(kernel: K) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { I::enter(kernel) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: T) -> Self {
+        Self::of([x; N])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const T) -> Self {
+        // SAFETY: the caller's promise: N elements can be read.
+        Self::of(unsafe { from.cast::<[T; N]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const T, count: usize) -> Self {
+        let mut lanes = [T::ZERO; N];
+        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: i < count, and count elements can be read.
+            *lane = unsafe { *from.add(i) };
+        }
+        Self::of(lanes)
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut T) {
+        // SAFETY: the caller's promise: N elements can be written.
+        unsafe { to.cast::<[T; N]>().write_unaligned(self.lanes) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut T, count: usize) {
+        for (i, lane) in self.lanes.iter().enumerate().take(count) {
+            // SAFETY: i < count, and count elements can be written.
+            unsafe { *to.add(i) = *lane };
+        }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(mut self, a: Self, b: Self) -> Self {
+        for i in 0..N {
+            self.lanes[i] = self.lanes[i].multiply_add(a.lanes[i], b.lanes[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn times(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.lanes[i] = self.lanes[i].times(other.lanes[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const T, from_row: isize, to: *mut T, to_row: usize) {
+        for i in 0..Self::SQUARE {
+            for j in 0..Self::SQUARE {
+                // SAFETY: the caller's promise: both squares are valid.
+                unsafe { *to.add(j * to_row + i) = *from.offset(i as isize * from_row).add(j) };
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The innermost loop: a tile of C, a few rows by two registers, kept in registers along the whole depth.
+//!
+//! Note [One chain per element]. Every element of C is one chain of multiply-adds in the order of the inner index,
+//! cut only at multiples of [`DEPTH`]. Tile shapes, row groups, threads and instruction sets with fused multiply-add
+//! change which elements are computed together, never an element's own arithmetic: so its bits do not depend on them.
+
+use std::marker::PhantomData;
+
+use super::register::{Element, Kernel, Register};
+
+/// The inner index is cut into blocks of this length: one block of B, two registers wide, fills the first-level cache.
+pub const DEPTH: usize = 256;
+
+/// The distance of packed rows of A: a cache line more than a block, so that rows do not fall on the same cache set.
+pub const PACKED_ROW: usize = DEPTH + 16;
+
+/// Registers across a tile.
+pub const ACROSS: usize = 2;
+
+/// The most rows that any register type keeps in a tile.
+const MOST_ROWS: usize = 12;
+
+/// Where a tile reads and writes. Strides are in elements; B's and C's columns are contiguous.
+pub struct Tile<T> {
+    pub depth: usize,
+    pub alpha: T,
+    pub a: *const T,
+    pub a_row: isize,
+    pub a_col: isize,
+    pub b: *const T,
+    pub b_row: isize,
+    pub beta: T,
+    pub c: *mut T,
+    pub c_row: isize,
+    /// Columns of C in the tile's last register, `1..=LANES`.
+    pub last: usize,
+}
+
+/// Where A and B come from.
+const DIRECT: bool = false;
+/// A in rows [`PACKED_ROW`] apart and B in whole registers, both from a packing buffer.
+const PACKED: bool = true;
+
+struct Compute<'t, T, const ROWS: usize, const WIDE: usize, const SOURCE: bool>(&'t Tile<T>);
+
+impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool> Kernel<R>
+    for Compute<'_, R::Element, ROWS, WIDE, SOURCE>
+{
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: whoever filled the tile vouches for rows x WIDE registers of C (less the masked lanes) and for
+        // `depth` columns of A and rows of B.
+        unsafe {
+            let tile = self.0;
+            let (mut a, mut b) = (tile.a, tile.b);
+            let mut sums = [[R::splat(R::Element::ZERO); WIDE]; ROWS];
+            for _ in 0..tile.depth {
+                let mut row = [R::splat(R::Element::ZERO); WIDE];
+                for v in 0..WIDE {
+                    let from = b.add(v * R::LANES);
+                    row[v] = if SOURCE == DIRECT && v == WIDE - 1 {
+                        R::load_first(from, tile.last)
+                    } else {
+                        R::load(from)
+                    };
+                }
+                for i in 0..ROWS {
+                    let a_row = if SOURCE == PACKED { PACKED_ROW as isize } else { tile.a_row };
+                    let x = R::splat(*a.offset(i as isize * a_row));
+                    for v in 0..WIDE {
+                        sums[i][v] = sums[i][v].multiply_add(x, row[v]);
+                    }
+                }
+                a = a.offset(if SOURCE == PACKED { 1 } else { tile.a_col });
+                b = b.offset(tile.b_row);
+            }
+            let (alpha, beta) = (R::splat(tile.alpha), R::splat(tile.beta));
+            let reads_c = tile.beta != R::Element::ZERO;
+            for i in 0..ROWS {
+                for v in 0..WIDE {
+                    let to = tile.c.offset(i as isize * tile.c_row).add(v * R::LANES);
+                    let count = if v == WIDE - 1 { tile.last } else { R::LANES };
+                    let mut sum = sums[i][v].times(alpha);
+                    if count == R::LANES {
+                        if reads_c {
+                            sum = sum.multiply_add(beta, R::load(to));
+                        }
+                        sum.store(to);
+                    } else {
+                        if reads_c {
+                            sum = sum.multiply_add(beta, R::load_first(to, count));
+                        }
+                        sum.store_first(to, count);
+                    }
+                }
+            }
+        }
+    }
+}
+
+type Compiled<T> = unsafe fn(&Tile<T>);
+
+unsafe fn compute<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool>(
+    tile: &Tile<R::Element>,
+) {
+    // Register types with fewer rows never look at the later entries of the table: nothing is compiled for those.
+    if ROWS <= R::ROWS {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { R::enter(Compute::<R::Element, ROWS, WIDE, SOURCE>(tile)) }
+    }
+}
+
+/// The compiled tile for every number of rows and registers.
+struct Table<R>(PhantomData<R>);
+
+macro_rules! table {
+    ($source:ident: $($rows:literal)*) => {
+        [$([compute::<R, $rows, 1, $source>, compute::<R, $rows, 2, $source>]),*]
+    };
+}
+
+impl<R: Register> Table<R> {
+    const DIRECT: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(DIRECT: 1 2 3 4 5 6 7 8 9 10 11 12);
+    const PACKED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(PACKED: 1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+/// Computes a tile of `rows` (`1..=R::ROWS`) by `wide` (`1..=ACROSS`) registers from A and B where they lie.
+///
+/// # Safety
+/// The machine has `R`'s instructions and the tile's elements are valid.
+#[inline]
+pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { Table::<R>::DIRECT[rows - 1][wide - 1](tile) }
+}
+
+/// As [`direct`], with A in rows [`PACKED_ROW`] apart and whole registers of B to read.
+///
+/// # Safety
+/// As [`direct`].
+#[inline]
+pub unsafe fn packed<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { Table::<R>::PACKED[rows - 1][wide - 1](tile) }
+}
