@@ -18,6 +18,7 @@ mod exponential;
 mod gamma;
 mod hyperbolic;
 mod logarithm;
+mod polynomial;
 mod power;
 mod rounding;
 mod trigonometric;
