@@ -35,13 +35,18 @@ macro_rules! error_function {
                 if x > most { most } else { x }
             }
 
+            /// `erf(x)` for `|x| < near`.
+            #[inline(always)]
+            fn erf_near(x: $float) -> $float {
+                let z = x * x;
+                x + x * polynomial!(z; $($near_coefficient),+)
+            }
+
             #[inline(always)]
             pub fn erf(x: $float) -> $float {
                 let y = at_most(x.abs(), 6.0);
-                let z = y * y;
-                let near = y + y * polynomial!(z; $($near_coefficient),+);
-                let far = 1.0 - exp_near(-z) * scaled_tail(y);
-                let value = if y < $near { near } else { far };
+                let far = 1.0 - exp_near(-(y * y)) * scaled_tail(y);
+                let value = if y < $near { erf_near(y) } else { far };
                 value.copysign(x)
             }
 
@@ -49,14 +54,17 @@ macro_rules! error_function {
             pub fn erfc(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach);
                 let tail = exp_of_square(y, 1.0) * scaled_tail(y);
-                if x < 0.0 { 2.0 - tail } else { tail }
+                let far = if x < 0.0 { 2.0 - tail } else { tail };
+                if y < 0.5 { 1.0 - erf_near(x) } else { far }
             }
 
             #[inline(always)]
             pub fn ndtr(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * std::$float::consts::SQRT_2);
-                let tail = 0.5 * exp_of_square(y, 0.5) * scaled_tail(y * std::$float::consts::FRAC_1_SQRT_2);
-                if x > 0.0 { 1.0 - tail } else { tail }
+                let scaled = y * std::$float::consts::FRAC_1_SQRT_2;
+                let tail = 0.5 * exp_of_square(y, 0.5) * scaled_tail(scaled);
+                let far = if x > 0.0 { 1.0 - tail } else { tail };
+                if y < 0.7 { 0.5 + 0.5 * erf_near(scaled.copysign(x)) } else { far }
             }
 
             #[inline(always)]
@@ -107,7 +115,9 @@ pub fn erfcx(x: f64) -> f64 {
         return self::f64::scaled_tail(x);
     }
     let z = 0.5 / (x * x);
-    0.5 * std::f64::consts::FRAC_2_SQRT_PI / x * (1.0 - z * (1.0 - z * (3.0 - z * (15.0 - z * 105.0))))
+    0.5 * std::f64::consts::FRAC_2_SQRT_PI / x
+        * (1.0
+            - z * (1.0 - z * (3.0 - z * (15.0 - z * (105.0 - z * (945.0 - z * (10_395.0 - z * 135_135.0)))))))
 }
 
 /// On the left from `erfcx`, so that nothing underflows.

@@ -31,7 +31,7 @@ macro_rules! exponential {
 
             /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
             #[inline(always)]
-            fn remainder(r: $float) -> $float {
+            pub fn remainder(r: $float) -> $float {
                 polynomial!(r; $($coefficient),+)
             }
 
@@ -43,7 +43,7 @@ macro_rules! exponential {
 
             /// Two powers of two whose product is `2^n`, so that `n` may leave the range of exponents by as much again.
             #[inline(always)]
-            fn two_powers(n: $float) -> ($float, $float) {
+            pub fn two_powers(n: $float) -> ($float, $float) {
                 let half = n * 0.5 + MAGIC;
                 (power_of_two(half), power_of_two((n - (half - MAGIC)) + MAGIC))
             }
@@ -118,13 +118,13 @@ macro_rules! exponential {
 exponential!(
     f32, magic: 12_582_912.0, shift: 23, bias: 127,
     ln2: 6.931_457_5e-1, 1.428_606_8e-6,
-    exp: -104.0, 89.0, exp2: -151.0, 128.0, expm1: -18.0,
+    exp: -104.0, 91.0, exp2: -151.0, 128.0, expm1: -18.0,
     remainder: 5.0e-1, 1.666_657_6e-1, 4.166_655_6e-2, 8.363_195e-3, 1.392_620_4e-3
 );
 exponential!(
     f64, magic: 6_755_399_441_055_744.0, shift: 52, bias: 1023,
     ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10,
-    exp: -746.0, 710.0, exp2: -1076.0, 1024.0, expm1: -38.0,
+    exp: -746.0, 712.0, exp2: -1076.0, 1024.0, expm1: -38.0,
     remainder: 0.500_000_000_000_000_1, 0.166_666_666_666_666_69, 0.041_666_666_666_624_04, 0.008_333_333_333_330_055,
     0.001_388_888_891_725_875_9, 0.000_198_412_698_630_882_55, 2.480_152_122_598_643_2e-5,
     2.755_726_840_619_079_5e-6, 2.762_012_171_738_193_3e-7, 2.510_041_108_201_49e-8

@@ -5,7 +5,7 @@ macro_rules! logarithm {
         $float:ident, $word:ty, shift: $shift:expr, bias: $bias:expr, whole: $whole:expr, low_bits: $low_bits:expr,
         ln2: $ln2_high:expr, $ln2_low:expr, log2e: $log2e_high:expr, $log2e_low:expr,
         log10e: $log10e_high:expr, $log10e_low:expr, log10_2: $log10_2_high:expr, $log10_2_low:expr,
-        series: $($coefficient:expr),+
+        series: [$($coefficient:expr),+], near: [$($near:expr),+]
     ) => {
         pub mod $float {
             use super::super::exponential::$float::{exp, exp2};
@@ -16,28 +16,23 @@ macro_rules! logarithm {
             /// What carries into the exponent when the mantissa is above `sqrt 2`.
             const CARRY: $word = (1.0 as $float).to_bits() - SQRT_HALF;
 
-            /// A positive normal number as `2^exponent (1 + f)`, `1 + f` in `[sqrt(1/2), sqrt(2))`.
-            struct Parts {
-                exponent: $float,
-                f: $float,
-            }
-
+            /// A positive normal number as `2^exponent (1 + f)`, `1 + f` in `[sqrt(1/2), sqrt(2))`: the pair `(exponent, f)`.
             #[inline(always)]
-            fn parts(x: $float) -> Parts {
+            pub fn parts(x: $float) -> ($float, $float) {
                 let bits = x.to_bits().wrapping_add(CARRY);
                 // Pasting the exponent under a large power of two turns it into a number without a conversion.
                 let exponent = $float::from_bits((bits >> $shift) | ($whole as $float).to_bits()) - ($whole + $bias);
-                Parts { exponent, f: $float::from_bits((bits & MANTISSA) + SQRT_HALF) - 1.0 }
+                (exponent, $float::from_bits((bits & MANTISSA) + SQRT_HALF) - 1.0)
             }
 
             /// The same of any positive number: subnormals are brought into range first.
             #[inline(always)]
-            fn parts_of_any(x: $float) -> Parts {
+            pub fn parts_of_any(x: $float) -> ($float, $float) {
                 let small = x < $float::MIN_POSITIVE;
                 let scaled = if small { x * (4.0 * $whole) } else { x };
                 let undo = if small { $shift as $float + 2.0 } else { 0.0 };
-                let Parts { exponent, f } = parts(scaled);
-                Parts { exponent: exponent - undo, f }
+                let (exponent, f) = parts(scaled);
+                (exponent - undo, f)
             }
 
             /// `f^2 / 2`, and `ln(1 + f) - f + f^2 / 2`, by the series of `2 artanh(s)` in `s = f / (2 + f)`.
@@ -50,7 +45,7 @@ macro_rules! logarithm {
             }
 
             #[inline(always)]
-            fn ln_of(Parts { exponent, f }: Parts) -> $float {
+            fn ln_of((exponent, f): ($float, $float)) -> $float {
                 let (square, rest) = series(f);
                 exponent * $ln2_high - ((square - (rest + exponent * $ln2_low)) - f)
             }
@@ -78,7 +73,7 @@ macro_rules! logarithm {
 
             #[inline(always)]
             pub fn log2(x: $float) -> $float {
-                let Parts { exponent, f } = parts_of_any(x);
+                let (exponent, f) = parts_of_any(x);
                 let (high, low) = split(f);
                 let main = high * $log2e_high;
                 let sum = exponent + main;
@@ -88,7 +83,7 @@ macro_rules! logarithm {
 
             #[inline(always)]
             pub fn log10(x: $float) -> $float {
-                let Parts { exponent, f } = parts_of_any(x);
+                let (exponent, f) = parts_of_any(x);
                 let (high, low) = split(f);
                 let main = high * $log10e_high;
                 let shift = exponent * $log10_2_high;
@@ -103,26 +98,34 @@ macro_rules! logarithm {
                 let sum = 1.0 + x;
                 let x_kept = sum - 1.0;
                 let lost = (1.0 - (sum - x_kept)) + (x - x_kept);
-                let Parts { exponent, f } = parts(sum);
+                let (exponent, f) = parts(sum);
                 let scale = $float::from_bits(($whole + $bias - exponent).to_bits() << $shift);
                 // Above this the loss cannot matter, and its scale is out of range.
                 let correction = if x < $whole { lost * scale } else { 0.0 };
-                let value = ln_of(Parts { exponent, f: f + correction });
+                let value = ln_of((exponent, f + correction));
                 or_special(sum, value.copysign(x))
+            }
+
+            /// `ln(1 + x)` for `0 <= x <= 1`: the series reaches that far without a reduction.
+            #[inline(always)]
+            pub fn ln_1p_of_unit(x: $float) -> $float {
+                let s = x / (2.0 + x);
+                let z = s * s;
+                2.0 * s + s * z * polynomial!(z; $($near),+)
             }
 
             #[inline(always)]
             pub fn softplus(x: $float, beta: $float, threshold: $float) -> $float {
                 let scaled = x * beta;
                 let positive = if scaled > 0.0 { scaled } else { 0.0 };
-                let soft = (positive + ln_1p(exp(-scaled.abs()))) / beta;
+                let soft = (positive + ln_1p_of_unit(exp(-scaled.abs()))) / beta;
                 if scaled > threshold { x } else { soft }
             }
 
             #[inline(always)]
             pub fn log_sigmoid(x: $float) -> $float {
                 let negative = if x > 0.0 { 0.0 } else { x };
-                negative - ln_1p(exp(-x.abs()))
+                negative - ln_1p_of_unit(exp(-x.abs()))
             }
 
             #[inline(always)]
@@ -135,7 +138,7 @@ macro_rules! logarithm {
             #[inline(always)]
             pub fn logaddexp(x: $float, y: $float) -> $float {
                 let larger = if x > y { x } else { y };
-                let sum = larger + ln_1p(exp(-(x - y).abs()));
+                let sum = larger + ln_1p_of_unit(exp(-(x - y).abs()));
                 // The difference of equal infinities is NaN.
                 if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
             }
@@ -143,7 +146,7 @@ macro_rules! logarithm {
             #[inline(always)]
             pub fn logaddexp2(x: $float, y: $float) -> $float {
                 let larger = if x > y { x } else { y };
-                let sum = larger + ln_1p(exp2(-(x - y).abs())) * std::$float::consts::LOG2_E;
+                let sum = larger + ln_1p_of_unit(exp2(-(x - y).abs())) * std::$float::consts::LOG2_E;
                 if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
             }
 
@@ -166,7 +169,8 @@ logarithm!(
     f32, u32, shift: 23, bias: 127.0, whole: 8_388_608.0, low_bits: 12,
     ln2: 6.931_457_5e-1, 1.428_606_8e-6, log2e: 1.442_382_8, 3.122_284e-4,
     log10e: 4.342_041e-1, 9.038_034e-5, log10_2: 3.010_254e-1, 4.605_039e-6,
-    series: 6.666_668_7e-1, 3.998_877e-1, 2.958_04e-1
+    series: [6.666_668_7e-1, 3.998_877e-1, 2.958_04e-1],
+    near: [6.666_667e-1, 3.999_970_6e-1, 2.859_235_7e-1, 2.170_657_5e-1, 2.322_433e-1]
 );
 logarithm!(
     f64, u64, shift: 52, bias: 1023.0, whole: 4_503_599_627_370_496.0, low_bits: 32,
@@ -174,6 +178,7 @@ logarithm!(
     log2e: 1.442_695_040_721_446_3, 1.675_171_316_488_651_2e-10,
     log10e: 0.434_294_481_878_168_9, 2.508_294_671_164_527_5e-11,
     log10_2: 0.301_029_995_549_470_2, 1.145_110_089_802_183_8e-10,
-    series: 0.666_666_666_666_667, 0.399_999_999_998_992_4, 0.285_714_286_260_958_9, 0.222_222_111_151_441_6,
-    0.181_828_905_566_956_02, 0.153_316_740_301_678_6, 0.146_170_375_487_916_5
+    series: [0.666_666_666_666_667, 0.399_999_999_998_992_4, 0.285_714_286_260_958_9, 0.222_222_111_151_441_6,
+    0.181_828_905_566_956_02, 0.153_316_740_301_678_6, 0.146_170_375_487_916_5],
+    near: [0.666_666_666_666_666_6, 0.400_000_000_000_145_85, 0.285_714_285_671_087_6, 0.222_222_227_174_278_97, 0.181_817_894_361_311_65, 0.153_855_700_650_061_27, 0.133_141_442_088_757_9, 0.120_010_728_170_033_29, 0.088_007_384_482_726_05, 0.161_640_456_922_711_34]
 );

@@ -2,10 +2,10 @@
 
 pub use libm::{acos, asin, atan2};
 
-/// Up to here quarter turns can be taken off with three constants; beyond, `*_far` reads as many digits of pi as it needs.
-pub const REACH: f64 = 1.0e8;
+/// The functions of numbers of any size: as many digits of pi are read as it needs.
+pub use libm::{cos as cos_far, sin as sin_far, tan as tan_far};
 
-/// `x = n pi/2 + r`: `r`, and the low bits of `n`. The products of `n` with the first two parts of pi/2 are exact.
+/// Up to [`Real::REACH`](super::Real::REACH), `x = n pi/2 + r`: `r`, and the low bits of `n`. The products of `n` with the first two parts of pi/2 are exact.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, u64) {
     use super::exponential::f64::MAGIC;
@@ -16,7 +16,7 @@ fn reduce(x: f64) -> (f64, u64) {
 }
 
 macro_rules! trigonometric {
-    ($float:ident, atan: [$($atan:expr),+], sin: [$($sin:expr),+], cos: [$($cos:expr),+]) => {
+    ($float:ident, lacking: $lacking:expr, atan: [$($atan:expr),+], sin: [$($sin:expr),+], cos: [$($cos:expr),+]) => {
         pub mod $float {
             use super::super::polynomial::polynomial;
 
@@ -25,7 +25,9 @@ macro_rules! trigonometric {
             fn of_reduced(r: $float) -> ($float, $float) {
                 let z = r * r;
                 let sin = r + r * z * polynomial!(z; $($sin),+);
-                let cos = 1.0 - (0.5 * z - z * z * polynomial!(z; $($cos),+));
+                let half = 0.5 * z;
+                let near = 1.0 - half;
+                let cos = near + (((1.0 - near) - half) + z * z * polynomial!(z; $($cos),+));
                 (sin, cos)
             }
 
@@ -56,7 +58,7 @@ macro_rules! trigonometric {
                 if x == 0.0 { x } else { value }
             }
 
-            /// Above one by `pi/2 - atan(1/x)`.
+            /// Above one by `pi/2 - atan(1/x)`, with what the constant lacks of `pi/2`.
             #[inline(always)]
             pub fn atan(x: $float) -> $float {
                 let y = x.abs();
@@ -64,7 +66,7 @@ macro_rules! trigonometric {
                 let t = if steep { 1.0 / y } else { y };
                 let z = t * t;
                 let near = t + t * z * polynomial!(z; $($atan),+);
-                let value = if steep { std::$float::consts::FRAC_PI_2 - near } else { near };
+                let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
                 value.copysign(x)
             }
 
@@ -80,6 +82,7 @@ macro_rules! trigonometric {
 
 trigonometric!(
     f32,
+    lacking: -4.371_139e-8,
     atan: [
         -3.333_333_4e-1, 1.999_995e-1, -1.428_400_4e-1, 1.108_826_2e-1, -8.931_827e-2, 7.031_914_6e-2, -4.896_051_4e-2,
         2.630_500_1e-2, -9.144_629e-3, 1.488_691_9e-3
@@ -89,6 +92,7 @@ trigonometric!(
 );
 trigonometric!(
     f64,
+    lacking: 6.123_233_995_736_766e-17,
     atan: [
         -0.333_333_333_333_333_3, 0.199_999_999_999_999_2, -0.142_857_142_857_012_34, 0.111_111_111_102_682_97,
         -0.090_909_090_619_352_8, 0.076_923_070_788_270_29, -0.066_666_579_345_737_68, 0.058_822_644_167_764_49,
