@@ -18,6 +18,7 @@ mod exponential;
 mod gamma;
 mod hyperbolic;
 mod logarithm;
+mod polynomial;
 mod power;
 mod rounding;
 mod trigonometric;
@@ -54,6 +55,9 @@ pub trait Real:
     const MAX: Self;
     /// The smallest positive normal number.
     const MIN_POSITIVE: Self;
+    /// Up to this magnitude `sin`, `cos` and `tan` take quarter turns off with three constants; beyond it their error
+    /// grows, and a kernel that meets such a number calls `sin_far`, `cos_far` or `tan_far`.
+    const REACH: Self;
 
     /// The nearest number of this type.
     fn of(x: f64) -> Self;
@@ -94,6 +98,12 @@ pub trait Real:
     fn cos(self) -> Self;
     /// Tangent. Hot.
     fn tan(self) -> Self;
+    /// Sine of a number of any size; slow.
+    fn sin_far(self) -> Self;
+    /// Cosine of a number of any size; slow.
+    fn cos_far(self) -> Self;
+    /// Tangent of a number of any size; slow.
+    fn tan_far(self) -> Self;
     /// Inverse sine, in `[-pi/2, pi/2]`.
     fn asin(self) -> Self;
     /// Inverse cosine, in `[0, pi]`.
@@ -238,6 +248,7 @@ macro_rules! real {
             const EPSILON: Self = $float::EPSILON;
             const MAX: Self = $float::MAX;
             const MIN_POSITIVE: Self = $float::MIN_POSITIVE;
+            const REACH: Self = 1.0e8;
 
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -314,7 +325,7 @@ macro_rules! real {
             real!(@own $float rounding: round, frac, signum);
             real!(@own_pair $float rounding: remainder, floor_divide, nextafter, maximum, minimum, fmax, fmin, heaviside);
 
-            real!(@wide $float trigonometric: asin, acos);
+            real!(@wide $float trigonometric: asin, acos, sin_far, cos_far, tan_far);
             real!(@wide $float power: cbrt);
             real!(@wide $float error_function: erfcx, erfinv, log_ndtr, ndtri);
             real!(@wide $float gamma: lgamma, digamma, trigamma);

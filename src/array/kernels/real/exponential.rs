@@ -1,37 +1,131 @@
-//! Exponentials.
-pub mod f32 {
-    #[inline(always)]
-    pub fn exp(x: f32) -> f32 {
-        libm::expf(x)
-    }
-    #[inline(always)]
-    pub fn exp2(x: f32) -> f32 {
-        libm::exp2f(x)
-    }
-    #[inline(always)]
-    pub fn expm1(x: f32) -> f32 {
-        libm::expm1f(x)
-    }
-    #[inline(always)]
-    pub fn sigmoid(x: f32) -> f32 {
-        1.0 / (1.0 + exp(-x))
-    }
+//! The exponential and what is one step from it: `exp2`, `expm1`, the logistic function.
+
+macro_rules! exponential {
+    (
+        $float:ident, magic: $magic:expr, shift: $shift:expr, bias: $bias:expr,
+        ln2: $ln2_high:expr, $ln2_low:expr,
+        exp: $exp_least:expr, $exp_most:expr, exp2: $exp2_least:expr, $exp2_most:expr, expm1: $expm1_least:expr,
+        remainder: $($coefficient:expr),+
+    ) => {
+        pub mod $float {
+            use super::super::polynomial::polynomial;
+
+            /// Adding this and taking it away rounds to a whole number, which the low bits of the sum hold meanwhile.
+            pub const MAGIC: $float = $magic;
+
+            /// `x = n ln 2 + r + tail`, with `n` whole and `r + tail` within `ln 2 / 2` of zero.
+            struct Reduced {
+                n: $float,
+                r: $float,
+                tail: $float,
+            }
+
+            #[inline(always)]
+            fn reduce(x: $float) -> Reduced {
+                let n = (x * std::$float::consts::LOG2_E + MAGIC) - MAGIC;
+                let near = x - n * $ln2_high;
+                let correction = n * $ln2_low;
+                let r = near - correction;
+                Reduced { n, r, tail: (near - r) - correction }
+            }
+
+            /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
+            #[inline(always)]
+            pub fn remainder(r: $float) -> $float {
+                polynomial!(r; $($coefficient),+)
+            }
+
+            /// `2^n` for the whole `n` of a sum `MAGIC + n`.
+            #[inline(always)]
+            pub fn power_of_two(sum: $float) -> $float {
+                $float::from_bits(sum.to_bits().wrapping_add($bias) << $shift)
+            }
+
+            /// Two powers of two whose product is `2^n`, so that `n` may leave the range of exponents by as much again.
+            #[inline(always)]
+            pub fn two_powers(n: $float) -> ($float, $float) {
+                let half = n * 0.5 + MAGIC;
+                (power_of_two(half), power_of_two((n - (half - MAGIC)) + MAGIC))
+            }
+
+            #[inline(always)]
+            fn within(x: $float, least: $float, most: $float) -> $float {
+                // Both comparisons are false for NaN, which is passed on.
+                let x = if x < least { least } else { x };
+                if x > most { most } else { x }
+            }
+
+            /// `e^x 2^shift`.
+            #[inline(always)]
+            pub fn exp_shifted(x: $float, shift: $float) -> $float {
+                let Reduced { n, r, .. } = reduce(within(x, $exp_least, $exp_most));
+                let (first, second) = two_powers(n + shift);
+                (1.0 + (r + r * r * remainder(r))) * first * second
+            }
+
+            #[inline(always)]
+            pub fn exp(x: $float) -> $float {
+                exp_shifted(x, 0.0)
+            }
+
+            /// `e^x` of `x` in `[-80, 80]`, where one power of two is enough.
+            #[inline(always)]
+            pub fn exp_near(x: $float) -> $float {
+                let Reduced { n, r, .. } = reduce(x);
+                (1.0 + (r + r * r * remainder(r))) * power_of_two(n + MAGIC)
+            }
+
+            #[inline(always)]
+            pub fn exp2(x: $float) -> $float {
+                let x = within(x, $exp2_least, $exp2_most);
+                let n = (x + MAGIC) - MAGIC;
+                let r = (x - n) * std::$float::consts::LN_2;
+                let (first, second) = two_powers(n);
+                (1.0 + (r + r * r * remainder(r))) * first * second
+            }
+
+            /// `2^n (e^r - 1) + (2^n - 1)`, the small parts of it added last.
+            #[inline(always)]
+            pub fn expm1(x: $float) -> $float {
+                let Reduced { n, r, tail } = reduce(within(x, $expm1_least, $exp_most));
+                let half = n * 0.5 + MAGIC;
+                let rest = n - (half - MAGIC);
+                let (first, second) = (power_of_two(half), power_of_two(rest + MAGIC));
+                let one = power_of_two(MAGIC - rest);
+                let value = ((first * r + (first - one)) + first * (r * r * remainder(r) + tail)) * second;
+                value.copysign(x)
+            }
+
+            /// `expm1` of `x` in `[0, 80]`.
+            #[inline(always)]
+            pub fn expm1_near(x: $float) -> $float {
+                let Reduced { n, r, tail } = reduce(x);
+                let power = power_of_two(n + MAGIC);
+                (power * r + (power - 1.0)) + power * (r * r * remainder(r) + tail)
+            }
+
+            /// From `e^-|x|`, which cannot overflow and keeps the left tail's subnormals.
+            #[inline(always)]
+            pub fn sigmoid(x: $float) -> $float {
+                let e = exp(-x.abs());
+                let numerator = if x < 0.0 { e } else { 1.0 };
+                numerator / (1.0 + e)
+            }
+        }
+    };
 }
-pub mod f64 {
-    #[inline(always)]
-    pub fn exp(x: f64) -> f64 {
-        libm::exp(x)
-    }
-    #[inline(always)]
-    pub fn exp2(x: f64) -> f64 {
-        libm::exp2(x)
-    }
-    #[inline(always)]
-    pub fn expm1(x: f64) -> f64 {
-        libm::expm1(x)
-    }
-    #[inline(always)]
-    pub fn sigmoid(x: f64) -> f64 {
-        1.0 / (1.0 + exp(-x))
-    }
-}
+
+exponential!(
+    f32, magic: 12_582_912.0, shift: 23, bias: 127,
+    ln2: 6.931_457_5e-1, 1.428_606_8e-6,
+    exp: -104.0, 91.0, exp2: -151.0, 128.0, expm1: -18.0,
+    remainder: 5.0e-1, 1.666_657_6e-1, 4.166_655_6e-2, 8.363_195e-3, 1.392_620_4e-3
+);
+exponential!(
+    f64, magic: 6_755_399_441_055_744.0, shift: 52, bias: 1023,
+    ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10,
+    exp: -746.0, 712.0, exp2: -1076.0, 1024.0, expm1: -38.0,
+    remainder: 0.500_000_000_000_000_1, 0.166_666_666_666_666_69, 0.041_666_666_666_624_04, 0.008_333_333_333_330_055,
+    0.001_388_888_891_725_875_9, 0.000_198_412_698_630_882_55, 2.480_152_122_598_643_2e-5,
+    2.755_726_840_619_079_5e-6, 2.762_012_171_738_193_3e-7, 2.510_041_108_201_49e-8
+);

@@ -1,53 +1,72 @@
-//! Hyperbolic functions.
-pub mod f32 {
-    #[inline(always)]
-    pub fn sinh(x: f32) -> f32 {
-        libm::sinhf(x)
-    }
-    #[inline(always)]
-    pub fn cosh(x: f32) -> f32 {
-        libm::coshf(x)
-    }
-    #[inline(always)]
-    pub fn tanh(x: f32) -> f32 {
-        libm::tanhf(x)
-    }
-    #[inline(always)]
-    pub fn asinh(x: f32) -> f32 {
-        libm::asinhf(x)
-    }
-    #[inline(always)]
-    pub fn acosh(x: f32) -> f32 {
-        libm::acoshf(x)
-    }
-    #[inline(always)]
-    pub fn atanh(x: f32) -> f32 {
-        libm::atanhf(x)
-    }
+//! Hyperbolic functions and their inverses.
+
+macro_rules! hyperbolic {
+    ($float:ident, saturated: $saturated:expr, far: $far:expr, sinh: $($coefficient:expr),+) => {
+        pub mod $float {
+            use super::super::exponential::$float::{exp_shifted, expm1_near};
+            use super::super::logarithm::$float::ln_1p;
+            use super::super::polynomial::polynomial;
+
+            /// `e^|x| / 2` and its inverse's quarter, whose sum and difference are `cosh` and `sinh`: halved before it could overflow.
+            #[inline(always)]
+            fn halves(magnitude: $float) -> ($float, $float) {
+                let half = exp_shifted(magnitude, -1.0);
+                (half, 0.25 / half)
+            }
+
+            /// Below one, where the difference would cancel, the Taylor series.
+            #[inline(always)]
+            pub fn sinh(x: $float) -> $float {
+                let y = x.abs();
+                let z = y * y;
+                let near = y + y * z * polynomial!(z; $($coefficient),+);
+                let (up, down) = halves(y);
+                let value = if y < 1.0 { near } else { up - down };
+                value.copysign(x)
+            }
+
+            #[inline(always)]
+            pub fn cosh(x: $float) -> $float {
+                let (up, down) = halves(x.abs());
+                up + down
+            }
+
+            #[inline(always)]
+            pub fn tanh(x: $float) -> $float {
+                let y = x.abs();
+                let y = if y > $saturated { $saturated } else { y };
+                let grown = expm1_near(2.0 * y);
+                (grown / (grown + 2.0)).copysign(x)
+            }
+
+            #[inline(always)]
+            pub fn asinh(x: $float) -> $float {
+                let y = x.abs();
+                let near = y + y * y / (1.0 + (y * y + 1.0).sqrt());
+                let value = if y > $far { ln_1p(y) + std::$float::consts::LN_2 } else { ln_1p(near) };
+                value.copysign(x)
+            }
+
+            #[inline(always)]
+            pub fn acosh(x: $float) -> $float {
+                let above = x - 1.0;
+                let near = above + (2.0 * above + above * above).sqrt();
+                let value = if x > $far { ln_1p(x) + std::$float::consts::LN_2 } else { ln_1p(near) };
+                if x < 1.0 { $float::NAN } else { value }
+            }
+
+            #[inline(always)]
+            pub fn atanh(x: $float) -> $float {
+                let y = x.abs();
+                (0.5 * ln_1p(2.0 * y / (1.0 - y))).copysign(x)
+            }
+        }
+    };
 }
-pub mod f64 {
-    #[inline(always)]
-    pub fn sinh(x: f64) -> f64 {
-        libm::sinh(x)
-    }
-    #[inline(always)]
-    pub fn cosh(x: f64) -> f64 {
-        libm::cosh(x)
-    }
-    #[inline(always)]
-    pub fn tanh(x: f64) -> f64 {
-        libm::tanh(x)
-    }
-    #[inline(always)]
-    pub fn asinh(x: f64) -> f64 {
-        libm::asinh(x)
-    }
-    #[inline(always)]
-    pub fn acosh(x: f64) -> f64 {
-        libm::acosh(x)
-    }
-    #[inline(always)]
-    pub fn atanh(x: f64) -> f64 {
-        libm::atanh(x)
-    }
-}
+
+hyperbolic!(f32, saturated: 10.0, far: 1.0e8, sinh: 1.666_666_7e-1, 8.333_339e-3, 1.983_810_2e-4, 2.806_280_2e-6);
+hyperbolic!(
+    f64, saturated: 20.0, far: 1.0e17,
+    sinh: 0.166_666_666_666_666_66, 0.008_333_333_333_333_299, 0.000_198_412_698_413_241_98,
+    2.755_731_919_138_181_6e-6, 2.505_211_769_590_782_3e-8, 1.605_767_962_380_163_8e-10, 7.746_178_593_018_827e-13
+);

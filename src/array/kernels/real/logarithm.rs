@@ -1,117 +1,184 @@
-//! Logarithms.
-pub mod f32 {
-    use super::super::exponential::f32::{exp, exp2};
-    #[inline(always)]
-    pub fn ln(x: f32) -> f32 {
-        libm::logf(x)
-    }
-    #[inline(always)]
-    pub fn ln_1p(x: f32) -> f32 {
-        libm::log1pf(x)
-    }
-    #[inline(always)]
-    pub fn log2(x: f32) -> f32 {
-        libm::log2f(x)
-    }
-    #[inline(always)]
-    pub fn log10(x: f32) -> f32 {
-        libm::log10f(x)
-    }
-    #[inline(always)]
-    pub fn softplus(x: f32, beta: f32, threshold: f32) -> f32 {
-        let scaled = x * beta;
-        let soft = ln_1p(exp(scaled)) / beta;
-        if scaled > threshold { x } else { soft }
-    }
-    #[inline(always)]
-    pub fn log_sigmoid(x: f32) -> f32 {
-        let negative = if x > 0.0 { 0.0 } else { x };
-        negative - ln_1p(exp(-x.abs()))
-    }
-    #[inline(always)]
-    pub fn entr(x: f32) -> f32 {
-        let inside = -x * ln(x);
-        let below = if x < 0.0 { f32::NEG_INFINITY } else { inside };
-        if x == 0.0 { 0.0 } else { below }
-    }
-    #[inline(always)]
-    pub fn logaddexp(x: f32, y: f32) -> f32 {
-        let larger = if x > y { x } else { y };
-        let sum = larger + ln_1p(exp(-(x - y).abs()));
-        if (x == y) & x.is_infinite() { x } else { sum }
-    }
-    #[inline(always)]
-    pub fn logaddexp2(x: f32, y: f32) -> f32 {
-        let larger = if x > y { x } else { y };
-        let sum = larger + ln_1p(exp2(-(x - y).abs())) * std::f32::consts::LOG2_E;
-        if (x == y) & x.is_infinite() { x } else { sum }
-    }
-    #[inline(always)]
-    pub fn xlogy(x: f32, y: f32) -> f32 {
-        let product = x * ln(y);
-        if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
-    }
-    #[inline(always)]
-    pub fn xlog1py(x: f32, y: f32) -> f32 {
-        let product = x * ln_1p(y);
-        if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
-    }
+//! Logarithms, and the sums of exponentials that need them.
+
+macro_rules! logarithm {
+    (
+        $float:ident, $word:ty, shift: $shift:expr, bias: $bias:expr, whole: $whole:expr, low_bits: $low_bits:expr,
+        ln2: $ln2_high:expr, $ln2_low:expr, log2e: $log2e_high:expr, $log2e_low:expr,
+        log10e: $log10e_high:expr, $log10e_low:expr, log10_2: $log10_2_high:expr, $log10_2_low:expr,
+        series: [$($coefficient:expr),+], near: [$($near:expr),+]
+    ) => {
+        pub mod $float {
+            use super::super::exponential::$float::{exp, exp2};
+            use super::super::polynomial::polynomial;
+
+            const MANTISSA: $word = (1 << $shift) - 1;
+            const SQRT_HALF: $word = std::$float::consts::FRAC_1_SQRT_2.to_bits();
+            /// What carries into the exponent when the mantissa is above `sqrt 2`.
+            const CARRY: $word = (1.0 as $float).to_bits() - SQRT_HALF;
+
+            /// A positive normal number as `2^exponent (1 + f)`, `1 + f` in `[sqrt(1/2), sqrt(2))`: the pair `(exponent, f)`.
+            #[inline(always)]
+            pub fn parts(x: $float) -> ($float, $float) {
+                let bits = x.to_bits().wrapping_add(CARRY);
+                // Pasting the exponent under a large power of two turns it into a number without a conversion.
+                let exponent = $float::from_bits((bits >> $shift) | ($whole as $float).to_bits()) - ($whole + $bias);
+                (exponent, $float::from_bits((bits & MANTISSA) + SQRT_HALF) - 1.0)
+            }
+
+            /// The same of any positive number: subnormals are brought into range first.
+            #[inline(always)]
+            pub fn parts_of_any(x: $float) -> ($float, $float) {
+                let small = x < $float::MIN_POSITIVE;
+                let scaled = if small { x * (4.0 * $whole) } else { x };
+                let undo = if small { $shift as $float + 2.0 } else { 0.0 };
+                let (exponent, f) = parts(scaled);
+                (exponent - undo, f)
+            }
+
+            /// `f^2 / 2`, and `ln(1 + f) - f + f^2 / 2`, by the series of `2 artanh(s)` in `s = f / (2 + f)`.
+            #[inline(always)]
+            fn series(f: $float) -> ($float, $float) {
+                let s = f / (2.0 + f);
+                let z = s * s;
+                let square = 0.5 * f * f;
+                (square, s * (square + z * polynomial!(z; $($coefficient),+)))
+            }
+
+            #[inline(always)]
+            fn ln_of((exponent, f): ($float, $float)) -> $float {
+                let (square, rest) = series(f);
+                exponent * $ln2_high - ((square - (rest + exponent * $ln2_low)) - f)
+            }
+
+            /// `value` where the logarithm of `x` is an ordinary one.
+            #[inline(always)]
+            fn or_special(x: $float, value: $float) -> $float {
+                let beyond = if x == 0.0 { $float::NEG_INFINITY } else { $float::NAN };
+                let special = if x > 0.0 { x } else { beyond };
+                if (x > 0.0) & (x < $float::INFINITY) { value } else { special }
+            }
+
+            #[inline(always)]
+            pub fn ln(x: $float) -> $float {
+                or_special(x, ln_of(parts_of_any(x)))
+            }
+
+            /// `ln(1 + f)` as a part with few bits, whose product with another such is exact, and the rest.
+            #[inline(always)]
+            fn split(f: $float) -> ($float, $float) {
+                let (square, rest) = series(f);
+                let high = $float::from_bits((f - square).to_bits() & (<$word>::MAX << $low_bits));
+                (high, ((f - high) - square) + rest)
+            }
+
+            #[inline(always)]
+            pub fn log2(x: $float) -> $float {
+                let (exponent, f) = parts_of_any(x);
+                let (high, low) = split(f);
+                let main = high * $log2e_high;
+                let sum = exponent + main;
+                let rest = (low + high) * $log2e_low + low * $log2e_high;
+                or_special(x, sum + (rest + ((exponent - sum) + main)))
+            }
+
+            #[inline(always)]
+            pub fn log10(x: $float) -> $float {
+                let (exponent, f) = parts_of_any(x);
+                let (high, low) = split(f);
+                let main = high * $log10e_high;
+                let shift = exponent * $log10_2_high;
+                let sum = shift + main;
+                let rest = ((low + high) * $log10e_low + low * $log10e_high) + exponent * $log10_2_low;
+                or_special(x, sum + (rest + ((shift - sum) + main)))
+            }
+
+            /// What rounding `1 + x` lost is put back into the reduced argument.
+            #[inline(always)]
+            pub fn ln_1p(x: $float) -> $float {
+                let sum = 1.0 + x;
+                let x_kept = sum - 1.0;
+                let lost = (1.0 - (sum - x_kept)) + (x - x_kept);
+                let (exponent, f) = parts(sum);
+                let scale = $float::from_bits(($whole + $bias - exponent).to_bits() << $shift);
+                // Above this the loss cannot matter, and its scale is out of range.
+                let correction = if x < $whole { lost * scale } else { 0.0 };
+                let value = ln_of((exponent, f + correction));
+                or_special(sum, value.copysign(x))
+            }
+
+            /// `ln(1 + x)` for `0 <= x <= 1`: the series reaches that far without a reduction.
+            #[inline(always)]
+            pub fn ln_1p_of_unit(x: $float) -> $float {
+                let s = x / (2.0 + x);
+                let z = s * s;
+                2.0 * s + s * z * polynomial!(z; $($near),+)
+            }
+
+            #[inline(always)]
+            pub fn softplus(x: $float, beta: $float, threshold: $float) -> $float {
+                let scaled = x * beta;
+                let positive = if scaled > 0.0 { scaled } else { 0.0 };
+                let soft = (positive + ln_1p_of_unit(exp(-scaled.abs()))) / beta;
+                if scaled > threshold { x } else { soft }
+            }
+
+            #[inline(always)]
+            pub fn log_sigmoid(x: $float) -> $float {
+                let negative = if x > 0.0 { 0.0 } else { x };
+                negative - ln_1p_of_unit(exp(-x.abs()))
+            }
+
+            #[inline(always)]
+            pub fn entr(x: $float) -> $float {
+                let inside = -x * ln(x);
+                let below = if x < 0.0 { $float::NEG_INFINITY } else { inside };
+                if x == 0.0 { 0.0 } else { below }
+            }
+
+            #[inline(always)]
+            pub fn logaddexp(x: $float, y: $float) -> $float {
+                let larger = if x > y { x } else { y };
+                let sum = larger + ln_1p_of_unit(exp(-(x - y).abs()));
+                // The difference of equal infinities is NaN.
+                if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
+            }
+
+            #[inline(always)]
+            pub fn logaddexp2(x: $float, y: $float) -> $float {
+                let larger = if x > y { x } else { y };
+                let sum = larger + ln_1p_of_unit(exp2(-(x - y).abs())) * std::$float::consts::LOG2_E;
+                if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
+            }
+
+            #[inline(always)]
+            pub fn xlogy(x: $float, y: $float) -> $float {
+                let product = x * ln(y);
+                if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
+            }
+
+            #[inline(always)]
+            pub fn xlog1py(x: $float, y: $float) -> $float {
+                let product = x * ln_1p(y);
+                if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
+            }
+        }
+    };
 }
-pub mod f64 {
-    use super::super::exponential::f64::{exp, exp2};
-    #[inline(always)]
-    pub fn ln(x: f64) -> f64 {
-        libm::log(x)
-    }
-    #[inline(always)]
-    pub fn ln_1p(x: f64) -> f64 {
-        libm::log1p(x)
-    }
-    #[inline(always)]
-    pub fn log2(x: f64) -> f64 {
-        libm::log2(x)
-    }
-    #[inline(always)]
-    pub fn log10(x: f64) -> f64 {
-        libm::log10(x)
-    }
-    #[inline(always)]
-    pub fn softplus(x: f64, beta: f64, threshold: f64) -> f64 {
-        let scaled = x * beta;
-        let soft = ln_1p(exp(scaled)) / beta;
-        if scaled > threshold { x } else { soft }
-    }
-    #[inline(always)]
-    pub fn log_sigmoid(x: f64) -> f64 {
-        let negative = if x > 0.0 { 0.0 } else { x };
-        negative - ln_1p(exp(-x.abs()))
-    }
-    #[inline(always)]
-    pub fn entr(x: f64) -> f64 {
-        let inside = -x * ln(x);
-        let below = if x < 0.0 { f64::NEG_INFINITY } else { inside };
-        if x == 0.0 { 0.0 } else { below }
-    }
-    #[inline(always)]
-    pub fn logaddexp(x: f64, y: f64) -> f64 {
-        let larger = if x > y { x } else { y };
-        let sum = larger + ln_1p(exp(-(x - y).abs()));
-        if (x == y) & x.is_infinite() { x } else { sum }
-    }
-    #[inline(always)]
-    pub fn logaddexp2(x: f64, y: f64) -> f64 {
-        let larger = if x > y { x } else { y };
-        let sum = larger + ln_1p(exp2(-(x - y).abs())) * std::f64::consts::LOG2_E;
-        if (x == y) & x.is_infinite() { x } else { sum }
-    }
-    #[inline(always)]
-    pub fn xlogy(x: f64, y: f64) -> f64 {
-        let product = x * ln(y);
-        if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
-    }
-    #[inline(always)]
-    pub fn xlog1py(x: f64, y: f64) -> f64 {
-        let product = x * ln_1p(y);
-        if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
-    }
-}
+
+logarithm!(
+    f32, u32, shift: 23, bias: 127.0, whole: 8_388_608.0, low_bits: 12,
+    ln2: 6.931_457_5e-1, 1.428_606_8e-6, log2e: 1.442_382_8, 3.122_284e-4,
+    log10e: 4.342_041e-1, 9.038_034e-5, log10_2: 3.010_254e-1, 4.605_039e-6,
+    series: [6.666_668_7e-1, 3.998_877e-1, 2.958_04e-1],
+    near: [6.666_667e-1, 3.999_970_6e-1, 2.859_235_7e-1, 2.170_657_5e-1, 2.322_433e-1]
+);
+logarithm!(
+    f64, u64, shift: 52, bias: 1023.0, whole: 4_503_599_627_370_496.0, low_bits: 32,
+    ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10,
+    log2e: 1.442_695_040_721_446_3, 1.675_171_316_488_651_2e-10,
+    log10e: 0.434_294_481_878_168_9, 2.508_294_671_164_527_5e-11,
+    log10_2: 0.301_029_995_549_470_2, 1.145_110_089_802_183_8e-10,
+    series: [0.666_666_666_666_667, 0.399_999_999_998_992_4, 0.285_714_286_260_958_9, 0.222_222_111_151_441_6,
+    0.181_828_905_566_956_02, 0.153_316_740_301_678_6, 0.146_170_375_487_916_5],
+    near: [0.666_666_666_666_666_6, 0.400_000_000_000_145_85, 0.285_714_285_671_087_6, 0.222_222_227_174_278_97, 0.181_817_894_361_311_65, 0.153_855_700_650_061_27, 0.133_141_442_088_757_9, 0.120_010_728_170_033_29, 0.088_007_384_482_726_05, 0.161_640_456_922_711_34]
+);
