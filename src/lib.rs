@@ -3,6 +3,7 @@
 pub mod array;
 pub mod engine;
 pub mod error;
+pub mod gradcheck;
 pub mod graph;
 pub mod ops;
 

@@ -1,6 +1,7 @@
 //! Layer 2: tensors and the nodes that remember where they came from. Knows no op by name.
 
 mod accumulate;
+pub mod forward;
 pub mod mode;
 mod node;
 mod record;

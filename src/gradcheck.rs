@@ -1,0 +1,268 @@
+//! Finite differences: holds every derivative of the registry, to second order and in forward mode, and yours.
+//!
+//! A derivative is compared with the central difference of the function itself in double precision, in random
+//! directions: the gradient against the difference of the outputs, the gradient's gradient against the difference of the
+//! gradients, and the tangent of forward mode against the gradient.
+
+use crate::array::DType;
+use crate::array::random::Generator;
+use crate::engine::{self, Options};
+use crate::error::{Error, Result};
+use crate::graph::{Tensor, forward, mode};
+
+/// One derivative to be checked: an op at some inputs.
+pub struct Check {
+    /// The op's name, which a failure names.
+    pub name: &'static str,
+    /// The inputs: those of a float dtype are differentiated.
+    pub inputs: fn(&mut Sampler) -> Result<Vec<Tensor>>,
+    /// The op; one or more outputs.
+    pub call: fn(&[Tensor]) -> Result<Vec<Tensor>>,
+    /// How often it is differentiable at these inputs: 2 unless the second derivative does not exist.
+    pub order: u8,
+}
+
+impl Check {
+    /// A check of an op with one output, to second order.
+    pub const fn new(
+        name: &'static str,
+        inputs: fn(&mut Sampler) -> Result<Vec<Tensor>>,
+        call: fn(&[Tensor]) -> Result<Vec<Tensor>>,
+    ) -> Self {
+        Self { name, inputs, call, order: 2 }
+    }
+}
+
+/// Draws inputs: the same ones on every run.
+pub struct Sampler(Generator);
+
+impl Sampler {
+    /// A sampler with a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Generator::new(seed))
+    }
+
+    /// Doubles, uniform in `low..high`.
+    pub fn uniform(&mut self, shape: &[usize], low: f64, high: f64) -> Result<Tensor> {
+        let mut values = vec![0.0_f64; shape.iter().product()];
+        self.0.uniform(&mut values, low, high).map_err(|e| Error::value(e.to_string()))?;
+        Tensor::from_slice(&values, shape)
+    }
+
+    /// Doubles from the normal distribution.
+    pub fn normal(&mut self, shape: &[usize]) -> Result<Tensor> {
+        let mut values = vec![0.0_f64; shape.iter().product()];
+        self.0.normal(&mut values, 0.0, 1.0).map_err(|e| Error::value(e.to_string()))?;
+        Tensor::from_slice(&values, shape)
+    }
+
+    /// Doubles no two of which are near one another, in random order: for ops that choose.
+    pub fn distinct(&mut self, shape: &[usize]) -> Result<Tensor> {
+        let n = shape.iter().product::<usize>();
+        let order = self.0.randperm(n);
+        let values: Vec<f64> = order.iter().map(|&i| (i as f64 - n as f64 / 2.0) * 0.37 + 0.11).collect();
+        Tensor::from_slice(&values, shape)
+    }
+
+    /// Indices below `bound`.
+    pub fn indices(&mut self, shape: &[usize], bound: i64) -> Result<Tensor> {
+        let mut values = vec![0_i64; shape.iter().product()];
+        self.0.randint(&mut values, 0, bound).map_err(|e| Error::value(e.to_string()))?;
+        Tensor::from_slice(&values, shape)
+    }
+}
+
+const STEP: f64 = 1e-6;
+
+/// Checks one derivative at inputs drawn from the seed. The error names the op, the order, the input and both numbers.
+pub fn run(check: &Check, seed: u64) -> Result<()> {
+    let mut sampler = Sampler::new(seed);
+    let inputs = (check.inputs)(&mut sampler)?;
+    let inputs: Vec<Tensor> = inputs
+        .into_iter()
+        .map(|x| if x.dtype().is_floating() { x.requires_grad_(true) } else { Ok(x) })
+        .collect::<Result<_>>()?;
+    let wanted: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].requires_grad()).collect();
+    let _guard = mode::enable_grad();
+
+    // A random projection makes the outputs one number.
+    let outputs = differentiable((check.call)(&inputs)?);
+    if outputs.is_empty() {
+        return Err(failed(check, "no output requires a gradient"));
+    }
+    let weights: Vec<Tensor> =
+        outputs.iter().map(|y| sampler.uniform(&y.shape(), 0.3, 1.3)).collect::<Result<_>>()?;
+    let first = Projection { call: check.call, weights, directions: None };
+    let gradients = first.gradient(&inputs, &wanted, true)?;
+    compare(check, "gradient", &inputs, &wanted, &gradients, &|x| first.value(x))?;
+    check_forward(check, &inputs, &wanted, &first, &gradients, &mut sampler)?;
+    if check.order < 2 {
+        return Ok(());
+    }
+
+    // The gradient in a random direction is a function of the inputs like any other.
+    let directions: Vec<Tensor> =
+        wanted.iter().map(|&i| sampler.uniform(&inputs[i].shape(), 0.3, 1.3)).collect::<Result<_>>()?;
+    let second = Projection { call: check.call, weights: first.weights, directions: Some(directions) };
+    let gradients = second.gradient(&inputs, &wanted, false)?;
+    compare(check, "second gradient", &inputs, &wanted, &gradients, &|x| second.value(x))
+}
+
+fn failed(check: &Check, why: &str) -> Error {
+    Error::runtime(format!("gradient check of {} failed: {why}", check.name))
+}
+
+fn differentiable(outputs: Vec<Tensor>) -> Vec<Tensor> {
+    outputs.into_iter().filter(Tensor::requires_grad).collect()
+}
+
+/// Outputs (or their gradients in given directions) folded into one number by fixed weights.
+struct Projection {
+    call: fn(&[Tensor]) -> Result<Vec<Tensor>>,
+    weights: Vec<Tensor>,
+    directions: Option<Vec<Tensor>>,
+}
+
+impl Projection {
+    /// The places in the graph and the weights there.
+    fn roots(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let outputs = differentiable((self.call)(inputs)?);
+        let Some(directions) = &self.directions else { return Ok((outputs, self.weights.clone())) };
+        let wanted: Vec<Tensor> = inputs.iter().filter(|x| x.requires_grad()).cloned().collect();
+        let roots = roots(&outputs, &self.weights)?;
+        let gradients = engine::grad(roots, &wanted, Options { retain_graph: true, create_graph: true })?;
+        let pairs = gradients.into_iter().zip(directions.clone()).filter_map(|(g, d)| Some((g?, d)));
+        Ok(pairs.filter(|(g, _)| g.requires_grad()).unzip())
+    }
+
+    fn value(&self, inputs: &[Tensor]) -> Result<f64> {
+        let (outputs, weights) = if self.directions.is_none() {
+            ((self.call)(inputs)?, self.weights.clone())
+        } else {
+            let all = self.all_gradients(inputs)?;
+            (all, self.directions.clone().unwrap_or_default())
+        };
+        let outputs = outputs.iter().filter(|y| y.dtype().is_floating());
+        let mut sum = 0.0;
+        for (y, w) in outputs.zip(&weights) {
+            for (y, w) in y.to_vec::<f64>()?.iter().zip(w.to_vec::<f64>()?) {
+                sum += y * w;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn all_gradients(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let outputs = differentiable((self.call)(inputs)?);
+        let wanted: Vec<Tensor> = inputs.iter().filter(|x| x.requires_grad()).cloned().collect();
+        let gradients = engine::grad(roots(&outputs, &self.weights)?, &wanted, Options::default())?;
+        gradients
+            .into_iter()
+            .zip(&wanted)
+            .map(|(g, x)| g.map_or_else(|| Tensor::zeros(&x.shape(), x.dtype()), Ok))
+            .collect()
+    }
+
+    fn gradient(&self, inputs: &[Tensor], wanted: &[usize], keep: bool) -> Result<Vec<Option<Tensor>>> {
+        let (outputs, weights) = self.roots(inputs)?;
+        if outputs.is_empty() {
+            return Ok(vec![None; wanted.len()]);
+        }
+        let targets: Vec<Tensor> = wanted.iter().map(|&i| inputs[i].clone()).collect();
+        engine::grad(
+            roots(&outputs, &weights)?,
+            &targets,
+            Options { retain_graph: keep, create_graph: false },
+        )
+    }
+}
+
+fn roots(outputs: &[Tensor], weights: &[Tensor]) -> Result<Vec<engine::Root>> {
+    outputs.iter().zip(weights).enumerate().map(|(i, (y, w))| engine::root(y, i, Some(w))).collect()
+}
+
+/// Holds each component of the gradients against a central difference.
+fn compare(
+    check: &Check,
+    what: &str,
+    inputs: &[Tensor],
+    wanted: &[usize],
+    gradients: &[Option<Tensor>],
+    value: &dyn Fn(&[Tensor]) -> Result<f64>,
+) -> Result<()> {
+    for (&i, gradient) in wanted.iter().zip(gradients) {
+        let at = inputs[i].to_vec::<f64>()?;
+        let gradient = match gradient {
+            Some(g) if g.shape() == inputs[i].shape() => g.to_vec::<f64>()?,
+            Some(g) => {
+                return Err(failed(check, &format!("the {what} of input {i} has shape {:?}", g.shape())));
+            }
+            None => vec![0.0; at.len()],
+        };
+        for k in 0..at.len() {
+            let moved = |by: f64| -> Result<f64> {
+                let mut values = at.clone();
+                values[k] += by;
+                let mut all = inputs.to_vec();
+                all[i] = Tensor::from_slice(&values, &inputs[i].shape())?.requires_grad_(true)?;
+                value(&all)
+            };
+            let (far, near) = (moved(STEP)? - moved(-STEP)?, gradient[k]);
+            let difference = far / (2.0 * STEP);
+            if (difference - near).abs() > 1e-5 + 1e-4 * difference.abs()
+                || near.is_nan() != difference.is_nan()
+            {
+                return Err(failed(
+                    check,
+                    &format!(
+                        "{what} of input {i} at element {k} is {near}, finite differences give {difference}"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Forward mode in a random direction must agree with the gradient in that direction.
+fn check_forward(
+    check: &Check,
+    inputs: &[Tensor],
+    wanted: &[usize],
+    projection: &Projection,
+    gradients: &[Option<Tensor>],
+    sampler: &mut Sampler,
+) -> Result<()> {
+    let mut expected = 0.0;
+    let mut duals = inputs.to_vec();
+    for (&i, gradient) in wanted.iter().zip(gradients) {
+        let tangent = sampler.uniform(&inputs[i].shape(), 0.3, 1.3)?;
+        if let Some(gradient) = gradient {
+            for (g, t) in gradient.to_vec::<f64>()?.iter().zip(tangent.to_vec::<f64>()?) {
+                expected += g * t;
+            }
+        }
+        duals[i] = forward::dual(&inputs[i].detach(), tangent)?;
+    }
+    let outputs = (check.call)(&duals)?;
+    let mut found = 0.0;
+    for (y, w) in outputs.iter().filter(|y| y.dtype().is_floating()).zip(&projection.weights) {
+        let Some(tangent) = y.tangent() else { continue };
+        if tangent.shape() != y.shape() {
+            return Err(failed(check, &format!("a tangent has shape {:?}", tangent.shape())));
+        }
+        for (t, w) in tangent.to_vec::<f64>()?.iter().zip(w.to_vec::<f64>()?) {
+            found += t * w;
+        }
+    }
+    if (found - expected).abs() > 1e-8 + 1e-8 * expected.abs() {
+        return Err(failed(
+            check,
+            &format!("forward mode gives {found}, the gradient in the same direction {expected}"),
+        ));
+    }
+    Ok(())
+}
+
+/// The dtype of checks.
+pub const DTYPE: DType = DType::F64;
