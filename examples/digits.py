@@ -95,7 +95,7 @@ def draw(path, losses, pictures, digits, guesses):
 def main():
     """Train, judge, draw; the process's exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--picture", default="digits.png")
     options = parser.parse_args()
 
