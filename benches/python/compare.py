@@ -86,7 +86,7 @@ def run(program, sides, rounds):
             continue
         try:
             answers[side] = side.ask(do="build", program=program.name)["answer"]
-        except peers.Unable as reason:
+        except peers.UnableError as reason:
             results[side.name] = report.Result(error=str(reason))
     judge = next((answers[side] for peer in JUDGES for side in answers if side.peer == peer), None)
     for side, answer in list(answers.items()):
@@ -117,7 +117,7 @@ def peak_memory(program, sides):
                 peaks[side.peer] = statistics.median(
                     restarted(fresh).ask(do="memory", program=program.name)["bytes"] for _ in range(3)
                 )
-            except peers.Unable:
+            except peers.UnableError:
                 pass
             finally:
                 fresh.stop()

@@ -1,4 +1,4 @@
-"""Figures that are not a ratio of two timings: import, wheel, bytes a node, a deep graph on a small stack, two threads."""
+"""Figures that are not a ratio of two timings: import, wheel, bytes a node, a deep graph on a small stack, threads."""
 
 import json
 import os
@@ -27,7 +27,11 @@ def probe(side, name):
     """The JSON answer of a probe in a fresh process of the side's peer, or None when it ended badly."""
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
     finished = subprocess.run(
-        [side.python, str(PROBES), name, side.peer], capture_output=True, text=True, env=environment, check=False
+        [side.python, str(PROBES), name, side.peer],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     return json.loads(finished.stdout) if finished.returncode == 0 else None
 
@@ -86,7 +90,7 @@ def measure(root, sides, quick):
             "x",
             0.7,
             peer=ratio("torch"),
-            remark="same bits at 1, 2, 3, 4 and 8 threads" if bits else "THE BITS DIFFER",
+            remark={True: "same bits at 1, 2, 3, 4 and 8 threads", False: "THE BITS DIFFER"}.get(bits, ""),
         ),
     ]
     found[0].peer = answers.get("torch", {}).get("import")

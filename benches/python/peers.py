@@ -23,7 +23,7 @@ THREAD_VARIABLES = (
 )
 
 
-class Unable(Exception):
+class UnableError(Exception):
     """The side cannot do this program; the text says why."""
 
 
@@ -42,7 +42,7 @@ class Side:
         return f"{self.peer} ({self.threads})"
 
     def ask(self, **request):
-        """The worker's answer to a request; raises Unable where it could not do it."""
+        """The worker's answer to a request; raises UnableError where it could not do it."""
         if self.process is None:
             self.start()
         try:
@@ -54,10 +54,10 @@ class Side:
         if not line:
             status = self.process.wait()
             self.process = None
-            raise Unable(f"the process ended with status {status}")
+            raise UnableError(f"the process ended with status {status}")
         answer = json.loads(line)
         if "error" in answer:
-            raise Unable(answer["error"])
+            raise UnableError(answer["error"])
         return answer
 
     def start(self):
@@ -86,6 +86,6 @@ def installed(peer, threads, python):
     side = Side(peer, threads, python)
     try:
         return side, side.ask(do="version")
-    except Unable:
+    except UnableError:
         side.stop()
         return None

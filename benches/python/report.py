@@ -94,7 +94,7 @@ class Report:
         ours, theirs = self.side(OURS), self.side(JUDGE)
         mine = line.results.get(ours)
         ratio = line.ratio(ours, theirs)
-        better = line.ratio(self.side(OURS, 1), ours)
+        better = line.ratio(self.side(OURS, 1), ours) if self.threads > 1 else None
         others = [
             f"{peer} {span(line.seconds(self.side(peer)))}"
             for peer in self.versions
@@ -123,7 +123,7 @@ class Report:
         limits = f"<= {promised}, aim {aim}"
         print(
             f"  {name:36} {mine:>10} {theirs:>10}  ratio {ratio:>5} {limits:18} {verdict:26}"
-            f" two threads {better}; PyTorch on one {single}; {others}; spread {spread} %",
+            f" threads gain {better}; PyTorch on one {single}; {others}; spread {spread} %",
             flush=True,
         )
 
@@ -145,21 +145,29 @@ class Report:
             figure.remark,
         ]
 
+    def preface(self):
+        """How the figures came about, and how to read the columns."""
+        return (
+            "Written by `benches/python/compare.py`; do not edit. One run, sides taking turns, each in a process of "
+            f"its own with {self.threads} thread{'s' * (self.threads > 1)}; before any timing, each side's answer is "
+            "compared with PyTorch's. Times are the best of many batches for work of a few elements and medians "
+            "otherwise. *Ratio* is arcgrad's time to PyTorch's: below one, arcgrad is faster. *Threads gain* is "
+            f"arcgrad's time on one thread to its time on {self.threads}. *Spread* is the distance between the "
+            "quartiles in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table."
+        )
+
     def markdown(self):
         """The whole document."""
         parts = [
             "# Benchmarks",
             "",
-            "Written by `benches/python/compare.py`; do not edit. One run, sides taking turns, each in a process of its "
-            f"own with {self.threads} thread{'s' * (self.threads > 1)}; before any timing, each side's answer is "
-            "compared with PyTorch's. Times are the best of many batches for work of a few elements and medians "
-            "otherwise. *Ratio* is arcgrad's time to PyTorch's: below one, arcgrad is faster. *Threads gain* is "
-            f"arcgrad's time on one thread to its time on {self.threads}. *Spread* is the distance between the quartiles "
-            "in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table.",
+            self.preface(),
             "",
             f"Machine: {machine()}.",
             "",
-            "Versions: " + ", ".join(f"{peer} {told['version']} (Python {told['python']})" for peer, told in self.versions.items()) + ".",
+            "Versions: "
+            + ", ".join(f"{peer} {told['version']} (Python {told['python']})" for peer, told in self.versions.items())
+            + ".",
             "",
         ]
         heads = ["work", "arcgrad", "PyTorch", "ratio", "promised", "aim", "", "threads gain"]
@@ -179,7 +187,12 @@ class Report:
             if line.peaks
         ]
         if peaks:
-            parts += ["## Peak memory of training steps, MB", "", *grid(["work", "arcgrad", "PyTorch", "ratio", ""], peaks), ""]
+            parts += [
+                "## Peak memory of training steps, MB",
+                "",
+                *grid(["work", "arcgrad", "PyTorch", "ratio", ""], peaks),
+                "",
+            ]
         if self.figures:
             heads = ["figure", "arcgrad", "PyTorch", "promised", "aim", "", "remark"]
             parts += ["## Figures", "", *grid(heads, map(self.figure_cells, self.figures)), ""]

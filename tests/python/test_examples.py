@@ -16,7 +16,12 @@ SEEDED = "import runpy, sys, arcgrad; arcgrad.manual_seed(0); runpy.run_path(sys
 def run(*arguments, cwd=ROOT):
     """The finished process of a Python program, its text captured."""
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
 
 

@@ -59,4 +59,7 @@ def fused(torch):
 @fused.on("jax-jit")
 def fused_jit(jax):
     gradient = jax.jit(jax.grad(lambda x: jax.numpy.exp(jax.numpy.tanh(2 * x + 1)).sum()))
-    return Work("gradient(x).block_until_ready()", {"gradient": gradient, "x": jax.numpy.asarray(draw.normal(4_000_000))})
+    return Work(
+        "gradient(x).block_until_ready()",
+        {"gradient": gradient, "x": jax.numpy.asarray(draw.normal(4_000_000))},
+    )

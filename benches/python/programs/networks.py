@@ -40,7 +40,10 @@ def register_convolution(name):
 
 def register_attention(sequence):
     @program(
-        f"sequence {sequence}", "attention, 8 heads of 64, forward and backward", aim=1.0, heavy=sequence > 1024
+        f"sequence {sequence}",
+        "attention, 8 heads of 64, forward and backward",
+        aim=1.0,
+        heavy=sequence > 1024,
     )
     def setup(torch):
         q, k, v = (draw.tensor(torch, 1, 8, sequence, 64, grad=True) for _ in range(3))

@@ -35,7 +35,13 @@ def register_small_mlp(width, optimizer_name, promised, aim):
     )
     def setup(torch):
         nn = torch.nn
-        layers = (nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width))
+        layers = (
+            nn.Linear(width, width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+        )
         model = load_weights(torch, nn.Sequential(*layers))
         x, y = draw.tensor(torch, 32, width), draw.tensor(torch, 32, width)
         optimizer = getattr(torch.optim, optimizer_name)(model.parameters(), lr=1e-3)
