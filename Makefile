@@ -87,7 +87,7 @@ $(STAMPS)/built: $(RUST_SOURCES) $(STAMPS)/build
 	@touch $@
 
 $(STAMPS)/stubs: $(STAMPS)/built $(STAMPS)/test $(PYTHON_SOURCES)
-	$(BIN)/python -m mypy.stubtest arcgrad._core
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml arcgrad._core
 	@touch $@
 
 # Benchmarks measure the wheel that is shipped, in an environment of their own, where peers may be installed.
