@@ -106,11 +106,11 @@ def run(program, sides, rounds):
     return results
 
 
-def peak_memory(program, sides):
+def peak_memory(program, sides, threads):
     """Peak bytes of the program on each of the two engines, each in a fresh process."""
     peaks = {}
     for side in sides:
-        if side.peer in programs.SPEAKERS and side.threads > 1:
+        if side.peer in programs.SPEAKERS and side.threads == threads:
             fresh = peers.Side(side.peer, side.threads, side.python)
             try:
                 # The median of three processes: where a page lands is a matter of luck.
@@ -139,7 +139,7 @@ def main():
         rounds = QUICK_ROUNDS if options.quick else HEAVY_ROUNDS if program.heavy else ROUNDS
         line = report.Line(program, run(program, sides, rounds))
         if program.memory and not options.quick:
-            line.peaks = peak_memory(program, sides)
+            line.peaks = peak_memory(program, sides, options.threads)
         table.lines.append(line)
         table.show(line)
     if not (options.no_figures or options.only):

@@ -178,10 +178,10 @@ class Report:
         peaks = [
             [
                 f"{line.program.group}, {line.program.name}",
-                number(line.peaks.get(OURS, 0) / 1e6 or None, "{:.1f}"),
-                number(line.peaks.get(JUDGE, 0) / 1e6 or None, "{:.1f}"),
+                number(megabytes(line.peaks.get(OURS)), "{:.1f}"),
+                number(megabytes(line.peaks.get(JUDGE)), "{:.1f}"),
                 number(memory_ratio(line)),
-                judged(memory_ratio(line), None, 1.0),
+                judged(memory_ratio(line), None, 1.0) if memory_ratio(line) else "too small to tell",
             ]
             for line in self.lines
             if line.peaks
@@ -209,10 +209,15 @@ class Report:
         return 1 if wrong else 0
 
 
+def megabytes(size):
+    """Bytes as megabytes, None as None."""
+    return None if size is None else size / 1e6
+
+
 def memory_ratio(line):
-    """Our peak bytes to PyTorch's."""
+    """Our peak bytes to PyTorch's; None below a megabyte, where a few pages of luck decide."""
     ours, theirs = line.peaks.get(OURS), line.peaks.get(JUDGE)
-    return ours / theirs if ours and theirs else None
+    return ours / theirs if ours is not None and theirs and theirs >= 1e6 else None
 
 
 def grid(heads, rows):

@@ -17,6 +17,7 @@ SMALL_BATCH = 0.01
 BATCH = 0.05
 BATCHES_PER_TURN = {True: 8, False: 2}
 SAMPLE = 512
+WARM_UP = "width 16, Adam"
 
 
 def load(peer, threads):
@@ -101,7 +102,12 @@ class Worker:
         return {}
 
     def memory(self, program):
-        """Peak bytes that building the program and three calls of it need beyond the imported peer."""
+        """Peak bytes that building the program and three calls of it need beyond what a first, tiny one left behind.
+
+        The tiny one is for what a peer loads only when it is first used; it is not the program's memory.
+        """
+        self.build(WARM_UP)
+        self.drop()
         before = resident("VmRSS")
         with open("/proc/self/clear_refs", "w", encoding="ascii") as peak:
             peak.write("5")
