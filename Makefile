@@ -35,8 +35,8 @@ demo: $(STAMPS)/built $(STAMPS)/demo ## Run the tutorial, then train on handwrit
 test: lint docs test-rust test-python ## Everything: lints, documentation, Rust tests, Python tests
 
 test-rust: ## Rust unit, integration and documentation tests, and that examples and benches compile
-	cargo test --workspace --profile $(RUST_TEST_PROFILE)
-	cargo test --workspace --profile $(RUST_TEST_PROFILE) --benches --no-run
+	cargo test --package arcgrad --profile $(RUST_TEST_PROFILE)
+	cargo test --package arcgrad --profile $(RUST_TEST_PROFILE) --benches --no-run
 
 test-python: $(STAMPS)/built $(STAMPS)/test $(STAMPS)/demo ## Python tests (PYTEST_ARGS="-k name" narrows them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
