@@ -249,6 +249,30 @@ impl<T: Real> V<T> {
         heaviside
     );
 
+    /// Zero.
+    #[inline(always)]
+    pub fn zero(self) -> V<T> {
+        V(T::ZERO)
+    }
+
+    /// Itself where positive (or NaN), else zero.
+    #[inline(always)]
+    pub fn positive_part(self) -> V<T> {
+        self.le(0.0).select(0.0, self)
+    }
+
+    /// As a condition: `yes` where it is not zero, else `no`.
+    #[inline(always)]
+    pub fn choose(self, yes: V<T>, no: V<T>) -> V<T> {
+        self.ne(0.0).select(yes, no)
+    }
+
+    /// [`Real::polygamma`] of an order that is itself a number.
+    #[inline(always)]
+    pub fn polygamma_at(self, n: impl Operand<T>) -> V<T> {
+        V(self.0.polygamma(n.value().0.to_f64() as u32))
+    }
+
     /// [`Real::powi`].
     #[inline(always)]
     pub fn powi(self, n: i32) -> V<T> {
