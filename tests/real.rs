@@ -268,6 +268,18 @@ fn pow_errors_stay_within_their_bounds() {
     assert!(worst <= 1.0 && worst_narrow.0 <= 0.51, "{worst} {worst_narrow:?}");
 }
 
+#[test]
+fn atan2_errors_stay_within_their_bounds() {
+    for sample in &samples()["atan2"] {
+        let [y, x] = sample.inputs[..] else { panic!() };
+        let error = wide_error(Real::atan2(y, x), sample);
+        assert!(error <= 2.0, "{error} ulp at {y}, {x}");
+        let (y, x) = (y as f32, x as f32);
+        let error = narrow_error(Real::atan2(y, x), Real::atan2(f64::from(y), f64::from(x)));
+        assert!(error <= 2.0, "{error} ulp at {y}, {x} in f32");
+    }
+}
+
 /// Compiled for the widest registers, the same bits as compiled for none.
 #[cfg(target_arch = "x86_64")]
 #[test]

@@ -135,6 +135,10 @@ def main():
         most = 1000 / abs(math.log2(x))
         y = rng.uniform(-most, most) if k % 2 else rng.choice([-3.0, -2.0, -1.0, -0.5, 0.5, 1.5, 2.0, 3.0, 10.0])
         line("pow", [x, y], mpf(x) ** mpf(y))
+    rng = random.Random("atan2")
+    for _ in range(3 * POINTS):
+        y, x = (rng.choice([-1, 1]) * 2.0 ** rng.uniform(-5, 5) for _ in range(2))
+        line("atan2", [y, x], m.atan2(mpf(y), mpf(x)))
 
 
 main()

@@ -1,6 +1,6 @@
 //! Trigonometric functions and their inverses.
 
-pub use libm::{acos, asin, atan2};
+pub use libm::{acos, asin};
 
 /// The functions of numbers of any size: as many digits of pi are read as it needs.
 pub use libm::{cos as cos_far, sin as sin_far, tan as tan_far};
@@ -75,6 +75,23 @@ macro_rules! trigonometric {
                 let near = t + t * z * polynomial!(z; $($atan),+);
                 let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
                 value.copysign(x)
+            }
+
+            /// By the ratio of the smaller to the larger, then the octant.
+            #[inline(always)]
+            pub fn atan2(y: $float, x: $float) -> $float {
+                let (up, across) = (y.abs(), x.abs());
+                let steep = up > across;
+                let (small, large) = if steep { (across, up) } else { (up, across) };
+                let t = small / large;
+                // Equal zeros and equal infinities have no ratio.
+                let equal = if large == 0.0 { 0.0 } else { 1.0 };
+                let t = if small == large { equal } else { t };
+                let z = t * t;
+                let near = t + t * z * polynomial!(z; $($atan),+);
+                let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
+                let value = if x.is_sign_negative() { std::$float::consts::PI - (value - 2.0 * $lacking) } else { value };
+                value.copysign(y)
             }
 
             #[inline(always)]
