@@ -1,5 +1,8 @@
 //! `V`: a number in which rows of the op table are written, with operators that take `f64` constants on either side.
 
+// Without inlining a loop is not vectorised.
+#![allow(clippy::inline_always, clippy::float_cmp)]
+
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
 
 use super::real::Real;
