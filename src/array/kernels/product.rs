@@ -141,7 +141,7 @@ macro_rules! product {
     ($($t:ty: $wide:ty, $middle:ty, $narrow:ty, $plain:ty;)*) => {$(
         impl Product for $t {}
         impl sealed::Compute for $t {
-            #[inline]
+            // Not `inline`: its hundreds of compiled tiles are then made once, in this crate, and not in each that calls.
             unsafe fn compute(problem: &Problem<Self>, threads: usize) {
                 // SAFETY: the caller's promise, and each register type only where its instructions are.
                 unsafe {
