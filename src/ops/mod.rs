@@ -8,6 +8,7 @@ mod numbers;
 pub mod registry;
 pub mod rounding;
 pub mod special;
+pub mod special_cases;
 mod term;
 pub mod trigonometric;
 

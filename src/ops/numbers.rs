@@ -4,7 +4,7 @@ use crate::array::{Category, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::row::{apply, apply_in_place, result_type};
 use crate::graph::{Operand, Row, Tensor};
-use crate::ops::{activation, arithmetic, comparison, exponential, rounding, special};
+use crate::ops::{activation, arithmetic, comparison, rounding, special, special_cases};
 
 /// Whether to write the first operand's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +36,7 @@ pub fn add_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         return run(&crate::graph::vector_space::add::ROW, [a, b], place);
     }
     check_alpha(a, b, alpha)?;
-    run(&arithmetic::special_cases::add_scaled::ROW, [a, b, alpha.into()], place)
+    run(&special_cases::add_scaled::ROW, [a, b, alpha.into()], place)
 }
 
 /// a - alpha b. Truth values have no difference.
@@ -48,7 +48,8 @@ pub fn sub_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         ));
     }
     if is_bool(a) || is_bool(b) {
-        let number_is_bool = matches!(a, Operand::Scalar(Scalar::Bool(_))) || matches!(b, Operand::Scalar(Scalar::Bool(_)));
+        let number_is_bool =
+            matches!(a, Operand::Scalar(Scalar::Bool(_))) || matches!(b, Operand::Scalar(Scalar::Bool(_)));
         if !number_is_bool {
             return Err(Error::runtime(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
@@ -60,7 +61,7 @@ pub fn sub_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         return run(&arithmetic::sub::ROW, [a, b], place);
     }
     check_alpha(a, b, alpha)?;
-    run(&arithmetic::special_cases::sub_scaled::ROW, [a, b, alpha.into()], place)
+    run(&special_cases::sub_scaled::ROW, [a, b, alpha.into()], place)
 }
 
 /// b - a.
@@ -68,7 +69,7 @@ pub fn rsub(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
     if is_bool(a) || is_bool(b) {
         return sub_alpha(b, a, Scalar::Int(1), Place::New);
     }
-    apply(&arithmetic::special_cases::rsub::ROW, [a, b])
+    apply(&special_cases::rsub::ROW, [a, b])
 }
 
 fn is_one(alpha: Scalar) -> bool {
@@ -78,7 +79,9 @@ fn is_one(alpha: Scalar) -> bool {
 fn check_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar) -> Result<()> {
     let dtype = result_type(&[a, b]);
     if alpha.category() == Category::Float && !dtype.is_floating() {
-        return Err(Error::runtime("For integral input tensors, argument alpha must not be a floating point number."));
+        return Err(Error::runtime(
+            "For integral input tensors, argument alpha must not be a floating point number.",
+        ));
     }
     if alpha.category() == Category::Bool && dtype != DType::Bool {
         return Err(Error::runtime("Boolean alpha only supported for Boolean results."));
@@ -104,13 +107,13 @@ pub fn divide(a: Operand<'_>, b: Operand<'_>, rounding: Option<&str>, place: Pla
         None => run(&arithmetic::div::ROW, [a, b], place),
         Some("floor") => {
             check_divisor(a, b)?;
-            run(&arithmetic::special_cases::div_floor::ROW, [a, b], place)
+            run(&special_cases::div_floor::ROW, [a, b], place)
         }
         Some("trunc") if integers => {
             check_divisor(a, b)?;
-            run(&arithmetic::special_cases::div_trunc_integer::ROW, [a, b], place)
+            run(&special_cases::div_trunc_integer::ROW, [a, b], place)
         }
-        Some("trunc") => run(&arithmetic::special_cases::div_trunc::ROW, [a, b], place),
+        Some("trunc") => run(&special_cases::div_trunc::ROW, [a, b], place),
         Some(other) => Err(Error::runtime(format!(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{other}'"
         ))),
@@ -139,7 +142,7 @@ fn check_divisor(a: Operand<'_>, b: Operand<'_>) -> Result<()> {
 
 /// a to the power of b: by the row that suits the operands.
 pub fn power(a: Operand<'_>, b: Operand<'_>, place: Place) -> Result<Tensor> {
-    use arithmetic::special_cases::{pow_number, pow_of_number, squared};
+    use crate::ops::special_cases::{pow_number, pow_of_number, squared};
     match (a, b) {
         (Operand::Tensor(x), Operand::Scalar(exponent)) => {
             let integers = !result_type(&[a, b]).is_floating();
@@ -176,7 +179,7 @@ pub fn clamp_between(
 pub fn bitwise_not(x: &Tensor, place: Place) -> Result<Tensor> {
     match x.dtype() {
         DType::Bool => run(&comparison::logical_not::ROW, [x.into()], place),
-        _ => run(&comparison::special_cases::bits_flipped::ROW, [x.into()], place),
+        _ => run(&special_cases::bits_flipped::ROW, [x.into()], place),
     }
 }
 
@@ -184,7 +187,7 @@ pub fn bitwise_not(x: &Tensor, place: Place) -> Result<Tensor> {
 pub fn gelu_by(x: &Tensor, approximate: &str) -> Result<Tensor> {
     match approximate {
         "none" => activation::gelu(x),
-        "tanh" => activation::special_cases::gelu_tanh(x),
+        "tanh" => special_cases::gelu_tanh(x),
         _ => Err(Error::runtime("approximate argument must be either none or tanh.")),
     }
 }
@@ -202,16 +205,16 @@ pub fn round_decimals(x: &Tensor, decimals: i64, place: Place) -> Result<Tensor>
     };
     let factor = Operand::Scalar(Scalar::Float(factor));
     let scaled = run(up, [x.into(), factor], place)?;
-    let rounded = run(&rounding::round::ROW, [(&scaled).into()], Place::First)
-        .or_else(|_| rounding::round(&scaled))?;
+    let rounded =
+        run(&rounding::round::ROW, [(&scaled).into()], Place::First).or_else(|_| rounding::round(&scaled))?;
     run(down, [(&rounded).into(), factor], if place == Place::First { Place::First } else { Place::New })
 }
 
 /// log(x / (1 - x)), with x kept `eps` away from 0 and 1 if one is given.
 pub fn logit(x: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     match eps {
-        Some(eps) if eps >= 0.0 => exponential::special_cases::logit_clamped(x, eps),
-        _ => exponential::special_cases::logit_exact(x),
+        Some(eps) if eps >= 0.0 => special_cases::logit_clamped(x, eps),
+        _ => special_cases::logit_exact(x),
     }
 }
 
@@ -228,7 +231,7 @@ pub fn nan_to_num(x: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
 pub fn polygamma(n: i64, x: &Tensor) -> Result<Tensor> {
     match n {
         0 => special::digamma(x),
-        1.. => special::special_cases::polygamma_row(x, Scalar::Float(n as f64)),
+        1.. => special_cases::polygamma_row(x, Scalar::Float(n as f64)),
         _ => Err(Error::runtime("polygamma(n, x) does not support negative n.")),
     }
 }
