@@ -1,5 +1,6 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod convolution;
 pub mod copy;
 pub mod fill;
 pub mod formula;
