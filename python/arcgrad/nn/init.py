@@ -72,21 +72,45 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Tensor:
-    """Fill with draws from the normal distribution cut to [a, b], by inverting its distribution function."""
+    """Fill with draws from the normal distribution cut to [a, b], by rejection."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    low = (1.0 + math.erf((a - mean) / std / math.sqrt(2.0))) / 2.0
-    high = (1.0 + math.erf((b - mean) / std / math.sqrt(2.0))) / 2.0
+    share = (math.erf((b - mean) / std / math.sqrt(2.0)) - math.erf((a - mean) / std / math.sqrt(2.0))) / 2.0
     with arcgrad.no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        tensor.erfinv_()
-        tensor.mul_(std * math.sqrt(2.0))
-        tensor.add_(mean)
-        return tensor.clamp_(min=a, max=b)
+        draw = _normals_within if share > 0.3 else _uniforms_thinned
+        return tensor.copy_(draw(tensor, mean, std, a, b, generator))
+
+
+def _normals_within(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
+    """Draw normals until each lies in [a, b]: the better way where most do at once."""
+    values = arcgrad.empty_like(tensor).normal_(mean, std, generator=generator)
+    # The bounds are compared as numbers of the tensor's dtype, in which they may round to what was drawn.
+    low, high = arcgrad.tensor([a, b], dtype=tensor.dtype).tolist()
+    while True:
+        outside = (values < low) | (values > high)
+        if not bool(outside.any()):
+            return values
+        # All are drawn anew and few taken, which keeps the random stream that of PyTorch.
+        values = arcgrad.where(outside, arcgrad.empty_like(values).normal_(mean, std, generator=generator), values)
+
+
+def _uniforms_thinned(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
+    """Draw uniforms on [a, b] and keep each with the probability that the density there bears to its peak."""
+    mode = max(a, min(mean, b))
+    log_peak = -0.5 * ((mode - mean) / std) ** 2
+    values = arcgrad.empty_like(tensor)
+    pending = None
+    while pending is None or bool(pending.any()):
+        candidates = arcgrad.empty_like(tensor).uniform_(a, b, generator=generator)
+        values = candidates if pending is None else arcgrad.where(pending, candidates, values)
+        log_density = candidates.sub(mean).div(std).pow(2).mul(-0.5).sub(log_peak)
+        refused = arcgrad.empty_like(tensor).uniform_(0, 1, generator=generator).log() > log_density
+        pending = refused if pending is None else pending & refused
+    return values
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
