@@ -77,11 +77,11 @@ class Adagrad(Optimizer):
         with arcgrad.no_grad():
             loss = self._evaluate(closure)
             for group in self.param_groups:
-                params = with_gradients(group)
+                params, grads = with_gradients(group)
                 states = [self._state_of(param, group) for param in params]
                 _single_tensor_adagrad(
                     params,
-                    [param.grad for param in params],
+                    grads,
                     [state["sum"] for state in states],
                     [state["step"] for state in states],
                     lr=float(group["lr"]),

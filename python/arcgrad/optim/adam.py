@@ -83,12 +83,12 @@ class Adam(Optimizer):
         with arcgrad.no_grad():
             loss = self._evaluate(closure)
             for group in self.param_groups:
-                params = with_gradients(group)
+                params, grads = with_gradients(group)
                 states = [self._state_of(param, group["amsgrad"]) for param in params]
                 beta1, beta2 = group["betas"]
                 _single_tensor_adam(
                     params,
-                    [param.grad for param in params],
+                    grads,
                     [state["exp_avg"] for state in states],
                     [state["exp_avg_sq"] for state in states],
                     [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],

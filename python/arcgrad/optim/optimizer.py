@@ -275,12 +275,18 @@ def check_betas(betas: tuple[float, float]) -> None:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
 
 
-def with_gradients(group: dict[str, Any]) -> list[Tensor]:
-    """Return the parameters of a group that have a gradient.
+def with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters of a group that have a gradient, and these gradients.
 
     Raises:
         NotImplementedError: the group asks for a differentiable step.
     """
     if group.get("differentiable"):
         raise NotImplementedError("differentiable=True is not supported: steps are not recorded")
-    return [param for param in group["params"] if param.grad is not None]
+    params, grads = [], []
+    for param in group["params"]:
+        grad = param.grad
+        if grad is not None:
+            params.append(param)
+            grads.append(grad)
+    return params, grads

@@ -81,11 +81,11 @@ class RMSprop(Optimizer):
         with arcgrad.no_grad():
             loss = self._evaluate(closure)
             for group in self.param_groups:
-                params = with_gradients(group)
+                params, grads = with_gradients(group)
                 states = [self._state_of(param, group) for param in params]
                 _single_tensor_rmsprop(
                     params,
-                    [param.grad for param in params],
+                    grads,
                     [state["square_avg"] for state in states],
                     [state["grad_avg"] for state in states] if group["centered"] else [],
                     [state["momentum_buffer"] for state in states] if group["momentum"] > 0 else [],

@@ -67,13 +67,13 @@ class SGD(Optimizer):
         with arcgrad.no_grad():
             loss = self._evaluate(closure)
             for group in self.param_groups:
-                params = with_gradients(group)
+                params, grads = with_gradients(group)
                 buffers: list[Tensor | None] = []
                 if group["momentum"] != 0:
                     buffers = [self.state[param].get("momentum_buffer") for param in params]
                 _single_tensor_sgd(
                     params,
-                    [param.grad for param in params],
+                    grads,
                     buffers,
                     lr=float(group["lr"]),
                     momentum=group["momentum"],

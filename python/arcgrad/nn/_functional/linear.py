@@ -118,7 +118,7 @@ def embedding(
     if padding_idx is not None:
         entries = weight.shape[0]
         if not -entries <= padding_idx < entries:
-            raise AssertionError("padding_idx must be within num_embeddings")
+            raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= entries
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)

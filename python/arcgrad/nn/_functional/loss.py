@@ -6,14 +6,12 @@ import warnings
 
 import arcgrad
 
+from ... import Tensor
 from ..._core import _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
-
-    from ... import Tensor
 
 # The least value of a logarithm in `binary_cross_entropy`, and of the denominator x (1 - x) of its derivative: with
 # them a certain and wrong prediction has a large loss and gradient, but finite ones.
@@ -324,7 +322,7 @@ def gaussian_nll_loss(
     Raises:
         ValueError: a variance is negative.
     """
-    if not hasattr(var, "clamp"):
+    if not isinstance(var, Tensor):
         var = arcgrad.full_like(input, var)
     if bool((var < 0).any()):
         raise ValueError("var has negative entry/entries")
@@ -416,7 +414,10 @@ def triplet_margin_loss(
 
     With `swap`, the negative's distance is the lesser of those to the anchor and to the positive.
     """
-    distance: Callable[[Tensor, Tensor], Tensor] = lambda a, b: arcgrad.norm(a - b + eps, p, -1)
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b + eps).norm(p, -1)
+
     far = distance(anchor, negative)
     if swap:
         far = arcgrad.minimum(far, distance(positive, negative))

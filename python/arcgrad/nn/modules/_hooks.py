@@ -125,8 +125,10 @@ class _BackwardWatch:
         self.module = module
         self.grad_output: tuple[Any, ...] | None = None
         self.watches_inputs = False
+        self.arguments = 0
 
     def inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.arguments = len(args)
         return _through_identity(args, self._at_inputs) if self._mark(args) else args
 
     def _mark(self, args: tuple[Any, ...]) -> bool:
@@ -151,7 +153,7 @@ class _BackwardWatch:
         self.grad_output = grads
         if not self.watches_inputs:
             # No gradient flows on to the inputs, so nothing later would tell the hooks.
-            self._run_hooks(())
+            self._run_hooks((None,) * self.arguments)
         return grads
 
     def _at_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:

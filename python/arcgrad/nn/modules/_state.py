@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXTRA = "_extra_state"
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """The keys that loading did not find, and those it found no place for."""
 
     __slots__ = ()
@@ -150,7 +150,7 @@ def _load_tensor(
         )
 
 
-def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> _IncompatibleKeys:
     """Load the module and those below it; raise once, with all that did not fit."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -170,7 +170,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
             if child is not None:
                 below = f"{prefix}{name}."
                 descend(child, {key: value for key, value in entries.items() if key.startswith(below)}, below)
-        result = IncompatibleKeys(missing, unexpected)
+        result = _IncompatibleKeys(missing, unexpected)
         for hook in module._load_state_dict_post_hooks.values():
             hook(module, result)
 
@@ -185,4 +185,4 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
     if errors:
         listed = "\n\t".join(errors)
         raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{listed}")
-    return IncompatibleKeys(missing, unexpected)
+    return _IncompatibleKeys(missing, unexpected)

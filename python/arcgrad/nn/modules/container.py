@@ -134,7 +134,7 @@ def _times(times: int) -> int:
     if not isinstance(times, int):
         raise TypeError(f"unsupported operand type(s) for *: {type(times)} is not an int")
     if times <= 0:
-        raise ValueError(f"Non-positive multiplication factor {times}")
+        raise ValueError(f"Non-positive multiplication factor {times} for {Sequential}")
     return times
 
 

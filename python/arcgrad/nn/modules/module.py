@@ -478,7 +478,10 @@ class Module:
         """
         if args:
             # The three options were positional once; callers of that time still exist.
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given = dict(zip(("destination", "prefix", "keep_vars"), args))
+            destination = given.get("destination", destination)
+            prefix = given.get("prefix", prefix)
+            keep_vars = given.get("keep_vars", keep_vars)
         return _state.save(self, destination, prefix, keep_vars)
 
     def _load_from_state_dict(
@@ -496,7 +499,7 @@ class Module:
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _state.IncompatibleKeys:
+    ) -> _state._IncompatibleKeys:
         """Copy tensors from `state_dict` into this module and those below it.
 
         Args:
