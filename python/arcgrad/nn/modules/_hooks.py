@@ -51,11 +51,6 @@ class RemovableHandle:
         self.remove()
 
 
-def has_global_hooks() -> bool:
-    """Return whether any hook is registered for all modules."""
-    return bool(_global_forward_pre_hooks or _global_forward_hooks)
-
-
 def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, args)` before the forward of every module."""
     return RemovableHandle.add(_global_forward_pre_hooks, (hook, False))

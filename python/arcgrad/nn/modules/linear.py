@@ -8,6 +8,7 @@ import arcgrad
 
 from .. import functional as F
 from .. import init
+from ..functional import linear
 from ..parameter import Parameter
 from .module import Module
 
@@ -68,7 +69,12 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        # Straight from the registry: an attribute that only `__getattr__` finds costs ten times as much.
+        parameters = self._parameters
+        if "weight" in parameters and "bias" in parameters:
+            return linear(input, parameters["weight"], parameters["bias"])
+        # A program has put a computed tensor in a parameter's place.
+        return linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

@@ -9,7 +9,7 @@ import arcgrad
 from ... import Tensor
 from ..parameter import Parameter
 from . import _hooks, _state
-from ._hooks import RemovableHandle
+from ._hooks import RemovableHandle, _global_forward_hooks, _global_forward_pre_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Module:
             or self._forward_hooks
             or self._backward_pre_hooks
             or self._backward_hooks
-            or _hooks.has_global_hooks()
+            or _global_forward_pre_hooks
+            or _global_forward_hooks
         ):
             return _hooks.call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
@@ -83,9 +84,16 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         # Reached only where the ordinary look-up finds nothing, so a registry may itself be missing here.
         fields = self.__dict__
-        for registry in _REGISTRIES:
-            entries = fields.get(registry)
-            if entries is not None and name in entries:
+        if "_parameters" in fields:
+            # Spelled out, parameters first: every read of a layer's weight comes through here.
+            entries = fields["_parameters"]
+            if name in entries:
+                return entries[name]
+            entries = fields["_modules"]
+            if name in entries:
+                return entries[name]
+            entries = fields["_buffers"]
+            if name in entries:
                 return entries[name]
         if name == "forward":
             raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
