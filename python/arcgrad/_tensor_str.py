@@ -159,10 +159,9 @@ def _row(values: list[Any], indent: int, width: int, write: Callable[[Any], str]
     """Write one dimension's elements, broken into lines of as many elements as fit."""
     # An element takes its width, a comma and a space.
     per_line = max(1, (_options.linewidth - indent) // (width + 2))
-    if values == [_ELLIPSIS]:
-        cells = ["..."]
-    else:
-        cells = [" ..." if value is _ELLIPSIS else write(value) for value in values]
+    # Between elements the gap is set off by a second space; alone it is not.
+    gap = " ..." if len(values) > 1 else "..."
+    cells = [gap if value is _ELLIPSIS else write(value) for value in values]
     lines = [", ".join(cells[start : start + per_line]) for start in range(0, len(cells), per_line)]
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 

@@ -53,7 +53,8 @@ def test_batches_hold_the_rows_in_order():
     loader = DataLoader(pairs(), batch_size=4)
     batches = list(loader)
     assert len(loader) == len(batches) == 3
-    assert batches[2][0].tolist() == [[16.0, 17.0], [18.0, 19.0]] and batches[2][1].tolist() == [8, 9]
+    assert batches[2][0].tolist() == [[16.0, 17.0], [18.0, 19.0]]
+    assert batches[2][1].tolist() == [8, 9]
     assert len(DataLoader(pairs(), batch_size=4, drop_last=True)) == 2
 
 
@@ -67,7 +68,8 @@ def test_gathering_rows_at_once_gives_what_stacking_them_gives():
 
 def test_without_a_batch_size_single_samples_come():
     samples = list(DataLoader(pairs(), batch_size=None))
-    assert len(samples) == 10 and samples[3][1].item() == 3
+    assert len(samples) == 10
+    assert samples[3][1].item() == 3
 
 
 def test_streams_are_batched_as_they_come():
@@ -83,12 +85,15 @@ def test_streams_are_batched_as_they_come():
 def test_collation_enters_containers_and_keeps_their_kind():
     point = namedtuple("point", "x y")
     joined = default_collate([{"a": i, "b": [float(i), (i, "t")], "c": point(i, True)} for i in range(2)])
-    assert joined["a"].dtype == arcgrad.int64 and joined["a"].tolist() == [0, 1]
+    assert joined["a"].dtype == arcgrad.int64
+    assert joined["a"].tolist() == [0, 1]
     assert joined["b"][0].dtype == arcgrad.float64
     assert joined["b"][1][1] == ["t", "t"]
-    assert type(joined["c"]) is point and joined["c"].y.tolist() == [True, True]
+    assert type(joined["c"]) is point
+    assert joined["c"].y.tolist() == [True, True]
     arrays = default_collate([numpy.ones(3, dtype=numpy.float32), numpy.zeros(3, dtype=numpy.float32)])
-    assert arrays.dtype == arcgrad.float32 and list(arrays.shape) == [2, 3]
+    assert arrays.dtype == arcgrad.float32
+    assert list(arrays.shape) == [2, 3]
     assert default_collate([numpy.float32(1), numpy.float32(2)]).dtype == arcgrad.float32
     with pytest.raises(RuntimeError, match="equal size"):
         default_collate([[1], [1, 2]])
@@ -98,8 +103,10 @@ def test_collation_enters_containers_and_keeps_their_kind():
 
 def test_datasets_add_up_and_divide():
     both = pairs(3) + pairs(2)
-    assert isinstance(both, ConcatDataset) and len(both) == 5
-    assert both[3][1].item() == 0 and both[-1][1].item() == 1
+    assert isinstance(both, ConcatDataset)
+    assert len(both) == 5
+    assert both[3][1].item() == 0
+    assert both[-1][1].item() == 1
     assert Subset(both, [4, 0])[0][1].item() == 1
     with pytest.raises(ValueError, match="does not equal the length"):
         random_split(range(10), [3, 3])

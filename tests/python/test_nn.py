@@ -1,4 +1,4 @@
-"""Layers compute what PyTorch's compute (tests/data/nn.json), and modules register, save, hook and print as they should."""
+"""Layers compute what PyTorch's compute (tests/data/nn.json), and modules register, save and hook as they should."""
 
 import copy
 import json
@@ -55,7 +55,7 @@ def test_a_layer_computes_and_differentiates_as_recorded(record):
     assert_close(y, record["output"], "output")
     weights = numpy.cos(numpy.arange(y.numel())).tolist()
     (y * arcgrad.tensor(weights, dtype=y.dtype).reshape(y.shape)).sum().backward()
-    for value, wanted in zip(inputs, record["input_grads"]):
+    for value, wanted in zip(inputs, record["input_grads"], strict=True):
         assert_close(value.grad if value.is_floating_point() else None, wanted, "gradient of an input")
     for name, param in module.named_parameters():
         assert_close(param.grad, record["grads"][name], f"gradient of {name}")
@@ -101,7 +101,8 @@ def test_parts_are_found_in_order_of_registration_and_once():
 
 def test_a_state_dict_leaves_out_what_is_not_persistent():
     state = Net().state_dict()
-    assert "seen" in state and "scratch" not in state
+    assert "seen" in state
+    assert "scratch" not in state
     assert state._metadata["rest.1"] == {"version": 2}
     assert not state["scale"].requires_grad
 
@@ -120,7 +121,8 @@ def test_loading_reports_everything_that_does_not_fit():
     assert "size mismatch for first.bias: copying a param with shape" in message
     del state["first.bias"]
     result = net.load_state_dict(state, strict=False)
-    assert result.missing_keys == ["scale", "first.bias"] and result.unexpected_keys == ["other"]
+    assert result.missing_keys == ["scale", "first.bias"]
+    assert result.unexpected_keys == ["other"]
     assert repr(net.load_state_dict(Net().state_dict())) == "<All keys matched successfully>"
     with pytest.raises(TypeError, match="dict-like"):
         net.load_state_dict(3)
@@ -130,9 +132,11 @@ def test_loading_copies_unless_told_to_assign():
     net, other = Net(), Net()
     before = net.scale
     net.load_state_dict({name: value + 1 for name, value in other.state_dict().items()})
-    assert net.scale is before and net.scale.item() == 2.0
+    assert net.scale is before
+    assert net.scale.item() == 2.0
     net.load_state_dict(other.state_dict(), assign=True)
-    assert net.scale is not before and isinstance(net.scale, nn.Parameter)
+    assert net.scale is not before
+    assert isinstance(net.scale, nn.Parameter)
 
 
 def test_assignment_registers_and_refuses_what_does_not_fit():
@@ -146,7 +150,8 @@ def test_assignment_registers_and_refuses_what_does_not_fit():
     net.plain = arcgrad.ones(1)
     assert "plain" not in net.state_dict()
     net.plain = nn.Parameter(arcgrad.ones(1))
-    assert "plain" in net.state_dict() and "plain" not in net.__dict__
+    assert "plain" in net.state_dict()
+    assert "plain" not in net.__dict__
     del net.plain
     assert not hasattr(net, "plain")
     net.first.weight = None
@@ -167,8 +172,11 @@ def test_casting_keeps_parameters_the_same_objects():
     weight = net.first.weight
     weight.grad = arcgrad.ones(4, 3)
     net.double()
-    assert net.first.weight is weight and weight.dtype == arcgrad.float64 and weight.grad.dtype == arcgrad.float64
-    assert weight.is_leaf and weight.requires_grad
+    assert net.first.weight is weight
+    assert weight.dtype == arcgrad.float64
+    assert weight.grad.dtype == arcgrad.float64
+    assert weight.is_leaf
+    assert weight.requires_grad
     assert net.rest[1].running_mean.dtype == arcgrad.float64
     assert net.rest[1].num_batches_tracked.dtype == arcgrad.int64
     with pytest.raises(TypeError, match="only accepts floating point"):
@@ -202,7 +210,8 @@ def test_forward_hooks_see_and_replace_arguments_and_outputs():
     layer.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
     layer.register_forward_hook(lambda module, args, output: seen.append((args[0].item(), output.item())))
     handle = layer.register_forward_hook(lambda module, args, output: output + 1)
-    assert layer(arcgrad.tensor(3.0)).item() == 7.0 and seen == [(6.0, 6.0)]
+    assert layer(arcgrad.tensor(3.0)).item() == 7.0
+    assert seen == [(6.0, 6.0)]
     handle.remove()
     assert layer(arcgrad.tensor(3.0)).item() == 6.0
 
@@ -211,7 +220,8 @@ def test_backward_hooks_see_and_replace_gradients():
     layer, seen = nn.Linear(3, 2), []
     layer.register_full_backward_hook(lambda module, grad_input, grad_output: seen.append((grad_input, grad_output)))
     layer(arcgrad.ones(4, 3)).sum().backward()
-    assert seen[0][0] == (None,) and list(seen[0][1][0].shape) == [4, 2]
+    assert seen[0][0] == (None,)
+    assert list(seen[0][1][0].shape) == [4, 2]
     layer.register_full_backward_hook(lambda module, grad_input, grad_output: (grad_input[0] * 0 + 5,))
     x = arcgrad.ones(4, 3, requires_grad=True)
     layer(x).sum().backward()
@@ -226,15 +236,18 @@ def test_backward_hooks_see_and_replace_gradients():
 def test_copies_and_pickles_keep_values_and_ties():
     net = Net()
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert other.tied is other.first and other.first is not net.first
-        assert isinstance(other.scale, nn.Parameter) and other.scale.requires_grad
+        assert other.tied is other.first
+        assert other.first is not net.first
+        assert isinstance(other.scale, nn.Parameter)
+        assert other.scale.requires_grad
         for name, value in net.state_dict().items():
             assert other.state_dict()[name].tolist() == value.tolist()
 
 
 def test_a_parameter_is_a_leaf_and_prints_as_one():
     param = nn.Parameter(arcgrad.ones(2) * 2)
-    assert param.is_leaf and param.requires_grad
+    assert param.is_leaf
+    assert param.requires_grad
     assert repr(param) == "Parameter containing:\ntensor([2., 2.], requires_grad=True)"
     assert not isinstance(param * 1, nn.Parameter)
     assert not nn.Parameter(arcgrad.ones(1), requires_grad=False).requires_grad
@@ -248,7 +261,8 @@ def test_sequences_of_modules_behave_as_lists():
     assert [type(module).__name__ for module in chain] == ["ReLU", "Identity", "Tanh", "ELU"]
     assert repr(chain[1:3]) == "Sequential(\n  (1): Identity()\n  (2): Tanh()\n)"
     del chain[0]
-    assert list(chain.state_dict()) == [] and len(chain + chain) == 6
+    assert list(chain.state_dict()) == []
+    assert len(chain + chain) == 6
     with pytest.raises(IndexError, match="out of range"):
         chain[9]
     named = nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Tanh()))
@@ -258,9 +272,11 @@ def test_sequences_of_modules_behave_as_lists():
     assert repr(modules) == "ModuleList(\n  (0-2): 3 x ReLU()\n  (3): Tanh()\n)"
     table = nn.ModuleDict({"x": nn.Linear(1, 1)})
     table["y"] = nn.ReLU()
-    assert list(table) == ["x", "y"] and list(table.state_dict()) == ["x.weight", "x.bias"]
+    assert list(table) == ["x", "y"]
+    assert list(table.state_dict()) == ["x.weight", "x.bias"]
     params = nn.ParameterList([arcgrad.ones(2), arcgrad.zeros(1)])
-    assert [name for name, _ in params.named_parameters()] == ["0", "1"] and isinstance(params[-1], nn.Parameter)
+    assert [name for name, _ in params.named_parameters()] == ["0", "1"]
+    assert isinstance(params[-1], nn.Parameter)
 
 
 def test_gradients_are_clipped_by_norm_and_by_value():
@@ -280,7 +296,8 @@ def test_parameters_become_one_vector_and_come_back():
     vector = nn.utils.parameters_to_vector(params)
     assert vector.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]
     nn.utils.vector_to_parameters(arcgrad.arange(5.0), params)
-    assert params[0].tolist() == [[0.0, 1.0], [2.0, 3.0]] and params[1].tolist() == [4.0]
+    assert params[0].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert params[1].tolist() == [4.0]
 
 
 def test_certain_and_wrong_predictions_have_finite_loss_and_gradient():

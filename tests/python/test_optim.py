@@ -36,8 +36,8 @@ def test_an_optimizer_takes_the_recorded_steps(record):
         take_step(optimizer, params, i)
         if i in (0, 1, 4, 19):
             seen.append([param.detach().reshape(-1).tolist() for param in params])
-    for got, wanted in zip(seen, record["params"]):
-        for mine, theirs in zip(got, wanted):
+    for got, wanted in zip(seen, record["params"], strict=True):
+        for mine, theirs in zip(got, wanted, strict=True):
             numpy.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-6)
     assert repr(optimizer) == record["repr"]
     state = optimizer.state_dict()
@@ -120,7 +120,9 @@ def test_steps_leave_parameters_leaves_without_history():
     optimizer = optim.Adam([param])
     param.grad = arcgrad.ones(2)
     optimizer.step()
-    assert param.is_leaf and param.requires_grad and param.grad_fn is None
+    assert param.is_leaf
+    assert param.requires_grad
+    assert param.grad_fn is None
 
 
 def test_parameters_without_gradient_are_left_alone():
@@ -128,7 +130,8 @@ def test_parameters_without_gradient_are_left_alone():
     optimizer = optim.AdamW([used, unused], lr=0.1)
     used.grad = arcgrad.ones(1)
     optimizer.step()
-    assert unused.tolist() == [1.0] and list(optimizer.state_dict()["state"]) == [0]
+    assert unused.tolist() == [1.0]
+    assert list(optimizer.state_dict()["state"]) == [0]
 
 
 def test_step_hooks_run_around_the_step():

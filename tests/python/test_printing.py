@@ -63,7 +63,8 @@ def test_printing_records_nothing():
     y = x * 2
     before = y.grad_fn
     _str(y)
-    assert y.grad_fn is before and x.grad is None
+    assert y.grad_fn is before
+    assert x.grad is None
 
 
 def test_a_tensor_without_dimensions_formats_as_its_number():

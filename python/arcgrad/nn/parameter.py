@@ -21,7 +21,7 @@ class Parameter(Tensor):
     An operation on a parameter returns an ordinary `Tensor`.
     """
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:  # noqa: D102
         if data is None:
             data = arcgrad.empty(0)
         return Tensor._make_subclass(cls, data.detach(), requires_grad)

@@ -106,7 +106,7 @@ def _single_tensor_adagrad(
     maximize: bool,
 ) -> None:
     """Update `params` and their sums in place."""
-    for index, (param, grad, total) in enumerate(zip(params, grads, sums)):
+    for index, (param, grad, total) in enumerate(zip(params, grads, sums, strict=True)):
         steps[index] += 1
         step = steps[index].item()
         if maximize:

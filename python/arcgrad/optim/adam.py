@@ -157,7 +157,7 @@ def _single_tensor_adam(
     maximize: bool,
 ) -> None:
     """Update `params` and their averages in place; `max_exp_avg_sqs` is empty unless `amsgrad`."""
-    for index, (param, grad, exp_avg, exp_avg_sq) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs)):
+    for index, (param, grad, exp_avg, exp_avg_sq) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs, strict=True)):
         steps[index] += 1
         step = steps[index].item()
         if maximize:

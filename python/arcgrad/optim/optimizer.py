@@ -144,7 +144,7 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state and the options of a `state_dict`; floating-point state is cast to each parameter's dtype.
+        """Take over the state, cast to each parameter's dtype, and the options of a `state_dict`.
 
         Raises:
             ValueError: the groups differ from this optimizer's in number or size.
@@ -152,14 +152,14 @@ class Optimizer:
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        if any(len(new["params"]) != len(old["params"]) for new, old in zip(groups, self.param_groups)):
+        if any(len(new["params"]) != len(old["params"]) for new, old in zip(groups, self.param_groups, strict=True)):
             raise ValueError(
                 "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
             )
         params: dict[Any, Tensor] = {}
         restored = []
-        for new, old in zip(groups, self.param_groups):
-            params.update(zip(new["params"], old["params"]))
+        for new, old in zip(groups, self.param_groups, strict=True):
+            params.update(zip(new["params"], old["params"], strict=True))
             group = {name: _copied(value) for name, value in new.items() if name != "params"}
             group["params"] = old["params"]
             if "param_names" in old:

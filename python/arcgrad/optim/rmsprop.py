@@ -118,7 +118,7 @@ def _single_tensor_rmsprop(
     maximize: bool,
 ) -> None:
     """Update `params` and their averages in place; lists that an option does not need are empty."""
-    for index, (param, grad, square_avg) in enumerate(zip(params, grads, square_avgs)):
+    for index, (param, grad, square_avg) in enumerate(zip(params, grads, square_avgs, strict=True)):
         steps[index] += 1
         if maximize:
             grad = -grad

@@ -82,7 +82,7 @@ class SGD(Optimizer):
                     nesterov=group["nesterov"],
                     maximize=group["maximize"],
                 )
-                for param, buffer in zip(params, buffers):
+                for param, buffer in zip(params, buffers, strict=False):
                     self.state[param]["momentum_buffer"] = buffer
         return loss
 
@@ -100,7 +100,7 @@ def _single_tensor_sgd(
     maximize: bool,
 ) -> None:
     """Update `params` in place; a momentum buffer that is None is made, starting as the undampened gradient."""
-    for index, (param, grad) in enumerate(zip(params, grads)):
+    for index, (param, grad) in enumerate(zip(params, grads, strict=True)):
         step = -grad if maximize else grad
         if weight_decay != 0:
             step = step.add(param, alpha=weight_decay)

@@ -141,7 +141,7 @@ def rrelu(
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """Return x times the normal distribution function of x; 'tanh' is the usual approximation (Hendrycks et al., 2016)."""
+    """Return x times the normal distribution function of x; 'tanh' approximates it (Hendrycks et al., 2016)."""
     return _nn.gelu(input, approximate=approximate)
 
 

@@ -48,7 +48,7 @@ def _resolve_padding(
         raise RuntimeError(f"Invalid padding string: '{padding}'")
     if any(step != 1 for step in _each(stride, dims)):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
-    totals = [step * (size - 1) for step, size in zip(_each(dilation, dims), weight.shape[2:])]
+    totals = [step * (size - 1) for step, size in zip(_each(dilation, dims), weight.shape[2:], strict=True)]
     if any(total % 2 for total in totals):
         ends = [(0, total % 2) for total in totals]
         # `pad` counts dimensions from the last one.

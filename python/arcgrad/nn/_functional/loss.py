@@ -270,7 +270,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """Return target (log target - input), reduced; `input` holds log-probabilities, and so does `target` if `log_target`.
+    """Return target (log target - input), reduced, for log-probabilities `input`, and `target` if `log_target`.
 
     'batchmean' divides the sum by the first dimension, which is the divergence's definition; 'mean' does not.
     """

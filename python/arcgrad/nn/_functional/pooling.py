@@ -95,7 +95,7 @@ def _windows(size: int, count: int) -> list[tuple[int, int]]:
     """Return the starts and lengths of `count` windows that cover `size` elements evenly; neighbours may overlap."""
     starts = [index * size // count for index in range(count)]
     ends = [-(-(index + 1) * size // count) for index in range(count)]
-    return [(start, end - start) for start, end in zip(starts, ends)]
+    return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
 def _adapt(input: Tensor, dim: int, count: int | None, maximum: bool) -> Tensor:
@@ -115,11 +115,11 @@ def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int]) -> Tens
     return _adapt(input, -1, _single(output_size), False)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: int | None | Sequence[int | None]) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Return the means of a grid of `output_size` windows over the last two dimensions; None keeps a dimension."""
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size, output_size)
-    height, width = (old if new is None else new for new, old in zip(output_size, input.shape[-2:]))
+    height, width = (old if new is None else new for new, old in zip(output_size, input.shape[-2:], strict=True))
     rows, columns = input.shape[-2:]
     if height == width == 1:
         return input.mean((-2, -1), keepdim=True)
@@ -133,7 +133,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> Tens
     return _adapt(input, -1, _single(output_size), True)
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: int | None | Sequence[int | None]) -> Tensor:
+def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Return the maxima of a grid of `output_size` windows over the last two dimensions; None keeps a dimension."""
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size, output_size)

@@ -181,7 +181,7 @@ def _through_identity(values: tuple[Any, ...], watch: Callable[[tuple[Any, ...]]
             @staticmethod
             def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
                 spread = [None] * ctx.size
-                for place, grad in zip(ctx.places, grads):
+                for place, grad in zip(ctx.places, grads, strict=True):
                     spread[place] = grad
                 spread = list(ctx.watch(tuple(spread)))
                 if not spread:
@@ -192,6 +192,6 @@ def _through_identity(values: tuple[Any, ...], watch: Callable[[tuple[Any, ...]]
     places = [place for place, value in enumerate(values) if isinstance(value, Tensor)]
     passed = _identity.apply(watch, places, len(values), *(values[place] for place in places))
     result = list(values)
-    for place, tensor in zip(places, passed):
+    for place, tensor in zip(places, passed, strict=True):
         result[place] = tensor
     return tuple(result)

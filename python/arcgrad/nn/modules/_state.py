@@ -143,7 +143,7 @@ def _load_tensor(
     try:
         with arcgrad.no_grad():
             own.copy_(given)
-    except Exception as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         error_msgs.append(
             f'While copying the parameter named "{key}", whose dimensions in the model are {own.shape} and '
             f"whose dimensions in the checkpoint are {given.shape}, an exception occurred : {error.args}."

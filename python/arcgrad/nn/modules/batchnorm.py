@@ -137,7 +137,7 @@ class _BatchNorm(_NormBase):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Normalize each channel of (batch, channels) or (batch, channels, length) over the batch (Ioffe, Szegedy, 2015)."""
+    """Normalize each channel of (batch, channels) or (batch, channels, length) over the batch."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in (2, 3):

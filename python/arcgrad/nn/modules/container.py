@@ -353,7 +353,9 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the member `key`, or `default`."""
-        return self[key] if key in self else default
+        if key in self:
+            return self[key]
+        return default
 
     def pop(self, key: str) -> Any:
         """Take out and return the member `key`."""

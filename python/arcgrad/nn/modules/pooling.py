@@ -153,7 +153,7 @@ class AdaptiveAvgPool1d(Module):
 class AdaptiveAvgPool2d(Module):
     """The means of a grid of `output_size` windows over the last two dimensions; None keeps a dimension."""
 
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
         self.output_size = output_size
 
@@ -185,7 +185,7 @@ class AdaptiveMaxPool1d(Module):
 class AdaptiveMaxPool2d(Module):
     """The maxima of a grid of `output_size` windows over the last two dimensions; None keeps a dimension."""
 
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
         self.output_size = output_size
 

@@ -76,7 +76,7 @@ class SequentialLR(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         rest = dict(state_dict)
-        for scheduler, saved in zip(self._schedulers, rest.pop("_schedulers")):
+        for scheduler, saved in zip(self._schedulers, rest.pop("_schedulers"), strict=True):
             scheduler.load_state_dict(saved)
         self.__dict__.update(rest)
 

@@ -1,5 +1,8 @@
 """Schedules that follow a cosine wave, once or again and again."""
 
+# The capitals in the names of arguments are PyTorch's, and users pass them by name.
+# ruff: noqa: N803
+
 from __future__ import annotations
 
 import math
@@ -32,7 +35,7 @@ class CosineAnnealingLR(LRScheduler):
         if (epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             # The wave was at its lowest, where a ratio of heights would divide by zero.
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [rate + (base - low) * rise for base, rate in zip(self.base_lrs, self._rates())]
+            return [rate + (base - low) * rise for base, rate in zip(self.base_lrs, self._rates(), strict=True)]
         ratio = (1 + math.cos(math.pi * epoch / self.T_max)) / (1 + math.cos(math.pi * (epoch - 1) / self.T_max))
         return [ratio * (rate - low) + low for rate in self._rates()]
 
@@ -85,6 +88,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.T_cur = epoch - start
         self.T_i = length
         self.last_epoch = math.floor(epoch)
-        for group, rate in zip(self.optimizer.param_groups, self.get_lr()):
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = rate
         self._last_lr = self._rates()

@@ -40,7 +40,7 @@ class _ByFunctions(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; the functions stay, with the attributes that were saved."""
         rest = dict(state_dict)
-        for function, saved in zip(self.lr_lambdas, rest.pop("lr_lambdas")):
+        for function, saved in zip(self.lr_lambdas, rest.pop("lr_lambdas"), strict=True):
             if saved is not None:
                 function.__dict__.update(saved)
         self.__dict__.update(rest)
@@ -51,7 +51,7 @@ class LambdaLR(_ByFunctions):
 
     def get_lr(self) -> list[float]:
         """Return the rates of the epoch."""
-        return [base * function(self.last_epoch) for function, base in zip(self.lr_lambdas, self.base_lrs)]
+        return [base * function(self.last_epoch) for function, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
 
 
 class MultiplicativeLR(_ByFunctions):
@@ -61,4 +61,4 @@ class MultiplicativeLR(_ByFunctions):
         """Return the rates of the epoch."""
         if self._is_initial:
             return self._rates()
-        return [rate * function(self.last_epoch) for function, rate in zip(self.lr_lambdas, self._rates())]
+        return [rate * function(self.last_epoch) for function, rate in zip(self.lr_lambdas, self._rates(), strict=True)]

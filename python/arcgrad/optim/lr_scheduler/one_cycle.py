@@ -83,7 +83,11 @@ class OneCycleLR(LRScheduler):
         if last_epoch == -1:
             groups = optimizer.param_groups
             for group, peak, low, high in zip(
-                groups, per_group(max_lr, groups), per_group(base_momentum, groups), per_group(max_momentum, groups)
+                groups,
+                per_group(max_lr, groups),
+                per_group(base_momentum, groups),
+                per_group(max_momentum, groups),
+                strict=True,
             ):
                 group["initial_lr"] = peak / div_factor
                 group["max_lr"] = peak

@@ -80,7 +80,7 @@ class LRScheduler:
         else:
             self.last_epoch = epoch
             rates = self.get_lr() if closed_form is None else closed_form()
-        for group, rate in zip(self.optimizer.param_groups, rates):
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = self._rates()
 

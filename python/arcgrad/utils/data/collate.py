@@ -69,11 +69,11 @@ def default_collate(batch: Any) -> Any:
             return joined
         return _like(first, joined)
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(default_collate(list(samples)) for samples in zip(*batch)))
+        return type(first)(*(default_collate(list(samples)) for samples in zip(*batch, strict=True)))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        return [default_collate(list(samples)) for samples in zip(*batch)]
+        return [default_collate(list(samples)) for samples in zip(*batch, strict=True)]
     raise _unsupported(type(first))
 
 
