@@ -193,7 +193,8 @@ class Module:
             if param.grad_fn is not None:
                 raise ValueError(
                     f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                    "explicitly. To express a parameter as a function of another tensor, compute the value in the forward() method."
+                    "explicitly. To express a parameter as a function of another tensor, compute the value in the "
+                    "forward() method."
                 )
         self._parameters[name] = param
 
