@@ -51,4 +51,5 @@ def assert_close(tensor, expected, slack=1.0):
 def waves(*shape, dtype=torch.float64, scale=1.0, phase=0.3):
     """A reproducible tensor without ties, zeros or symmetry that needs no random stream."""
     count = int(np.prod(shape, dtype=np.int64))
-    return torch.from_numpy(scale * np.sin(1.7 * np.arange(count) + phase).reshape(shape)).to(dtype)
+    values = np.sin(1.7 * np.arange(count) + phase).reshape(shape)
+    return torch.from_numpy(np.asarray(scale * values)).to(dtype)

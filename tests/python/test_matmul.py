@@ -42,7 +42,7 @@ def test_matmul_of_every_shape_agrees_with_numpy(left, right, dtype):
 
 
 @pytest.mark.parametrize(("left", "right"), SHAPES, ids=str)
-def test_the_gradient_of_matmul_has_the_shape_of_its_input_and_the_numbers_of_the_transposed_product(left, right):
+def test_the_gradient_of_matmul_is_the_product_with_the_transpose(left, right):
     x = waves(*left).requires_grad_()
     y = waves(*right, phase=1.1).requires_grad_()
     out = x @ y
@@ -51,8 +51,8 @@ def test_the_gradient_of_matmul_has_the_shape_of_its_input_and_the_numbers_of_th
     a, b, c = x.detach().numpy(), y.detach().numpy(), g.numpy()
     a2 = a[None, :] if a.ndim == 1 else a
     b2 = b[:, None] if b.ndim == 1 else b
-    c2 = np.expand_dims(c, -2) if a.ndim == 1 else c
-    c2 = np.expand_dims(c2, -1) if b.ndim == 1 else c2
+    c2 = np.expand_dims(c, -1) if b.ndim == 1 else c
+    c2 = np.expand_dims(c2, -2) if a.ndim == 1 else c2
 
     def summed_to(array, shape):
         """Undoes broadcasting: sums the dimensions that `shape` lacks or holds with size one."""
