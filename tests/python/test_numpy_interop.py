@@ -69,6 +69,7 @@ def test_an_array_outlives_its_tensor_and_a_tensor_its_array():
     assert x.sum().item() == 499500
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # PyTorch's own lags NumPy
 def test_asarray_and_array_read_tensors():
     x = torch.tensor([1.0, 2.0])
     assert np.shares_memory(np.asarray(x), x.numpy())
