@@ -1,6 +1,5 @@
 """no_grad, enable_grad, set_grad_enabled and inference_mode, as context managers and as decorators, per thread."""
 
-import asyncio
 import threading
 
 import pytest
@@ -147,17 +146,6 @@ def test_decorated_generators_pass_thrown_exceptions_in_and_close():
     assert g.throw(KeyError()) is False
     g.close()
     assert closed == [False]
-    assert torch.is_grad_enabled()
-
-
-def test_decorated_coroutines_run_in_the_mode():
-    @torch.no_grad()
-    async def work():
-        before = torch.is_grad_enabled()
-        await asyncio.sleep(0)
-        return before, torch.is_grad_enabled()
-
-    assert asyncio.run(work()) == (False, False)
     assert torch.is_grad_enabled()
 
 
