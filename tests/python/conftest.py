@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import hypothesis
 import pytest
@@ -25,6 +27,22 @@ hypothesis.settings.load_profile("bounded")
 def recorded():
     """A loader of what real PyTorch answered: `recorded("random")` reads tests/data/random.json."""
     return lambda name: json.loads((DATA / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def alone():
+    """Runs a program in a process of its own, fails unless it ends well, and returns what it printed, line by line.
+
+    For whatever could take the test run down with it: deep stacks, forks, signals, leaked memory.
+    """
+
+    def run(program, *arguments, timeout=120):
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        child = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        assert child.returncode == 0, f"status {child.returncode}\n{child.stdout[-1000:]}\n{child.stderr[-3000:]}"
+        return child.stdout.splitlines()
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -368,12 +368,6 @@ def test_integer_results_leave_the_graph_without_breaking_it():
     assert x.grad.tolist() == [0, 1]
 
 
-def test_node_objects_are_callable_only_with_gradients_and_carry_metadata():
-    y = leaf(1.0) * 2
-    y.grad_fn.metadata["seen"] = True
-    assert y.grad_fn.metadata == {"seen": True}
-
-
 def test_backward_of_a_zero_size_tensor_gives_zero_size_gradients():
     x = torch.zeros(0, 3, requires_grad=True)
     (x * 2).sum().backward()
