@@ -1,6 +1,7 @@
 """Beyond PyTorch: gradient modes decorate coroutines, and hold in them without leaking into what runs between."""
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -50,4 +51,4 @@ def test_an_exception_in_a_decorated_coroutine_restores_the_mode():
     with pytest.raises(KeyError, match="inside"):
         asyncio.run(fail())
     assert torch.is_grad_enabled()
-    assert asyncio.iscoroutinefunction(fail)
+    assert inspect.iscoroutinefunction(fail)

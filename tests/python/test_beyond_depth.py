@@ -92,12 +92,13 @@ def body():
 """,
     "a graph of the backward pass of a long chain": """
 def body():
-    x = torch.ones(1, requires_grad=True)
+    one = torch.ones(1, dtype=torch.float64)  # holds the integers below exactly
+    x = one.clone().requires_grad_()
     y = x
     for _ in range(50_000):
         y = y * x
-    g, = torch.autograd.grad(y, x, torch.ones(1), create_graph=True)
-    h, = torch.autograd.grad(g, x, torch.ones(1))
+    g, = torch.autograd.grad(y, x, one, create_graph=True)
+    h, = torch.autograd.grad(g, x, one)
     assert g.item() == 50_001 and h.item() == 50_001 * 50_000
 """,
     "a chain that ends on the last tensor of a list": """

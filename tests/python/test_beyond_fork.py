@@ -1,10 +1,10 @@
 """Beyond PyTorch: a forked child computes and differentiates, whatever its parent's threads were doing."""
 
-import sys
+import os
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="the platform cannot fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
 
 PROGRAM = """
 import os, signal, sys, threading, warnings
@@ -18,7 +18,7 @@ def work():
     return w.grad.numpy().tobytes()
 
 def child(body):
-    \"\"\"Runs the body in a forked child that has twenty seconds, and returns its exit status.\"\"\"
+    # The child has twenty seconds; the answer is its exit status.
     pid = os.fork()
     if pid == 0:
         signal.alarm(20)
@@ -110,7 +110,6 @@ def test_a_child_computes_and_differentiates(name, alone):
     alone(PROGRAM + CASES[name])
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="fork is not the start method there")
 def test_a_pool_of_worker_processes_trains(alone):
     program = """
 import multiprocessing
