@@ -1,7 +1,8 @@
-"""Records how PyTorch answers hostile calls: `ok` or the exception's class, and its message's opening; needs torch 2.13.
+"""Records how PyTorch answers hostile calls: `ok` or the exception's class, and how its message opens.
 
-Run from anywhere: `python tests/data/record_hostile_calls.py` rewrites hostile_calls.json beside this file. In the
-expressions `x` is a 2 x 3 tensor of ones, `np` is NumPy, and `F` is nn.functional.
+Needs torch 2.13. Run from anywhere: `python tests/data/record_hostile_calls.py` rewrites
+hostile_calls.json beside this file. In the expressions `x` is a 2 x 3 tensor of ones, `np` is
+NumPy, and `F` is nn.functional.
 """
 
 import json
@@ -336,7 +337,14 @@ torch.autograd.backward([x.sum()], [torch.ones(1), torch.ones(1)])
 
 
 def scope():
-    return {"torch": torch, "np": np, "F": torch.nn.functional, "x": torch.ones(2, 3), "nan": math.nan, "inf": math.inf}
+    return {
+        "torch": torch,
+        "np": np,
+        "F": torch.nn.functional,
+        "x": torch.ones(2, 3),
+        "nan": math.nan,
+        "inf": math.inf,
+    }
 
 
 answers = {}

@@ -1,8 +1,9 @@
 """Records outputs and gradients of nn.functional on small inputs; needs torch 2.13.
 
-Run from anywhere: `python tests/data/record_nn_functional.py` rewrites nn_functional.json beside this file. Inputs are
-`wave(*shape)` (see below, and the same in the test); each row keeps an expression, its output, and the gradients of the
-output's weighted sum with respect to the inputs that the expression names.
+Run from anywhere: `python tests/data/record_nn_functional.py` rewrites nn_functional.json beside
+this file. The inputs are made by `wave(*shape)` (below, and the same in the test); each row keeps
+an expression, its output, and the gradients of the output's weighted sum with respect to the inputs
+that the expression names.
 """
 
 import json
@@ -137,5 +138,7 @@ for expression in filter(None, EXPRESSIONS.split("\n")):
 target = pathlib.Path(__file__).with_name("nn_functional.json")
 inputs = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in INPUTS.items())
 lines = ",\n".join("  " + json.dumps(r, separators=(",", ":")) for r in rows)
-target.write_text(f'{{\n "inputs": {{\n{inputs}\n }},\n "leaves": {json.dumps(LEAVES)},\n "rows": [\n{lines}\n ]\n}}\n')
+target.write_text(
+    f'{{\n "inputs": {{\n{inputs}\n }},\n "leaves": {json.dumps(LEAVES)},\n "rows": [\n{lines}\n ]\n}}\n'
+)
 print(len(rows), "rows")

@@ -1,7 +1,8 @@
 """Records the losses and last parameters of small models trained from manual_seed; needs torch 2.13.
 
-Run from anywhere: `python tests/data/record_nn_training.py` rewrites nn_training.json beside this file. Each row is a
-model, a loss, an optimizer and the shape of the input, all as expressions, so that the test can do the same.
+Run from anywhere: `python tests/data/record_nn_training.py` rewrites nn_training.json beside this
+file. Each row is a model, a loss, an optimizer and the shape of the input, all as expressions, so
+that the test can do the same.
 """
 
 import json
@@ -12,7 +13,12 @@ import torch
 STEPS = 6
 ROWS = [
     ["nn.Linear(4, 3)", "F.mse_loss(y, target)", "optim.SGD(model.parameters(), lr=0.1)", [5, 4]],
-    ["nn.Linear(4, 3, bias=False)", "F.mse_loss(y, target)", "optim.SGD(model.parameters(), lr=0.1, momentum=0.9)", [5, 4]],
+    [
+        "nn.Linear(4, 3, bias=False)",
+        "F.mse_loss(y, target)",
+        "optim.SGD(model.parameters(), lr=0.1, momentum=0.9)",
+        [5, 4],
+    ],
     [
         "nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))",
         "F.cross_entropy(y, classes)",
@@ -32,7 +38,8 @@ ROWS = [
         [5, 4],
     ],
     [
-        "nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3))",
+        "nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),"
+        " nn.Linear(36, 3))",
         "nn.CrossEntropyLoss()(y, classes)",
         "optim.Adam(model.parameters(), lr=0.01)",
         [5, 1, 6, 6],

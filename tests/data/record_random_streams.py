@@ -1,8 +1,9 @@
 """Records what PyTorch's CPU generator gives after manual_seed; needs torch 2.13.
 
-Run from anywhere: `python tests/data/record_random_streams.py` rewrites random_streams.json beside this file. Each row
-is a program of expressions evaluated one after another from one seed; the numbers of all of them are kept, so that
-what one call leaves behind for the next (a spare normal deviate, half a word) is recorded too.
+Run from anywhere: `python tests/data/record_random_streams.py` rewrites random_streams.json beside
+this file. Each row is a program of expressions evaluated one after another from one seed; the
+numbers of all of them are kept, so that what one call leaves behind for the next (a spare normal
+deviate, half a word) is recorded too.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What every test of the Python package shares: the bounded hypothesis profile, recorded answers, clean modes."""
+"""What every test shares: the bounded hypothesis profile, recorded answers, and clean modes."""
 
 import json
 import pathlib
@@ -31,7 +31,7 @@ def recorded():
 
 @pytest.fixture
 def alone():
-    """Runs a program in a process of its own, fails unless it ends well, and returns what it printed, line by line.
+    """Runs a program in a process of its own that must end well; returns the lines that it printed.
 
     For whatever could take the test run down with it: deep stacks, forks, signals, leaked memory.
     """
@@ -39,7 +39,9 @@ def alone():
     def run(program, *arguments, timeout=120):
         command = [sys.executable, "-c", program, *map(str, arguments)]
         child = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-        assert child.returncode == 0, f"status {child.returncode}\n{child.stdout[-1000:]}\n{child.stderr[-3000:]}"
+        assert child.returncode == 0, (
+            f"status {child.returncode}\n{child.stdout[-1000:]}\n{child.stderr[-3000:]}"
+        )
         return child.stdout.splitlines()
 
     return run

@@ -1,7 +1,8 @@
-"""Gradients of first and second order held against finite differences, through nothing but the public Python API.
+"""Gradients of first and second order against finite differences, through the public Python API alone.
 
-For y = f(x) and fixed weights v, the scalar s(x) = <v, f(x)> has the gradient g(x) = J(x)' v, and for fixed u the scalar
-<u, g(x)> has the gradient H u. Central differences of the two scalars judge both, element by element.
+For y = f(x) and fixed weights v, the scalar s(x) = <v, f(x)> has the gradient g(x) = J(x)' v, and
+for fixed u the scalar <u, g(x)> has the gradient H u. Central differences of the two scalars judge
+both, element by element.
 """
 
 import numpy as np

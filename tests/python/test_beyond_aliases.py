@@ -1,4 +1,4 @@
-"""Beyond PyTorch: a write behind the graph's back is noticed, and gradients with graphs of their own do not leak."""
+"""Beyond PyTorch: a write behind the graph's back is noticed, and gradients with graphs do not leak."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Beyond PyTorch: gradient modes decorate coroutines, and hold in them without leaking into what runs between."""
+"""Beyond PyTorch: gradient modes decorate coroutines, and do not leak into what runs between."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Beyond PyTorch: the depth of a graph is limited by memory alone, even on a thread whose stack is 256 KiB."""
+"""Beyond PyTorch: memory alone limits the depth of a graph, even on a thread with a stack of 256 KiB."""
 
 import pytest
 

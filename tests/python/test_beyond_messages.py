@@ -1,4 +1,4 @@
-"""Beyond PyTorch: a message goes on after PyTorch's sentence to say what was given, by which op, and the mend."""
+"""Beyond PyTorch: after PyTorch's sentence, a message says what was given, by which op, and the mend."""
 
 import pytest
 
@@ -23,7 +23,11 @@ def written_after_it_was_saved():
 
 MESSAGES = [
     ("both shapes and the op", lambda: torch.ones(2, 3) + torch.ones(4), ["[2, 3]", "[4]", "add"]),
-    ("both shapes and the op, of mul", lambda: torch.ones(5, 3) * torch.ones(2, 1, 4), ["[5, 3]", "[2, 1, 4]", "mul"]),
+    (
+        "both shapes and the op, of mul",
+        lambda: torch.ones(5, 3) * torch.ones(2, 1, 4),
+        ["[5, 3]", "[2, 1, 4]", "mul"],
+    ),
     ("both shapes of a product", lambda: torch.ones(2, 3) @ torch.ones(4, 5), ["[2, 3]", "[4, 5]"]),
     (
         "both shapes and dtypes of a product",
@@ -33,7 +37,11 @@ MESSAGES = [
     ("both shapes of batches", lambda: torch.ones(2, 2, 3) @ torch.ones(3, 3, 4), ["[2, 2, 3]", "[3, 3, 4]"]),
     ("the shape and strides of a view", lambda: torch.ones(2, 3).T.view(6), ["[3, 2]", "[6]", "reshape"]),
     ("the shape that was indexed", lambda: torch.ones(2, 3)[0, 7], ["[2, 3]", "7"]),
-    ("the shapes to be joined", lambda: torch.cat([torch.ones(1, 2), torch.ones(1, 3)]), ["[1, 2]", "[1, 3]"]),
+    (
+        "the shapes to be joined",
+        lambda: torch.cat([torch.ones(1, 2), torch.ones(1, 3)]),
+        ["[1, 2]", "[1, 3]"],
+    ),
     ("the shape of a root", lambda: (leaf(1.0, 2.0) * 2).backward(), ["[2]", "sum()"]),
     ("both shapes of a gradient", lambda: (leaf(1.0, 2.0) * 2).backward(torch.ones(3)), ["[2]", "[3]"]),
     ("the node that was freed, and the mend", twice, ["ExpBackward0", "retain_graph=True"]),
@@ -41,7 +49,11 @@ MESSAGES = [
     ("the mend of a leaf written in place", lambda: leaf(1.0).add_(1), ["add_", "no_grad"]),
     ("the mend of numpy", lambda: leaf(1.0).numpy(), ["detach()"]),
     ("the mend of an expanded target", lambda: torch.ones(1).expand(3).add_(1), ["clone()"]),
-    ("which input was not used", lambda: torch.autograd.grad((a := leaf(1.0)).sum(), [a, leaf(2.0)]), ["1", "allow_unused"]),
+    (
+        "which input was not used",
+        lambda: torch.autograd.grad((a := leaf(1.0)).sum(), [a, leaf(2.0)]),
+        ["1", "allow_unused"],
+    ),
     ("the dtypes of a cast", lambda: torch.tensor([1]).add_(1.5), ["float32", "int64", "add_"]),
     ("the size of an impossible allocation", lambda: torch.empty(2**50), [str(4 * 2**50)]),
     ("the dtype and the mend of a mean", lambda: torch.tensor([1, 2]).mean(), ["int64", "dtype"]),

@@ -1,4 +1,4 @@
-"""Beyond PyTorch: the bits of every result and gradient are the same for any number of threads, on every run."""
+"""Beyond PyTorch: results and gradients have the same bits for any number of threads, on every run."""
 
 import hashlib
 
@@ -75,7 +75,16 @@ def digest(program):
     return h.hexdigest()
 
 
-PROGRAMS = [branches, tower, convolution, long_reductions, repeated_indices, broadcasts, second_order, many_uses]
+PROGRAMS = [
+    branches,
+    tower,
+    convolution,
+    long_reductions,
+    repeated_indices,
+    broadcasts,
+    second_order,
+    many_uses,
+]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)

@@ -150,9 +150,7 @@ def test_arange_of_integers_is_int64_and_equals_range(args):
 def test_arange_of_floats_does_not_accumulate_the_rounding_of_its_steps(args):
     start, end, step = (0.0, *args, 1.0) if len(args) == 1 else args
     count = math.ceil((end - start) / step)
-    assert_close(
-        torch.arange(*args, dtype=torch.float64), np.array([start + k * step for k in range(count)])
-    )
+    assert_close(torch.arange(*args, dtype=torch.float64), np.array([start + k * step for k in range(count)]))
     assert torch.arange(*args).dtype is torch.float32
 
 

@@ -1,4 +1,4 @@
-"""Which dtype an operation answers with: every pair of tensor, 0-d tensor and Python scalar, as PyTorch recorded it."""
+"""Which dtype an operation answers with, for every pair of operands, as PyTorch recorded it; and casts."""
 
 import operator
 

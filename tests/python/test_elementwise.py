@@ -11,7 +11,25 @@ from hypothesis import strategies as st
 import arcgrad as torch
 
 INF, NAN = float("inf"), float("nan")
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 1e-30, -1e-30, 80.0, -80.0, 1e30, -1e30, INF, -INF, NAN]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.5,
+    -2.5,
+    1e-30,
+    -1e-30,
+    80.0,
+    -80.0,
+    1e30,
+    -1e30,
+    INF,
+    -INF,
+    NAN,
+]
 
 
 def sigmoid(a):
@@ -53,7 +71,17 @@ UNARY = {
     "trunc": np.trunc,
 }
 # exp and its kin magnify the relative error of a reduced argument, and tan does near its poles.
-SLACK = {"exp": 4, "exp2": 4, "expm1": 4, "sinh": 8, "cosh": 4, "tan": 16, "sigmoid": 4, "rsqrt": 2, "asinh": 4}
+SLACK = {
+    "exp": 4,
+    "exp2": 4,
+    "expm1": 4,
+    "sinh": 8,
+    "cosh": 4,
+    "tan": 16,
+    "sigmoid": 4,
+    "rsqrt": 2,
+    "asinh": 4,
+}
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=name_of)

@@ -1,4 +1,4 @@
-"""Every misuse that users rely on: the class of the exception, and the part of PyTorch's sentence that is stable."""
+"""Every misuse that users rely on: the exception's class, and the stable part of PyTorch's sentence."""
 
 import copy
 
@@ -30,7 +30,11 @@ def one_of_several_views():
 
 
 RUNTIME = [
-    ("non-scalar root", lambda: (leaf(1.0, 2.0) * 2).backward(), "grad can be implicitly created only for scalar outputs"),
+    (
+        "non-scalar root",
+        lambda: (leaf(1.0, 2.0) * 2).backward(),
+        "grad can be implicitly created only for scalar outputs",
+    ),
     (
         "non-scalar output of grad",
         lambda: torch.autograd.grad(leaf(1.0, 2.0) * 2, leaf(1.0)),
@@ -82,8 +86,16 @@ RUNTIME = [
     ),
     ("no inputs of grad", lambda: torch.autograd.grad(leaf(1.0).sum(), []), "cannot be empty"),
     ("no inputs of backward", lambda: leaf(1.0).sum().backward(inputs=[]), "cannot be empty"),
-    ("numpy of a tensor that requires grad", lambda: leaf(1.0).numpy(), r"Can't call numpy\(\) on Tensor that requires grad"),
-    ("shapes that do not broadcast", lambda: torch.ones(2, 3) + torch.ones(2), "must match the size of tensor b"),
+    (
+        "numpy of a tensor that requires grad",
+        lambda: leaf(1.0).numpy(),
+        r"Can't call numpy\(\) on Tensor that requires grad",
+    ),
+    (
+        "shapes that do not broadcast",
+        lambda: torch.ones(2, 3) + torch.ones(2),
+        "must match the size of tensor b",
+    ),
     ("the same, in place", lambda: torch.ones(2, 3).mul_(torch.ones(2)), "must match the size of tensor b"),
     ("shapes of a product", lambda: torch.ones(2, 3) @ torch.ones(2, 3), "shapes cannot be multiplied"),
     (
@@ -94,35 +106,71 @@ RUNTIME = [
     ("gather out of range", lambda: torch.ones(3).gather(0, torch.tensor([3])), "out of bounds"),
     ("negative size", lambda: torch.zeros(-1), "Dimension size must be non-negative"),
     ("view of a transpose", lambda: torch.ones(2, 3).T.view(6), "view size is not compatible"),
-    ("view of another size", lambda: torch.ones(2, 3).view(5), r"shape '\[5\]' is invalid for input of size 6"),
+    (
+        "view of another size",
+        lambda: torch.ones(2, 3).view(5),
+        r"shape '\[5\]' is invalid for input of size 6",
+    ),
     (
         "a result that does not fit",
         lambda: torch.ones(2, dtype=torch.int64).add_(1.5),
         "can't be cast to the desired output type",
     ),
     ("one of several views", one_of_several_views, "is a view and is being modified inplace"),
-    ("write to an expanded tensor", lambda: torch.ones(1).expand(2).add_(1), "more than one element of the written-to tensor"),
-    ("truth of many", lambda: bool(torch.ones(2)), "Boolean value of Tensor with more than one value is ambiguous"),
+    (
+        "write to an expanded tensor",
+        lambda: torch.ones(1).expand(2).add_(1),
+        "more than one element of the written-to tensor",
+    ),
+    (
+        "truth of many",
+        lambda: bool(torch.ones(2)),
+        "Boolean value of Tensor with more than one value is ambiguous",
+    ),
     ("truth of none", lambda: bool(torch.ones(0)), "Boolean value of Tensor with no values is ambiguous"),
     ("item of many", lambda: torch.ones(2).item(), "cannot be converted to Scalar"),
     ("integer division by zero", lambda: torch.tensor([1]) // 0, "ZeroDivisionError"),
     ("integer remainder by zero", lambda: torch.tensor([1]) % torch.tensor([0]), "ZeroDivisionError"),
-    ("deepcopy of a non-leaf", lambda: copy.deepcopy(leaf(1.0) * 2), "Only Tensors created explicitly by the user"),
+    (
+        "deepcopy of a non-leaf",
+        lambda: copy.deepcopy(leaf(1.0) * 2),
+        "Only Tensors created explicitly by the user",
+    ),
     ("a size that overflows", lambda: torch.zeros(2**40, 2**40), "Storage size calculation overflowed"),
     ("bytes that overflow", lambda: torch.zeros(2**62), "Storage size calculation overflowed"),
     ("an impossible allocation", lambda: torch.empty(2**50), "can't allocate memory"),
     ("strides that overflow", lambda: torch.zeros(0, 2**62, 2**62), "Stride calculation overflowed"),
     ("repeated dims", lambda: torch.ones(2, 2).sum((0, 0)), "appears multiple times in the list of dims"),
     ("mean of integers", lambda: torch.tensor([1, 2]).mean(), "could not infer output dtype"),
-    ("negative integer power", lambda: torch.tensor([1, 2]) ** -1, "Integers to negative integer powers are not allowed"),
+    (
+        "negative integer power",
+        lambda: torch.tensor([1, 2]) ** -1,
+        "Integers to negative integer powers are not allowed",
+    ),
     ("step zero", lambda: torch.arange(0, 1, 0), "step must be nonzero"),
     ("rounding mode", lambda: torch.div(torch.ones(1), 2, rounding_mode="up"), "rounding_mode"),
-    ("subtraction of bools", lambda: torch.tensor([True]) - torch.tensor([True]), "bool tensors is not supported"),
+    (
+        "subtraction of bools",
+        lambda: torch.tensor([True]) - torch.tensor([True]),
+        "bool tensors is not supported",
+    ),
     ("negation of a bool", lambda: -torch.tensor([True]), "bool tensor is not supported"),
-    ("cat of unequal shapes", lambda: torch.cat([torch.ones(1, 2), torch.ones(1, 3)]), "Sizes of tensors must match except in"),
-    ("stack of unequal shapes", lambda: torch.stack([torch.ones(2), torch.ones(3)]), "stack expects each tensor to be equal"),
+    (
+        "cat of unequal shapes",
+        lambda: torch.cat([torch.ones(1, 2), torch.ones(1, 3)]),
+        "Sizes of tensors must match except in",
+    ),
+    (
+        "stack of unequal shapes",
+        lambda: torch.stack([torch.ones(2), torch.ones(3)]),
+        "stack expects each tensor to be equal",
+    ),
     ("expand of a wide dim", lambda: torch.ones(2).expand(3), "must match the existing size"),
-    ("mask of another dtype", lambda: torch.ones(2).masked_fill(torch.tensor([1, 0]), 0), "only supports boolean masks"),
+    (
+        "mask of another dtype",
+        lambda: torch.ones(2).masked_fill(torch.tensor([1, 0]), 0),
+        "only supports boolean masks",
+    ),
 ]
 
 
@@ -133,11 +181,31 @@ def test_runtime_errors_carry_pytorchs_sentence(call, message):
 
 
 OTHERS = [
-    ("index out of range", IndexError, lambda: torch.ones(2)[2], "index 2 is out of bounds for dimension 0 with size 2"),
+    (
+        "index out of range",
+        IndexError,
+        lambda: torch.ones(2)[2],
+        "index 2 is out of bounds for dimension 0 with size 2",
+    ),
     ("negative index out of range", IndexError, lambda: torch.ones(2)[-3], "out of bounds"),
-    ("too many indices", IndexError, lambda: torch.ones(2)[0, 0], "too many indices for tensor of dimension 1"),
-    ("bad dim", IndexError, lambda: torch.ones(2).sum(1), r"Dimension out of range \(expected to be in range of \[-1, 0\]"),
-    ("index by float tensor", IndexError, lambda: torch.ones(2)[torch.tensor([0.5])], "must be long, int, byte or bool"),
+    (
+        "too many indices",
+        IndexError,
+        lambda: torch.ones(2)[0, 0],
+        "too many indices for tensor of dimension 1",
+    ),
+    (
+        "bad dim",
+        IndexError,
+        lambda: torch.ones(2).sum(1),
+        r"Dimension out of range \(expected to be in range of \[-1, 0\]",
+    ),
+    (
+        "index by float tensor",
+        IndexError,
+        lambda: torch.ones(2)[torch.tensor([0.5])],
+        "must be long, int, byte or bool",
+    ),
     ("index of zero dims", IndexError, lambda: torch.tensor(1)[0], "invalid index of a 0-dim tensor"),
     (
         "mask of another shape",
@@ -159,7 +227,12 @@ OTHERS = [
     ),
     ("class out of range", IndexError, lambda: cross_entropy(5), "Target 5 is out of bounds"),
     ("negative step", ValueError, lambda: torch.ones(2)[::-1], "step must be greater than zero"),
-    ("ragged data", ValueError, lambda: torch.tensor([[1], [1, 2]]), "expected sequence of length 1 at dim 1"),
+    (
+        "ragged data",
+        ValueError,
+        lambda: torch.tensor([[1], [1, 2]]),
+        "expected sequence of length 1 at dim 1",
+    ),
     ("a string operand", TypeError, lambda: torch.ones(2) + "a", r"unsupported operand type\(s\) for \+"),
     ("no operand", TypeError, lambda: torch.add(torch.ones(1)), "add"),
     ("an unknown keyword", TypeError, lambda: torch.zeros(2, shape=3), "unexpected keyword argument 'shape'"),
@@ -170,8 +243,18 @@ OTHERS = [
     ("a dtype by name", TypeError, lambda: torch.zeros(1, dtype="float32"), "must be torch.dtype, not str"),
     ("length of zero dims", TypeError, lambda: len(torch.tensor(1)), "len\\(\\) of a 0-d tensor"),
     ("iteration over zero dims", TypeError, lambda: iter(torch.tensor(1)), "iteration over a 0-d tensor"),
-    ("an unknown attribute", AttributeError, lambda: torch.ones(1).no_such_thing, "no attribute 'no_such_thing'"),
-    ("deletion of an item", TypeError, lambda: torch.ones(1).__delitem__(0), "does not support deleting items"),
+    (
+        "an unknown attribute",
+        AttributeError,
+        lambda: torch.ones(1).no_such_thing,
+        "no attribute 'no_such_thing'",
+    ),
+    (
+        "deletion of an item",
+        TypeError,
+        lambda: torch.ones(1).__delitem__(0),
+        "does not support deleting items",
+    ),
 ]
 
 

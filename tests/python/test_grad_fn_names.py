@@ -7,11 +7,12 @@ import pytest
 
 import arcgrad as torch
 
-RECORDED = json.loads((pathlib.Path(__file__).parent.parent / "data" / "grad_fn_names.json").read_text())
+DATA = pathlib.Path(__file__).parent.parent / "data"
+RECORDED = json.loads((DATA / "grad_fn_names.json").read_text())
 
 
 def plain(name):
-    """Only the last part of `torch::autograd::AccumulateGrad`: the rest is the home of PyTorch's C++ class."""
+    """Only the last part of `torch::autograd::AccumulateGrad`: the rest is where PyTorch's C++ class lives."""
     return name.rsplit("::", maxsplit=1)[-1]
 
 

@@ -1,4 +1,4 @@
-"""no_grad, enable_grad, set_grad_enabled and inference_mode, as context managers and as decorators, per thread."""
+"""no_grad, enable_grad, set_grad_enabled, inference_mode: context managers and decorators, per thread."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The recorded graph and its backward pass: leaves, nodes, accumulation, and every option of backward and grad."""
+"""The graph and its backward pass: leaves, nodes, accumulation, every option of backward and grad."""
 
 import math
 
@@ -260,7 +260,9 @@ def test_unused_inputs_fail_or_are_none_or_zeros():
     assert torch.autograd.grad(y, [z], allow_unused=True, retain_graph=True) == (None,)
     (dz,) = torch.autograd.grad(y, z, materialize_grads=True)
     assert dz.tolist() == [0, 0]
-    with pytest.raises(ValueError, match="Expected allow_unused to be True or not passed when materialize_grads"):
+    with pytest.raises(
+        ValueError, match="Expected allow_unused to be True or not passed when materialize_grads"
+    ):
         torch.autograd.grad(y, z, allow_unused=False, materialize_grads=True)
 
 

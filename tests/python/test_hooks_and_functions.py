@@ -1,4 +1,4 @@
-"""Hooks on tensors and custom functions: what they may return, what they raise, and a backward inside of them."""
+"""Hooks on tensors and custom functions: what they may return and raise, and a backward inside them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Hostile calls, each answered by PyTorch's exception class in a process of its own that must outlive them all."""
+"""Hostile calls, each answered by PyTorch's exception class, in a process that must outlive them all."""
 
 import json
 import pathlib
@@ -34,7 +34,11 @@ def answers():
     calls, given = list(RECORDED), {}
     while calls:
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             out, err = child.communicate(json.dumps(calls), timeout=60)

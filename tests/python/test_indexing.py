@@ -1,4 +1,4 @@
-"""Reading and writing by index: integers, slices, `...`, `None`, masks and integer tensors, mixed as NumPy mixes them."""
+"""Reading and writing by index: integers, slices, `...`, `None`, masks and integer tensors, all mixed."""
 
 import numpy as np
 import pytest
@@ -223,7 +223,7 @@ def test_any_mix_of_basic_indices_reads_writes_and_fails_as_numpy(parts):
 
 @st.composite
 def mixed_indices(draw):
-    """An index of up to three entries in which integer arrays of one broadcast shape stand among basic entries."""
+    """Up to three entries, in which integer arrays of one shape and masks stand among basic entries."""
     shape = draw(st.sampled_from([(1,), (2,), (3, 1), (2, 2)]))
     index = []
     for size in SHAPE[: draw(st.integers(1, 3))]:

@@ -1,4 +1,4 @@
-"""In-place twins: the same numbers as their functions, the same object back, and refusal of what does not fit."""
+"""In-place twins: the numbers of their functions, the same object back, and refusal of misfits."""
 
 import operator
 
@@ -38,7 +38,14 @@ def test_binary_twins_write_what_their_function_answers(name):
     "op", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.ipow]
 )
 def test_augmented_assignments_write_in_place(op):
-    plain = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv", "ifloordiv": "floordiv", "ipow": "pow"}
+    plain = {
+        "iadd": "add",
+        "isub": "sub",
+        "imul": "mul",
+        "itruediv": "truediv",
+        "ifloordiv": "floordiv",
+        "ipow": "pow",
+    }
     x = waves(4).abs()
     alias = x
     expected = getattr(operator, plain[op.__name__])(x, 2).numpy().copy()
@@ -122,7 +129,9 @@ def test_expanded_tensors_refuse_writes():
 
 def test_partly_overlapping_operands_are_refused():
     x = torch.arange(4.0)
-    with pytest.raises(RuntimeError, match="some elements of the input tensor and the written-to tensor refer"):
+    with pytest.raises(
+        RuntimeError, match="some elements of the input tensor and the written-to tensor refer"
+    ):
         x[1:].add_(x[:-1])
     x.add_(x)
     assert x.tolist() == [0, 2, 4, 6]

@@ -1,4 +1,4 @@
-"""Matrix products in all their shapes against NumPy, with every layout, and with what cannot be multiplied."""
+"""Matrix products in all their shapes and layouts against NumPy, and what cannot be multiplied."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,9 @@ def test_einsum_agrees_with_numpy(equation, shapes):
     assert_close(torch.einsum(equation, *xs), np.einsum(equation, *[x.numpy() for x in xs]), slack=16)
 
 
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(), st.integers(1, 2))
+@given(
+    st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(), st.integers(1, 2)
+)
 def test_products_of_transposed_and_strided_matrices_equal_those_of_their_copies(m, k, n, ta, tb, step):
     a = waves(k * step, m * step)[::step, ::step].T if ta else waves(m * step, k * step)[::step, ::step]
     b = waves(n * step, k * step)[::step, ::step].T if tb else waves(k * step, n * step)[::step, ::step]
@@ -140,7 +142,14 @@ def test_infinity_and_nan_pass_through_products():
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((2, 3), (2, 3)), ((3,), (4,)), ((2, 3), (4,)), ((3,), (4, 2)), ((2, 2, 3), (3, 3, 4)), ((5, 2, 3), (4, 2))],
+    [
+        ((2, 3), (2, 3)),
+        ((3,), (4,)),
+        ((2, 3), (4,)),
+        ((3,), (4, 2)),
+        ((2, 2, 3), (3, 3, 4)),
+        ((5, 2, 3), (4, 2)),
+    ],
     ids=str,
 )
 def test_shapes_that_cannot_be_multiplied_raise(left, right):
@@ -153,7 +162,10 @@ def test_zero_dim_operands_and_strangers_cannot_be_multiplied():
         torch.tensor(1.0) @ torch.ones(2)
     with pytest.raises(TypeError):
         torch.ones(2, 2) @ 3
-    for wrong in [lambda: torch.mm(torch.ones(2), torch.ones(2, 2)), lambda: torch.dot(torch.eye(2), torch.eye(2))]:
+    for wrong in [
+        lambda: torch.mm(torch.ones(2), torch.ones(2, 2)),
+        lambda: torch.dot(torch.eye(2), torch.eye(2)),
+    ]:
         with pytest.raises(RuntimeError):
             wrong()
     with pytest.raises(RuntimeError):

@@ -17,7 +17,11 @@ def wave(*shape, phase=0.3):
     return waves(*shape, phase=phase)
 
 
-@pytest.mark.parametrize(("expression", "shape", "values", "gradients"), RECORDED["rows"], ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("expression", "shape", "values", "gradients"),
+    RECORDED["rows"],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
 def test_outputs_and_gradients_are_pytorchs(expression, shape, values, gradients):
     scope = {"torch": torch, "F": F, "wave": wave}
     for name, text in RECORDED["inputs"].items():
@@ -47,7 +51,9 @@ def test_max_pool2d_returns_the_places_of_its_values():
 
 def test_conv2d_is_a_product_where_the_kernel_covers_the_image():
     x, w = waves(3, 2, 4, 4), waves(5, 2, 4, 4, phase=1.0)
-    np.testing.assert_allclose(F.conv2d(x, w).flatten(1).numpy(), (x.flatten(1) @ w.flatten(1).T).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        F.conv2d(x, w).flatten(1).numpy(), (x.flatten(1) @ w.flatten(1).T).numpy(), rtol=1e-12
+    )
 
 
 def test_conv2d_of_an_empty_batch_is_empty_and_differentiable():

@@ -1,4 +1,4 @@
-"""Modules and optimizers: models trained from manual_seed give PyTorch's losses and parameters; Module keeps its books."""
+"""Modules and optimizers: training from manual_seed gives PyTorch's numbers; Module keeps its books."""
 
 import json
 import pathlib
@@ -13,7 +13,11 @@ nn = torch.nn
 RECORDED = json.loads((pathlib.Path(__file__).parent.parent / "data" / "nn_training.json").read_text())
 
 
-@pytest.mark.parametrize(("model", "loss", "optimizer", "shape", "losses", "parameters"), RECORDED, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("model", "loss", "optimizer", "shape", "losses", "parameters"),
+    RECORDED,
+    ids=lambda v: v if isinstance(v, str) else "",
+)
 def test_training_gives_pytorchs_losses_and_parameters(model, loss, optimizer, shape, losses, parameters):
     scope = {"torch": torch, "nn": nn, "F": nn.functional, "optim": torch.optim}
     torch.manual_seed(0)
@@ -34,7 +38,9 @@ def test_training_gives_pytorchs_losses_and_parameters(model, loss, optimizer, s
     named = dict(scope["model"].named_parameters())
     assert list(named) == list(parameters)
     for name, values in parameters.items():
-        np.testing.assert_allclose(named[name].detach().numpy().reshape(-1)[:12], values, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            named[name].detach().numpy().reshape(-1)[:12], values, rtol=1e-4, atol=1e-6
+        )
 
 
 class Net(nn.Module):

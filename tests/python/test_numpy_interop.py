@@ -52,7 +52,9 @@ def test_strided_arrays_keep_their_layout(view):
     assert_equals(x * 2, a * 2)
 
 
-@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[1:, ::2], lambda x: x[0], lambda x: x[:1].expand(5, 4)])
+@pytest.mark.parametrize(
+    "view", [lambda x: x.T, lambda x: x[1:, ::2], lambda x: x[0], lambda x: x[:1].expand(5, 4)]
+)
 def test_strided_tensors_keep_their_layout(view):
     x = view(torch.arange(24.0).view(6, 4))
     a = x.numpy()

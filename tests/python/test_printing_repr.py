@@ -1,4 +1,4 @@
-"""A few whole reprs: the tail that tells grad_fn and dtype, and the places where a tensor is shown inside other text."""
+"""A few whole reprs: the tail that tells grad_fn and dtype, and tensors shown inside other text."""
 
 import pytest
 

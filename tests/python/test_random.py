@@ -1,4 +1,4 @@
-"""Random numbers: PyTorch's own after manual_seed, streams of their own per Generator, and sound distributions."""
+"""Random numbers: PyTorch's own after manual_seed, a stream per Generator, sound distributions."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Reshaping, reordering, joining and cutting against NumPy, and their gradients, which move without changing."""
+"""Reshaping, reordering, joining and cutting against NumPy; gradients move without changing."""
 
 import numpy as np
 import pytest
@@ -80,8 +80,30 @@ def test_gradients_move_back_to_where_the_values_came_from(name):
     np.testing.assert_array_equal(x.grad.numpy().reshape(-1), expected[1:])
 
 
-SAME_SHAPE_RULE = ["transpose", "permute", "mT", "T", "t", "squeeze", "unsqueeze", "ravel", "movedim", "flip", "tril"]
-SAME_SHAPE_RULE += ["diagonal", "triu", "cat", "cat of the last dim", "stack", "chunk", "clone", "repeat", "roll"]
+SAME_SHAPE_RULE = [
+    "transpose",
+    "permute",
+    "mT",
+    "T",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "ravel",
+    "movedim",
+    "flip",
+    "tril",
+]
+SAME_SHAPE_RULE += [
+    "diagonal",
+    "triu",
+    "cat",
+    "cat of the last dim",
+    "stack",
+    "chunk",
+    "clone",
+    "repeat",
+    "roll",
+]
 
 
 @pytest.mark.parametrize("name", SAME_SHAPE_RULE)

@@ -1,4 +1,4 @@
-"""Several Python threads at once: exact accumulation, one winner per graph, and modes and errors that stay apart."""
+"""Several Python threads at once: exact accumulation, one winner per graph, modes and errors apart."""
 
 import threading
 
