@@ -12,7 +12,7 @@ RECORDED = json.loads((DATA / "grad_fn_names.json").read_text())
 
 
 def plain(name):
-    """Only the last part of `torch::autograd::AccumulateGrad`: the rest is where PyTorch's C++ class lives."""
+    """The last part of `torch::autograd::AccumulateGrad`: the rest is where PyTorch's C++ class lives."""
     return name.rsplit("::", maxsplit=1)[-1]
 
 

@@ -30,7 +30,7 @@ MASK = torch.tensor([[True, False, True], [False, True, True]])
 WIDE = "abs neg square sin cos atan tanh asinh sigmoid relu floor ceil round trunc sign".split()
 ABOVE = "reciprocal sqrt rsqrt log log2 log10".split()
 INSIDE = "exp exp2 expm1 log1p tan asin acos sinh cosh atanh erf erfc".split()
-UNARY = {n: wide for n in WIDE} | {n: above for n in ABOVE} | {n: inside for n in INSIDE}
+UNARY = dict.fromkeys(WIDE, wide) | dict.fromkeys(ABOVE, above) | dict.fromkeys(INSIDE, inside)
 ACTIVATIONS = "gelu silu elu selu leaky_relu softplus logsigmoid hardtanh relu6 mish softsign".split()
 
 BINARY = {
