@@ -23,7 +23,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("bounded")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recorded():
     """A loader of what real PyTorch answered: `recorded("random")` reads tests/data/random.json."""
     return lambda name: json.loads((DATA / f"{name}.json").read_text())

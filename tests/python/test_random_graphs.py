@@ -27,7 +27,7 @@ LEAVES = 3
 
 @st.composite
 def graphs(draw):
-    """A list of (op, operands), each operand a leaf or an earlier node; the root is the sum of some of the nodes."""
+    """A list of (op, operands), each operand a leaf or an earlier node; the root sums some of the nodes."""
     nodes = []
     for k in range(draw(st.integers(1, 25))):
         op = draw(st.sampled_from(sorted(OPS)))
