@@ -221,7 +221,7 @@ impl Tensor {
     /// Whether an operation on this tensor would be recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        self.flag(REQUIRES_GRAD | HISTORY) || (self.0.base.is_some() && view::refresh(self))
+        if self.0.base.is_none() { self.flag(REQUIRES_GRAD | HISTORY) } else { view::refresh(self) || self.flag(REQUIRES_GRAD) }
     }
 
     /// Whether the user made it: it has no history.
