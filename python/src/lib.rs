@@ -18,9 +18,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
     dtype::register(module)?;
+    dispatch::register(module, &bindings::rows::entries())?;
     for group in bindings::GROUPS {
-        dispatch::register(module, group)?;
+        dispatch::register(module, *group)?;
     }
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
+    bindings::rows::register_aliases(module)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! How a row reads (the `rows!` macro):
 //!
 //! ```text
+//! table NAME;
 //! kind name(inputs) -> y = formula, as "NodeName0", on 0.2..4.0, { dinput(what it needs) = formula, ... };
 //! ```
 //!
@@ -683,7 +684,7 @@ fn propagate_row<const N: usize>(row: &'static Row, operands: &[Operand<'_>; N],
 /// The table of element-wise ops. See the head of this file for the language.
 #[macro_export]
 macro_rules! rows {
-    ($( $(#[doc = $doc:literal])* $kind:ident $name:ident ( $($x:ident $(= $default:literal)?),+ ) -> $y:ident = $forward:expr
+    (table $table:ident; $( $(#[doc = $doc:literal])* $kind:ident $name:ident ( $($x:ident $(= $default:literal)?),+ ) -> $y:ident = $forward:expr
         $(, as $node:literal)? $(, on $low:literal .. $high:literal)?
         , { $( $d:ident ( $($k:ident),+ ) = $rule:expr ),* $(,)? } );* $(;)?
     ) => {
@@ -737,7 +738,7 @@ macro_rules! rows {
             }
         )*
         /// The rows of this table.
-        pub static ROWS: &[&$crate::graph::Row] = &[$( &$name::ROW ),*];
+        pub static $table: &[&$crate::graph::Row] = &[$( &$name::ROW ),*];
     };
     (@forward real ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {

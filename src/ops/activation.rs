@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table ACTIVATION;
+
     /// x where positive, else zero. The derivative at zero is zero.
     number relu(x) -> y = x.positive_part(), { dx(g, y) = y.le(0.0).select(0.0, g) };
 
@@ -72,28 +74,4 @@ rows! {
     real hardshrink(x, lambd = 0.5) -> y = (x.ge(-lambd) & x.le(lambd)).select(0.0, x), {
         dx(g, x, lambd) = (x.ge(-lambd) & x.le(lambd)).select(0.0, g)
     };
-}
-
-/// Rows behind a public name that decides between several.
-pub mod special_cases {
-    use crate::rows;
-
-    rows! {
-        /// gelu by a tanh: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
-        real gelu_tanh(x) -> y =
-            0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh()), as "GeluBackward0", {
-            dx(g, x) = g * (
-                0.5 * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh())
-                + 0.5 * x * 0.797_884_560_802_865_4 * (1.0 + 0.134_145 * x * x)
-                    * (1.0 - (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh()
-                        * (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh())
-            )
-        };
-
-        /// x where positive, else a multiple that is learned.
-        real prelu_kernel(x, weight) -> y = x.gt(0.0).select(x, weight * x), {
-            dx(g, x, weight) = x.gt(0.0).select(g, weight * g),
-            dweight(g, x) = x.gt(0.0).select(0.0, x * g)
-        };
-    }
 }

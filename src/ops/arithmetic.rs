@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table ARITHMETIC;
+
     /// Difference of two tensors.
     number sub(a, b) -> y = a - b, { da(g) = g, db(g) = -g };
 
@@ -142,46 +144,4 @@ rows! {
 
     /// The least common multiple.
     bits lcm(a, b) -> y = a.lcm(b), { };
-}
-
-/// Rows behind a public name that decides between several.
-pub mod special_cases {
-    use crate::rows;
-
-    rows! {
-        /// a to the power of a number.
-        number pow_number(a, exponent) -> y = a.pow(exponent), as "PowBackward0", on 0.5..2.0, {
-            da(g, a, exponent) = exponent.eq(0.0).select(g.zero(), g * exponent * a.pow(exponent - 1.0))
-        };
-
-        /// A number to the power of b.
-        number pow_of_number(base, b) -> y = base.pow(b), as "PowBackward2", on 0.5..2.0, {
-            db(g, base, b, y) = (base.eq(0.0) & b.ge(0.0)).select(g.zero(), g * y * base.ln())
-        };
-
-        /// The square.
-        number squared(x) -> y = x.square(), as "PowBackward0", { dx(g, x) = g * (2.0 * x) };
-
-        /// The quotient rounded down; its derivative is zero.
-        number div_floor(a, b) -> y = a.floor_divide(b), as "DivBackward1", on 0.5..2.0, {
-            da(g) = g.zero(), db(g) = g.zero()
-        };
-
-        /// The quotient of floats rounded toward zero; its derivative is zero.
-        real div_trunc(a, b) -> y = (a / b).trunc(), as "DivBackward1", on 0.5..2.0, {
-            da(g) = g.zero(), db(g) = g.zero()
-        };
-
-        /// The quotient of integers rounded toward zero.
-        bits div_trunc_integer(a, b) -> y = a.trunc_divide(b), { };
-
-        /// a - b.
-        number rsub(a, b) -> y = b - a, as "RsubBackward1", { da(g) = -g, db(g) = g };
-
-        /// a + alpha b.
-        number add_scaled(a, b, alpha) -> y = a + alpha * b, as "AddBackward0", { da(g) = g, db(g, alpha) = g * alpha };
-
-        /// a - alpha b.
-        number sub_scaled(a, b, alpha) -> y = a - alpha * b, as "SubBackward0", { da(g) = g, db(g, alpha) = -g * alpha };
-    }
 }

@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table COMPARISON;
+
     /// Whether a equals b.
     test eq(a, b) -> y = a.eq(b), { };
     /// Whether a differs from b.
@@ -48,14 +50,4 @@ rows! {
     bits bitwise_left_shift(a, b) -> y = a.shift_left(b), { };
     /// Bits shifted right, keeping the sign.
     bits bitwise_right_shift(a, b) -> y = a.shift_right(b), { };
-}
-
-/// Rows behind a public name that decides between several.
-pub mod special_cases {
-    use crate::rows;
-
-    rows! {
-        /// All bits flipped, of an integer.
-        bits bits_flipped(x) -> y = !x, { };
-    }
 }

@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table EXPONENTIAL;
+
     /// e to the power of x.
     real exp(x) -> y = x.exp(), { dx(g, y) = g * y };
 
@@ -50,24 +52,4 @@ rows! {
 
     /// 1 / (1 + exp(-x)).
     real sigmoid(x) -> y = x.sigmoid(), { dx(g, y) = g * (1.0 - y) * y };
-}
-
-/// Rows behind a public name that decides between several.
-pub mod special_cases {
-    use crate::rows;
-
-    rows! {
-        /// log(x / (1 - x)).
-        real logit_exact(x) -> y = (x / (1.0 - x)).ln(), as "LogitBackward0", on 0.2..0.8, {
-            dx(g, x) = g / (x * (1.0 - x))
-        };
-
-        /// log(z / (1 - z)) with z = x kept eps away from 0 and 1, where the derivative is zero.
-        real logit_clamped(x, eps) -> y = {
-            let z = x.lt(eps).select(eps, x.gt(1.0 - eps).select(1.0 - eps, x));
-            (z / (1.0 - z)).ln()
-        }, as "LogitBackward0", on 0.2..0.8, {
-            dx(g, x, eps) = (x.lt(eps) | x.gt(1.0 - eps)).select(0.0, g / (x * (1.0 - x)))
-        };
-    }
 }

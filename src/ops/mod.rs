@@ -6,11 +6,12 @@ pub mod comparison;
 pub mod copying;
 pub mod creation;
 pub mod exponential;
-mod numbers;
+pub mod numbers;
 pub mod random;
 pub mod registry;
 pub mod rounding;
 pub mod special;
+pub mod special_cases;
 mod term;
 pub mod trigonometric;
 

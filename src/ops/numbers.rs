@@ -4,7 +4,7 @@ use crate::array::{Category, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::row::{apply, apply_in_place, result_type};
 use crate::graph::{Operand, Row, Tensor};
-use crate::ops::{activation, arithmetic, comparison, exponential, rounding, special};
+use crate::ops::{activation, arithmetic, comparison, rounding, special, special_cases};
 
 /// Whether to write the first operand's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +36,7 @@ pub fn add_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         return run(&crate::graph::vector_space::add::ROW, [a, b], place);
     }
     check_alpha(a, b, alpha)?;
-    run(&arithmetic::special_cases::add_scaled::ROW, [a, b, alpha.into()], place)
+    run(&special_cases::add_scaled::ROW, [a, b, alpha.into()], place)
 }
 
 /// a - alpha b. Truth values have no difference.
@@ -48,7 +48,8 @@ pub fn sub_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         ));
     }
     if is_bool(a) || is_bool(b) {
-        let number_is_bool = matches!(a, Operand::Scalar(Scalar::Bool(_))) || matches!(b, Operand::Scalar(Scalar::Bool(_)));
+        let number_is_bool =
+            matches!(a, Operand::Scalar(Scalar::Bool(_))) || matches!(b, Operand::Scalar(Scalar::Bool(_)));
         if !number_is_bool {
             return Err(Error::runtime(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
@@ -60,7 +61,7 @@ pub fn sub_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         return run(&arithmetic::sub::ROW, [a, b], place);
     }
     check_alpha(a, b, alpha)?;
-    run(&arithmetic::special_cases::sub_scaled::ROW, [a, b, alpha.into()], place)
+    run(&special_cases::sub_scaled::ROW, [a, b, alpha.into()], place)
 }
 
 /// b - a.
@@ -68,7 +69,7 @@ pub fn rsub(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
     if is_bool(a) || is_bool(b) {
         return sub_alpha(b, a, Scalar::Int(1), Place::New);
     }
-    apply(&arithmetic::special_cases::rsub::ROW, [a, b])
+    apply(&special_cases::rsub::ROW, [a, b])
 }
 
 fn is_one(alpha: Scalar) -> bool {
@@ -78,7 +79,9 @@ fn is_one(alpha: Scalar) -> bool {
 fn check_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar) -> Result<()> {
     let dtype = result_type(&[a, b]);
     if alpha.category() == Category::Float && !dtype.is_floating() {
-        return Err(Error::runtime("For integral input tensors, argument alpha must not be a floating point number."));
+        return Err(Error::runtime(
+            "For integral input tensors, argument alpha must not be a floating point number.",
+        ));
     }
     if alpha.category() == Category::Bool && dtype != DType::Bool {
         return Err(Error::runtime("Boolean alpha only supported for Boolean results."));
@@ -104,13 +107,13 @@ pub fn divide(a: Operand<'_>, b: Operand<'_>, rounding: Option<&str>, place: Pla
         None => run(&arithmetic::div::ROW, [a, b], place),
         Some("floor") => {
             check_divisor(a, b)?;
-            run(&arithmetic::special_cases::div_floor::ROW, [a, b], place)
+            run(&special_cases::div_floor::ROW, [a, b], place)
         }
         Some("trunc") if integers => {
             check_divisor(a, b)?;
-            run(&arithmetic::special_cases::div_trunc_integer::ROW, [a, b], place)
+            run(&special_cases::div_trunc_integer::ROW, [a, b], place)
         }
-        Some("trunc") => run(&arithmetic::special_cases::div_trunc::ROW, [a, b], place),
+        Some("trunc") => run(&special_cases::div_trunc::ROW, [a, b], place),
         Some(other) => Err(Error::runtime(format!(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{other}'"
         ))),
@@ -139,7 +142,7 @@ fn check_divisor(a: Operand<'_>, b: Operand<'_>) -> Result<()> {
 
 /// a to the power of b: by the row that suits the operands.
 pub fn power(a: Operand<'_>, b: Operand<'_>, place: Place) -> Result<Tensor> {
-    use arithmetic::special_cases::{pow_number, pow_of_number, squared};
+    use crate::ops::special_cases::{pow_number, pow_of_number, squared};
     match (a, b) {
         (Operand::Tensor(x), Operand::Scalar(exponent)) => {
             let integers = !result_type(&[a, b]).is_floating();
@@ -176,7 +179,7 @@ pub fn clamp_between(
 pub fn bitwise_not(x: &Tensor, place: Place) -> Result<Tensor> {
     match x.dtype() {
         DType::Bool => run(&comparison::logical_not::ROW, [x.into()], place),
-        _ => run(&comparison::special_cases::bits_flipped::ROW, [x.into()], place),
+        _ => run(&special_cases::bits_flipped::ROW, [x.into()], place),
     }
 }
 
@@ -184,7 +187,7 @@ pub fn bitwise_not(x: &Tensor, place: Place) -> Result<Tensor> {
 pub fn gelu_by(x: &Tensor, approximate: &str) -> Result<Tensor> {
     match approximate {
         "none" => activation::gelu(x),
-        "tanh" => activation::special_cases::gelu_tanh(x),
+        "tanh" => special_cases::gelu_tanh(x),
         _ => Err(Error::runtime("approximate argument must be either none or tanh.")),
     }
 }
@@ -202,16 +205,16 @@ pub fn round_decimals(x: &Tensor, decimals: i64, place: Place) -> Result<Tensor>
     };
     let factor = Operand::Scalar(Scalar::Float(factor));
     let scaled = run(up, [x.into(), factor], place)?;
-    let rounded = run(&rounding::round::ROW, [(&scaled).into()], Place::First)
-        .or_else(|_| rounding::round(&scaled))?;
+    let rounded =
+        run(&rounding::round::ROW, [(&scaled).into()], Place::First).or_else(|_| rounding::round(&scaled))?;
     run(down, [(&rounded).into(), factor], if place == Place::First { Place::First } else { Place::New })
 }
 
 /// log(x / (1 - x)), with x kept `eps` away from 0 and 1 if one is given.
 pub fn logit(x: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     match eps {
-        Some(eps) if eps >= 0.0 => exponential::special_cases::logit_clamped(x, eps),
-        _ => exponential::special_cases::logit_exact(x),
+        Some(eps) if eps >= 0.0 => special_cases::logit_clamped(x, eps),
+        _ => special_cases::logit_exact(x),
     }
 }
 
@@ -228,7 +231,70 @@ pub fn nan_to_num(x: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
 pub fn polygamma(n: i64, x: &Tensor) -> Result<Tensor> {
     match n {
         0 => special::digamma(x),
-        1.. => special::special_cases::polygamma_row(x, Scalar::Float(n as f64)),
+        1.. => special_cases::polygamma_row(x, Scalar::Float(n as f64)),
         _ => Err(Error::runtime("polygamma(n, x) does not support negative n.")),
     }
+}
+
+/// The tensor itself. Truth values have no sign.
+pub fn positive(x: &Tensor) -> Result<Tensor> {
+    if x.dtype() == DType::Bool {
+        return Err(Error::runtime("The `+` operator, on a bool tensor is not supported."));
+    }
+    Ok(x.clone())
+}
+
+/// a to the power of b, in double precision.
+pub fn float_power(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    let wide = |x: Operand<'_>| match x {
+        Operand::Tensor(x) => crate::graph::vector_space::to_dtype(x, DType::F64).map(Some),
+        Operand::Scalar(_) => Ok(None),
+    };
+    let (a_wide, b_wide) = (wide(a)?, wide(b)?);
+    let real = |x: Operand<'_>| match x {
+        Operand::Scalar(s) => Scalar::Float(s.to_f64()),
+        Operand::Tensor(_) => unreachable!("tensors were converted"),
+    };
+    let a = a_wide.as_ref().map_or_else(|| Operand::Scalar(real(a)), Operand::Tensor);
+    let b = b_wide.as_ref().map_or_else(|| Operand::Scalar(real(b)), Operand::Tensor);
+    power(a, b, Place::New)
+}
+
+/// The square: the power of two.
+pub fn square(x: &Tensor, place: Place) -> Result<Tensor> {
+    power(x.into(), Scalar::Int(2).into(), place)
+}
+
+/// The logarithm of the multivariate gamma function of dimension p.
+pub fn mvlgamma(x: &Tensor, p: i64) -> Result<Tensor> {
+    if p < 1 {
+        return Err(Error::runtime("p has to be greater than or equal to 1"));
+    }
+    let constant = (p * (p - 1)) as f64 / 4.0 * std::f64::consts::PI.ln();
+    let mut sum: Option<Tensor> = None;
+    for j in 0..p {
+        let part = special::lgamma(&arithmetic::sub(x, j as f64 / 2.0)?)?;
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => crate::graph::vector_space::add(&sum, &part)?,
+        });
+    }
+    let sum = sum.unwrap_or_else(|| x.clone());
+    crate::graph::vector_space::add(&sum, constant)
+}
+
+/// a times 2 to the power of b.
+pub fn ldexp(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    let factor = power(Scalar::Float(2.0).into(), b, Place::New)?;
+    arithmetic::mul(a, &factor)
+}
+
+/// Degrees to radians.
+pub fn deg2rad(x: &Tensor) -> Result<Tensor> {
+    arithmetic::mul(x, std::f64::consts::PI / 180.0)
+}
+
+/// Radians to degrees.
+pub fn rad2deg(x: &Tensor) -> Result<Tensor> {
+    arithmetic::mul(x, 180.0 / std::f64::consts::PI)
 }

@@ -1,28 +1,21 @@
 //! Every op's checks in one place: rows bring theirs along, blocks list them beside their derivative.
 
+use crate::array::Scalar;
 use crate::error::Result;
-use crate::gradcheck::{Check, Sampler};
+use crate::gradcheck::{self, Check, Sampler};
+use crate::graph::row::apply;
 use crate::graph::{Operand, Row, Tensor};
 
 /// The tables of rows whose name is an op's name.
 pub static TABLES: &[&[&Row]] = &[
-    crate::graph::vector_space::ROWS,
-    super::arithmetic::ROWS,
-    super::comparison::ROWS,
-    super::exponential::ROWS,
-    super::trigonometric::ROWS,
-    super::rounding::ROWS,
-    super::activation::ROWS,
-    super::special::ROWS,
-];
-
-/// The tables of rows behind a name that decides between several.
-pub static SPECIAL_CASES: &[&[&Row]] = &[
-    super::arithmetic::special_cases::ROWS,
-    super::comparison::special_cases::ROWS,
-    super::exponential::special_cases::ROWS,
-    super::activation::special_cases::ROWS,
-    super::special::special_cases::ROWS,
+    crate::graph::vector_space::SUM,
+    super::arithmetic::ARITHMETIC,
+    super::comparison::COMPARISON,
+    super::exponential::EXPONENTIAL,
+    super::trigonometric::TRIGONOMETRIC,
+    super::rounding::ROUNDING,
+    super::activation::ACTIVATION,
+    super::special::SPECIAL,
 ];
 
 /// The blocks' own checks.
@@ -30,7 +23,7 @@ pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLES.iter().chain(SPECIAL_CASES).flat_map(|table| table.iter().copied())
+    TABLES.iter().chain([&super::special_cases::SPECIAL_CASES]).flat_map(|table| table.iter().copied())
 }
 
 /// Numbers for those inputs of a row that have no derivative.
@@ -49,12 +42,19 @@ pub fn check_row(row: &'static Row, seed: u64) -> Result<()> {
     }
     let call = |x: &[Tensor]| {
         let mut tensors = x.iter();
-        let operand = |i: usize| match tensors.next().filter(|_| differentiated(i)) {
+        let mut operand = |i: usize| match differentiated(i).then(|| tensors.next()).flatten() {
             Some(x) => Operand::Tensor(x),
-            None => Operand::Scalar(Scalar::Float(if row.name == "polygamma_row" { 1.0 } else { NUMBERS[i] })),
+            // The order of polygamma is a whole number; other parameters may be anything.
+            None if row.inputs[i] == "n" => Operand::Scalar(Scalar::Float(1.0)),
+            None => Operand::Scalar(Scalar::Float(NUMBERS[i])),
         };
-        let operands: Vec<Operand<'_>> = (0..row.inputs.len()).map(operand_in_order(differentiated, operand)).collect();
-        Ok(vec![apply_any(row, &operands)?])
+        let y = match row.inputs.len() {
+            1 => apply(row, [operand(0)]),
+            2 => apply(row, [operand(0), operand(1)]),
+            3 => apply(row, [operand(0), operand(1), operand(2)]),
+            _ => apply(row, [operand(0), operand(1), operand(2), operand(3)]),
+        };
+        Ok(vec![y?])
     };
     gradcheck::run_with(row.name, inputs, &call, 2, &mut sampler)
 }

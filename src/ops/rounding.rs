@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table ROUNDING;
+
     /// The largest integer not above x.
     number floor(x) -> y = x.floor(), { dx(g) = g.zero() };
     /// The smallest integer not below x.

@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table SPECIAL;
+
     /// The error function.
     real erf(x) -> y = x.erf(), { dx(g, x) = g * (std::f64::consts::FRAC_2_SQRT_PI * (-(x * x)).exp()) };
 
@@ -69,16 +71,4 @@ rows! {
     real bessel_y0(x) -> y = x.bessel_y0(), { };
     /// The Bessel function of the second kind of order 1.
     real bessel_y1(x) -> y = x.bessel_y1(), { };
-}
-
-/// Rows behind a public name that decides between several.
-pub mod special_cases {
-    use crate::rows;
-
-    rows! {
-        /// The derivative of order n of digamma.
-        real polygamma_row(x, n) -> y = x.polygamma_at(n), as "PolygammaBackward0", on 0.5..4.0, {
-            dx(g, x, n) = g * x.polygamma_at(n + 1.0)
-        };
-    }
 }

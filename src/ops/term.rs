@@ -133,7 +133,7 @@ impl Term {
 
     /// The derivative of order `n` of digamma, where `n` may be a term that holds one number.
     pub fn polygamma_at<'a>(&'a self, n: impl Into<Side<'a>>) -> Term {
-        combine(|x, n| ops::special::special_cases::polygamma_row(x, n), &self.into(), &n.into())
+        combine(|x, n| ops::special_cases::polygamma_row(x, n), &self.into(), &n.into())
     }
 
     /// [`ops::softplus`].

@@ -3,6 +3,8 @@
 use crate::rows;
 
 rows! {
+    table TRIGONOMETRIC;
+
     /// Sine.
     real sin(x) -> y = x.sin(), { dx(g, x) = g * x.cos() };
     /// Cosine.

@@ -5,6 +5,7 @@ pub mod autograd;
 pub mod creation;
 pub mod numpy;
 pub mod properties;
+pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;

@@ -21,6 +21,7 @@ mod tile;
 mod x86;
 
 #[cfg(target_arch = "x86_64")]
+use crate::array::pool::for_each;
 use std::arch::x86_64 as arch;
 
 use problem::Problem;
@@ -174,11 +175,6 @@ product! {
     i16: Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
     i32: Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
     i64: Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
-}
-
-/// Runs `body(0)` to `body(count - 1)`, in any order. Serial until the pool takes this line.
-fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
-    (0..count).for_each(body);
 }
 
 /// `C = alpha A B + beta C` for A of `m` by `k`, B of `k` by `n`, C of `m` by `n`, on up to `threads` threads.
