@@ -375,6 +375,26 @@ impl Tensor {
         detached
     }
 
+    /// Makes this tensor show the other's numbers, sharing their storage (assignment to `.data`). The history stays.
+    ///
+    /// Fails when the tensor has a gradient-carrying history or accumulator and the dtype differs.
+    pub fn set_data(&self, data: &Self) -> Result<()> {
+        let array = data.array();
+        if array.dtype() != self.dtype() && self.requires_grad() && !array.dtype().is_differentiable() {
+            return Err(Error::runtime(
+                "data set to a tensor that requires gradients must be floating point or complex dtype",
+            ));
+        }
+        let history = self.state().history.clone();
+        self.set_state(|state| state.array = array);
+        drop(history);
+        // A gradient that is still on its way belongs to the old shape.
+        if let Some(extra) = self.0.extra.get() {
+            *extra.accumulator.lock() = WeakNode::default();
+        }
+        Ok(())
+    }
+
     /// Drops this tensor's own history.
     pub fn detach_(&self) -> Result<()> {
         if self.is_view() {
