@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::with_element;
 
 use driver::{Reduction, reduce};
-use extreme::{Extreme, Position};
-use fold::{Fold, Folded};
+use extreme::{Extreme, Magnitude, Position};
+use fold::Folded;
 pub use geometry::AxisSet;
 pub use moments::Moment;
 use moments::{LogSumExp, Spread};
@@ -165,40 +165,6 @@ pub fn norm(x: &Array, axes: AxisSet, keep: bool, p: f64, dtype: DType) -> Resul
             sum_of::<T>(x, axes, keep, move |x: T| Real::pow(Real::abs(x), power), move |s| s.powf(1.0 / p))
         }
     })
-}
-
-/// The largest (`MAX`) or smallest absolute value.
-struct Magnitude<T, const MAX: bool>(Extreme<T, MAX>);
-
-impl<T: Float + extreme::Bounded, const MAX: bool> Fold for Magnitude<T, MAX> {
-    type In = T;
-    type Lane = T;
-    type Partial = T;
-    type Out = T;
-    #[inline(always)]
-    fn start(&self) -> T {
-        if MAX { T::of(0.0) } else { T::GREATEST }
-    }
-    #[inline(always)]
-    fn step(&self, lane: T, x: T) -> T {
-        self.0.step(lane, crate::array::kernels::real::Real::abs(x))
-    }
-    #[inline(always)]
-    fn join(&self, a: T, b: T) -> T {
-        self.0.step(a, b)
-    }
-    #[inline(always)]
-    fn widen(&self, lane: T) -> T {
-        lane
-    }
-    #[inline(always)]
-    fn combine(&self, a: T, b: T) -> T {
-        self.0.step(a, b)
-    }
-    #[inline(always)]
-    fn finish(&self, partial: T) -> T {
-        partial
-    }
 }
 
 /// The identity element of an empty reduction's fill, for callers that answer without a loop.

@@ -6,7 +6,7 @@
 //! strides. Threads only decide who folds which chunk, and registers only how many lanes move at once.
 
 use crate::array::kernels::copy::{self, Run};
-use crate::array::kernels::isa;
+use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::geometry::{Axes, AxisSet, Geometry};
 use crate::array::{Array, DType, Element, pool};
 
@@ -56,9 +56,11 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T> Rows<'a, T> {
+    /// Rows at even distances.
+    ///
     /// # Safety
     /// For `'a`, each of `count` rows must be `width` readable elements.
-    unsafe fn new(first: *const T, stride: isize, count: usize, width: usize) -> Self {
+    pub unsafe fn new(first: *const T, stride: isize, count: usize, width: usize) -> Self {
         Self { first, stride, count, width, _life: std::marker::PhantomData }
     }
 
@@ -172,41 +174,6 @@ fn take_columns(geometry: &mut Geometry) -> Option<Column> {
     outer.shape.remove(axis);
     outer.strides.remove(axis);
     Some(Column { extent: kept.shape.remove(axis), stride: kept.strides.remove(axis), step, outer })
-}
-
-/// A piece of work that is compiled for several instruction sets.
-trait Task {
-    type Answer;
-    const VECTOR: bool;
-    /// Does the piece of this number. `#[inline(always)]`.
-    fn run(&self, index: usize) -> Self::Answer;
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
-fn avx2<T: Task>(task: &T, index: usize) -> T::Answer {
-    task.run(index)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
-fn avx512<T: Task>(task: &T, index: usize) -> T::Answer {
-    task.run(index)
-}
-
-#[inline]
-fn leveled<T: Task>(task: &T, index: usize) -> T::Answer {
-    #[cfg(target_arch = "x86_64")]
-    if T::VECTOR {
-        // SAFETY: `level` has asked the processor.
-        match isa::level() {
-            2 => return unsafe { avx512(task, index) },
-            // SAFETY: as above.
-            1 => return unsafe { avx2(task, index) },
-            _ => {}
-        }
-    }
-    task.run(index)
 }
 
 fn run_all<T: Task<Answer = ()> + Sync>(task: &T, count: usize, elements: usize) {

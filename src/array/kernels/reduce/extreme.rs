@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 
 use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
+use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::fold::{self, Fold};
+use crate::array::kernels::reduce::sum::Float;
 use crate::array::{Bool, Element};
 
 /// An element type with a least and a greatest value.
@@ -68,6 +70,40 @@ impl<T: Bounded, const MAX: bool> Fold for Extreme<T, MAX> {
     #[inline(always)]
     fn combine(&self, a: T, b: T) -> T {
         self.step(a, b)
+    }
+    #[inline(always)]
+    fn finish(&self, partial: T) -> T {
+        partial
+    }
+}
+
+/// The largest (`MAX`) or smallest absolute value.
+pub struct Magnitude<T, const MAX: bool>(pub Extreme<T, MAX>);
+
+impl<T: Float + Bounded, const MAX: bool> Fold for Magnitude<T, MAX> {
+    type In = T;
+    type Lane = T;
+    type Partial = T;
+    type Out = T;
+    #[inline(always)]
+    fn start(&self) -> T {
+        if MAX { T::of(0.0) } else { T::GREATEST }
+    }
+    #[inline(always)]
+    fn step(&self, lane: T, x: T) -> T {
+        self.0.step(lane, Real::abs(x))
+    }
+    #[inline(always)]
+    fn join(&self, a: T, b: T) -> T {
+        self.0.step(a, b)
+    }
+    #[inline(always)]
+    fn widen(&self, lane: T) -> T {
+        lane
+    }
+    #[inline(always)]
+    fn combine(&self, a: T, b: T) -> T {
+        self.0.step(a, b)
     }
     #[inline(always)]
     fn finish(&self, partial: T) -> T {

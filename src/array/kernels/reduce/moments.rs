@@ -91,7 +91,9 @@ impl<T: Float> Fold for Squares<T> {
     }
 }
 
-fn plain<T: Float>() -> Sum<T, fn(T) -> T, fn(f64) -> f64> {
+/// The plain sum.
+#[inline(always)]
+pub fn plain<T: Float>() -> Sum<T, fn(T) -> T, fn(f64) -> f64> {
     Sum { term: |x| x, end: |s| s, of: PhantomData }
 }
 
