@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
@@ -52,11 +52,7 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        let value = match &*self.node.saved.lock() {
-            Saved::Live(values) => values.get(index).cloned(),
-            Saved::Nothing => None,
-            Saved::Freed => return Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
-        };
+        let value = self.node.saved.lock().values(self.node)?.get(index).cloned();
         let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
         value.check(self.node)
     }

@@ -20,6 +20,7 @@ pub static TABLES: &[&[&Row]] = &[
 
 /// The blocks' own checks.
 pub static BLOCKS: &[&[Check]] = &[super::nn::convolution::CHECKS];
+pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
