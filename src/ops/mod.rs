@@ -7,7 +7,6 @@ pub mod copying;
 pub mod creation;
 pub mod exponential;
 pub mod nn;
-mod numbers;
 pub mod numbers;
 pub mod random;
 pub mod registry;

@@ -19,8 +19,11 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[super::nn::convolution::CHECKS];
-pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
+
+pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::nn::convolution::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
