@@ -1,8 +1,24 @@
 //! Layer 3a: every op once, forward and derivative side by side.
 
 pub mod arithmetic;
+pub mod copy;
+pub mod join;
+pub mod part;
 pub mod registry;
+pub mod split;
 mod term;
+pub mod view;
 
 pub use crate::graph::vector_space::add;
 pub use arithmetic::*;
+pub use copy::{clone, contiguous, copy_, fill, fill_, zero_};
+pub use join::{cat, column_stack, dstack, hstack, stack, vstack};
+pub use part::{
+    diag, diag_embed, diagonal, diagonal_scatter, narrow, select, select_scatter, slice, slice_scatter, unbind, unfold,
+};
+pub use split::{Cuts, chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, vsplit};
+pub use view::{
+    adjoint, alias, atleast_1d, atleast_2d, atleast_3d, broadcast_tensors, expand, expand_as, flatten, matrix_transpose,
+    movedim, numpy_t, permute, ravel, reshape, reshape_as, squeeze, squeeze_, t, t_, transpose, transpose_, unflatten,
+    unsqueeze, unsqueeze_, view, view_as,
+};

@@ -8,7 +8,13 @@ use crate::graph::{Operand, Row, Tensor};
 pub static TABLES: &[&[&Row]] = &[crate::graph::vector_space::ROWS, super::arithmetic::ROWS];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[];
+pub static BLOCKS: &[&[Check]] = &[
+    super::copy::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
