@@ -13,13 +13,19 @@ use crate::graph::{mode, view};
 pub struct Backward<'a> {
     node: &'a NodeRef,
     grads: SmallVec<[Option<Tensor>; 1]>,
+    /// One bit per input; those past the 63rd share the last.
+    wanted: u64,
+    /// The saved values, if this pass is the last to use them.
+    taken: Option<Saved>,
 }
 
 impl<'a> Backward<'a> {
-    /// For the engine.
+    /// For the engine: `wanted` has one bit per input (the last one stands for all inputs past the 63rd). With `take` the
+    /// saved values leave the node, for nobody to use again.
     #[inline]
-    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>) -> Self {
-        Self { node, grads }
+    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>, wanted: u64, take: bool) -> Self {
+        let taken = take.then(|| node.saved.lock().take());
+        Self { node, grads, wanted, taken }
     }
 
     /// The node whose derivative this is.
@@ -39,9 +45,15 @@ impl<'a> Backward<'a> {
         self.grads.get_mut(output).and_then(Option::take)
     }
 
-    /// Whether the input of this number wants its gradient.
+    /// Whether this pass wants the gradient of the input of this number.
     #[inline]
     pub fn needs(&self, input: usize) -> bool {
+        self.has_edge(input) && self.wanted >> input.min(63) & 1 != 0
+    }
+
+    /// Whether the input of this number required a gradient when the operation was recorded.
+    #[inline]
+    pub(crate) fn has_edge(&self, input: usize) -> bool {
         self.node.edges().get(input).is_some_and(Option::is_some)
     }
 
@@ -52,13 +64,19 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        let value = match &*self.node.saved.lock() {
-            Saved::Live(values) => values.get(index).cloned(),
-            Saved::Nothing => None,
-            Saved::Freed => return Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
-        };
-        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
-        value.check(self.node)
+        match &self.taken {
+            Some(saved) => self.read(saved, index),
+            None => self.read(&self.node.saved.lock(), index),
+        }
+    }
+
+    #[inline]
+    fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
+        match saved {
+            Saved::Live(values) if index < values.len() => values[index].check(self.node),
+            Saved::Freed => Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
+            _ => unreachable!("{} has no saved value {index}", self.node.name()),
+        }
     }
 }
 

@@ -567,7 +567,8 @@ impl Rule for RowRule {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
-        let needs = self.row.needs(|i| cx.needs(i));
+        // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
+        let needs = self.row.needs(|i| cx.has_edge(i));
         let recorded = mode::is_grad_enabled();
         let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
         for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
