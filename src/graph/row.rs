@@ -4,6 +4,7 @@
 //! How a row reads (the `rows!` macro):
 //!
 //! ```text
+//! table NAME;
 //! kind name(inputs) -> y = formula, as "NodeName0", on 0.2..4.0, { dinput(what it needs) = formula, ... };
 //! ```
 //!
@@ -13,6 +14,7 @@
 //!   names (besides `g`) is kept from the forward pass, and nothing else. A derivative that is missing does not exist.
 //! * The formula of a derivative is read twice: over numbers, as one pass over memory, and over terms, in recorded tensor
 //!   operations, when the derivative is to be differentiated. The same formula with a tangent for `g` is forward mode.
+//! * `name(x, slope = 0.01)`: an input may have a default for Python. An input without a derivative is usually a number.
 //! * `on` is the domain from which the gradient check draws (-2..2 if not said); `as` is the node's name where it is not
 //!   the op's name in camel case with `Backward0`.
 
@@ -80,6 +82,10 @@ pub struct Row {
     pub node: NodeName,
     /// The inputs' names, in order.
     pub inputs: &'static [&'static str],
+    /// For each input, the default that a caller in Python may leave out.
+    pub defaults: &'static [Option<&'static str>],
+    /// What it computes, in a sentence.
+    pub doc: &'static str,
     /// Dtypes in and out.
     pub kind: Kind,
     /// The formula's kernels.
@@ -679,12 +685,12 @@ fn propagate_row<const N: usize>(row: &'static Row, operands: &[Operand<'_>; N],
 /// The table of element-wise ops. See the head of this file for the language.
 #[macro_export]
 macro_rules! rows {
-    ($( $(#[$doc:meta])* $kind:ident $name:ident ( $($x:ident),+ ) -> $y:ident = $forward:expr
+    (table $table:ident; $( $(#[doc = $doc:literal])* $kind:ident $name:ident ( $($x:ident $(= $default:literal)?),+ ) -> $y:ident = $forward:expr
         $(, as $node:literal)? $(, on $low:literal .. $high:literal)?
         , { $( $d:ident ( $($k:ident),+ ) = $rule:expr ),* $(,)? } );* $(;)?
     ) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             #[inline]
             pub fn $name<'a>(
                 $( $x: impl Into<$crate::graph::Operand<'a>> ),+
@@ -714,6 +720,8 @@ macro_rules! rows {
                     name: stringify!($name),
                     node: $crate::rows!(@node $name $($node)?),
                     inputs: INPUTS,
+                    defaults: &[$( $crate::rows!(@default $($default)?) ),+],
+                    doc: concat!($($doc),*),
                     kind: $crate::rows!(@kind $kind),
                     forward: $crate::rows!(@kernel $kind),
                     derivatives: &[$( Derivative {
@@ -731,7 +739,7 @@ macro_rules! rows {
             }
         )*
         /// The rows of this table.
-        pub static ROWS: &[&$crate::graph::Row] = &[$( &$name::ROW ),*];
+        pub static $table: &[&$crate::graph::Row] = &[$( &$name::ROW ),*];
     };
     (@forward real ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {
@@ -796,6 +804,8 @@ macro_rules! rows {
     (@kind logic) => { Kind::Logic };
     (@node $name:ident) => { NodeName::of_op(stringify!($name)) };
     (@node $name:ident $node:literal) => { NodeName::given($node) };
+    (@default) => { None };
+    (@default $value:literal) => { Some(stringify!($value)) };
     (@domain) => { (-2.0, 2.0) };
     (@domain $low:literal, $high:literal) => { ($low, $high) };
 }
