@@ -23,6 +23,13 @@ pub static TABLES: &[&[&Row]] = &[
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::nn::convolution::CHECKS,
+pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::write::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
 ];
 
 /// All rows.
