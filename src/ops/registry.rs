@@ -19,10 +19,6 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-
-pub static BLOCKS: &[&[Check]] = &[
-    super::copying::CHECKS,
-    super::nn::convolution::CHECKS,
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::write::CHECKS,
@@ -30,6 +26,14 @@ pub static BLOCKS: &[&[Check]] = &[
     super::part::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
+    super::nn::convolution::CHECKS,
+    super::nn::pooling::CHECKS,
+    super::nn::loss::CHECKS,
+    super::nn::class_loss::CHECKS,
+    super::nn::normalization::CHECKS,
+    super::nn::embedding::CHECKS,
+    super::nn::resampling::CHECKS,
+    super::nn::activation::CHECKS,
 ];
 
 /// All rows.

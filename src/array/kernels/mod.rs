@@ -1,5 +1,7 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod axis_map;
+pub mod class_loss;
 pub mod convolution;
 pub mod copy;
 pub mod fill;
@@ -7,6 +9,7 @@ pub mod formula;
 pub mod integer;
 pub mod isa;
 pub mod leveled;
+pub mod pooling;
 pub mod product;
 pub mod real;
 pub mod reduce;
