@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod arithmetic;
+pub mod closeness;
 pub mod comparison;
 pub mod copying;
 pub mod creation;
@@ -18,6 +19,7 @@ pub mod trigonometric;
 pub use crate::graph::vector_space::{add, expand, sum_to, to_dtype};
 pub use activation::*;
 pub use arithmetic::*;
+pub use closeness::{allclose, equal, isclose};
 pub use comparison::*;
 pub use copying::{clone, contiguous, to_copy};
 pub use exponential::*;

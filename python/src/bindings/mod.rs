@@ -5,11 +5,22 @@ pub mod autograd;
 pub mod creation;
 pub mod numpy;
 pub mod properties;
+pub mod protocol;
+pub mod queries;
+pub mod random;
 pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] =
-    &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, numpy::ENTRIES, values::ENTRIES];
+pub static GROUPS: &[&[Entry]] = &[
+    arithmetic::ENTRIES,
+    autograd::ENTRIES,
+    creation::ENTRIES,
+    numpy::ENTRIES,
+    protocol::ENTRIES,
+    queries::ENTRIES,
+    random::ENTRIES,
+    values::ENTRIES,
+];
