@@ -19,7 +19,14 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
+pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::write::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
