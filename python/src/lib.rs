@@ -13,8 +13,10 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tensor::PyTensor>()?;
     dtype::register(module)?;
+    dispatch::register(module, &bindings::rows::entries())?;
     for group in bindings::GROUPS {
-        dispatch::register(module, group)?;
+        dispatch::register(module, *group)?;
     }
+    bindings::rows::register_aliases(module)?;
     Ok(())
 }

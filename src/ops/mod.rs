@@ -4,7 +4,7 @@ pub mod activation;
 pub mod arithmetic;
 pub mod comparison;
 pub mod exponential;
-mod numbers;
+pub mod numbers;
 pub mod registry;
 pub mod rounding;
 pub mod special;

@@ -235,3 +235,66 @@ pub fn polygamma(n: i64, x: &Tensor) -> Result<Tensor> {
         _ => Err(Error::runtime("polygamma(n, x) does not support negative n.")),
     }
 }
+
+/// The tensor itself. Truth values have no sign.
+pub fn positive(x: &Tensor) -> Result<Tensor> {
+    if x.dtype() == DType::Bool {
+        return Err(Error::runtime("The `+` operator, on a bool tensor is not supported."));
+    }
+    Ok(x.clone())
+}
+
+/// a to the power of b, in double precision.
+pub fn float_power(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    let wide = |x: Operand<'_>| match x {
+        Operand::Tensor(x) => crate::graph::vector_space::to_dtype(x, DType::F64).map(Some),
+        Operand::Scalar(_) => Ok(None),
+    };
+    let (a_wide, b_wide) = (wide(a)?, wide(b)?);
+    let real = |x: Operand<'_>| match x {
+        Operand::Scalar(s) => Scalar::Float(s.to_f64()),
+        Operand::Tensor(_) => unreachable!("tensors were converted"),
+    };
+    let a = a_wide.as_ref().map_or_else(|| Operand::Scalar(real(a)), Operand::Tensor);
+    let b = b_wide.as_ref().map_or_else(|| Operand::Scalar(real(b)), Operand::Tensor);
+    power(a, b, Place::New)
+}
+
+/// The square: the power of two.
+pub fn square(x: &Tensor, place: Place) -> Result<Tensor> {
+    power(x.into(), Scalar::Int(2).into(), place)
+}
+
+/// The logarithm of the multivariate gamma function of dimension p.
+pub fn mvlgamma(x: &Tensor, p: i64) -> Result<Tensor> {
+    if p < 1 {
+        return Err(Error::runtime("p has to be greater than or equal to 1"));
+    }
+    let constant = (p * (p - 1)) as f64 / 4.0 * std::f64::consts::PI.ln();
+    let mut sum: Option<Tensor> = None;
+    for j in 0..p {
+        let part = special::lgamma(&arithmetic::sub(x, j as f64 / 2.0)?)?;
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => crate::graph::vector_space::add(&sum, &part)?,
+        });
+    }
+    let sum = sum.unwrap_or_else(|| x.clone());
+    crate::graph::vector_space::add(&sum, constant)
+}
+
+/// a times 2 to the power of b.
+pub fn ldexp(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    let factor = power(Scalar::Float(2.0).into(), b, Place::New)?;
+    arithmetic::mul(a, &factor)
+}
+
+/// Degrees to radians.
+pub fn deg2rad(x: &Tensor) -> Result<Tensor> {
+    arithmetic::mul(x, std::f64::consts::PI / 180.0)
+}
+
+/// Radians to degrees.
+pub fn rad2deg(x: &Tensor) -> Result<Tensor> {
+    arithmetic::mul(x, 180.0 / std::f64::consts::PI)
+}

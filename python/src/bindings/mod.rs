@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod rows;
 
 use crate::dispatch::Entry;
 
