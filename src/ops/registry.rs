@@ -19,7 +19,18 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[];
+pub static BLOCKS: &[&[Check]] = &[
+    super::copy::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
+    super::product::added::CHECKS,
+    super::product::batch::CHECKS,
+    super::product::broadcast::CHECKS,
+    super::product::matrix::CHECKS,
+    super::product::vector::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {

@@ -44,13 +44,7 @@ impl<'a> Factor<'a> {
     pub fn matrix(array: &'a Array, flipped: bool) -> Self {
         let (shape, strides, n) = (array.shape(), array.strides(), array.ndim());
         let (row, col) = if flipped { (n - 1, n - 2) } else { (n - 2, n - 1) };
-        Self {
-            array,
-            rows: shape[row],
-            cols: shape[col],
-            row_stride: strides[row],
-            col_stride: strides[col],
-        }
+        Self { array, rows: shape[row], cols: shape[col], row_stride: strides[row], col_stride: strides[col] }
     }
 
     /// A vector as a column.
@@ -62,7 +56,13 @@ impl<'a> Factor<'a> {
     /// A vector as a row.
     #[inline]
     pub fn row(array: &'a Array) -> Self {
-        Self { array, rows: 1, cols: array.shape()[0], row_stride: array.shape()[0] as isize, col_stride: array.strides()[0] }
+        Self {
+            array,
+            rows: 1,
+            cols: array.shape()[0],
+            row_stride: array.shape()[0] as isize,
+            col_stride: array.strides()[0],
+        }
     }
 
     /// A number as a matrix.

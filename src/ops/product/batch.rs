@@ -23,7 +23,10 @@ pub fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 pub(super) fn check_batches(a: &Array, b: &Array) -> Result<()> {
     for (array, name) in [(a, "batch1"), (b, "batch2")] {
         if array.ndim() != 3 {
-            return Err(Error::runtime(format!("{name} must be a 3D tensor (its shape is {:?})", array.shape())));
+            return Err(Error::runtime(format!(
+                "{name} must be a 3D tensor (its shape is {:?})",
+                array.shape()
+            )));
         }
     }
     let ([n, _, k], [m, l, _]) = (extents(a), extents(b));
@@ -96,14 +99,20 @@ pub(super) fn db(g: &Tensor, a: &Tensor, [a_flipped, b_flipped]: [bool; 2]) -> R
 fn batch_of(a: &Array, b: &Array) -> Result<Dims> {
     let (x, z) = (&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2]);
     layout::broadcast("matmul, of the batches", x, z).map_err(|error| match error.kind() {
-        Kind::Broadcast { .. } => Error::runtime(format!("{error} [the factors are {:?} and {:?}]", a.shape(), b.shape())),
+        Kind::Broadcast { .. } => {
+            Error::runtime(format!("{error} [the factors are {:?} and {:?}]", a.shape(), b.shape()))
+        }
         _ => error,
     })
 }
 
 /// What is checked here.
 pub const CHECKS: &[Check] = &[
-    Check::new("bmm", |s| Ok(vec![s.normal(&[2, 2, 3])?, s.normal(&[2, 3, 2])?]), |x| Ok(vec![bmm(&x[0], &x[1])?])),
+    Check::new(
+        "bmm",
+        |s| Ok(vec![s.normal(&[2, 2, 3])?, s.normal(&[2, 3, 2])?]),
+        |x| Ok(vec![bmm(&x[0], &x[1])?]),
+    ),
     Check::new(
         "bmm of broadcast transposes",
         |s| Ok(vec![s.normal(&[2, 1, 3, 2])?, s.normal(&[2, 2, 3])?]),

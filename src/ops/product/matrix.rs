@@ -22,7 +22,10 @@ pub(super) fn multiply(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> Result<Tensor
     let (x, z) = (a.array(), b.array());
     for (array, name) in [(&x, "self"), (&z, "mat2")] {
         if array.ndim() != 2 {
-            return Err(Error::runtime(format!("{name} must be a matrix (its shape is {:?})", array.shape())));
+            return Err(Error::runtime(format!(
+                "{name} must be a matrix (its shape is {:?})",
+                array.shape()
+            )));
         }
     }
     if x.dtype() != z.dtype() {

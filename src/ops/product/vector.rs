@@ -22,7 +22,14 @@ fn named_dot(name: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (x, z) = (a.array(), b.array());
     check_dot(&x, &z)?;
     let y = Array::empty(&[], x.dtype())?;
-    arrays::multiply("dot", Scalar::Int(1), Factor::row(&x), Factor::column(&z), Scalar::Int(0), Factor::number(&y))?;
+    arrays::multiply(
+        "dot",
+        Scalar::Int(1),
+        Factor::row(&x),
+        Factor::column(&z),
+        Scalar::Int(0),
+        Factor::number(&y),
+    )?;
     Bilinear {
         name,
         work: arrays::work(x.numel(), 4, 1),
@@ -154,7 +161,9 @@ pub const CHECKS: &[Check] = &[
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3])?]),
         |x| Ok(vec![apply(&x[0], &x[1], true)?]),
     ),
-    Check::new("the matrix of two vectors", |s| Ok(vec![s.normal(&[2])?, s.normal(&[3])?]), |x| {
-        Ok(vec![rank_one(&x[0], &x[1])?])
-    }),
+    Check::new(
+        "the matrix of two vectors",
+        |s| Ok(vec![s.normal(&[2])?, s.normal(&[3])?]),
+        |x| Ok(vec![rank_one(&x[0], &x[1])?]),
+    ),
 ];
