@@ -3,9 +3,11 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod product;
 pub mod rows;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES];
+pub static GROUPS: &[&[Entry]] =
+    &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, product::ENTRIES];
