@@ -5,11 +5,19 @@ pub mod autograd;
 pub mod creation;
 pub mod numpy;
 pub mod properties;
+pub mod product;
 pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] =
-    &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, numpy::ENTRIES, values::ENTRIES];
+#[rustfmt::skip] // one a line: a new group is one line
+pub static GROUPS: &[&[Entry]] = &[
+    arithmetic::ENTRIES,
+    autograd::ENTRIES,
+    creation::ENTRIES,
+    numpy::ENTRIES,
+    product::ENTRIES,
+    values::ENTRIES,
+];
