@@ -8,6 +8,7 @@ pub mod creation;
 pub mod exponential;
 pub mod join;
 pub mod numbers;
+mod operators;
 pub mod random;
 pub mod part;
 pub mod product;
