@@ -4,8 +4,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::Result;
-use crate::graph::row::check_writable;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::row::check_writable;
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -386,7 +386,8 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array));
-        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node =
+            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;

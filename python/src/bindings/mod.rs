@@ -8,12 +8,14 @@ pub mod properties;
 pub mod protocol;
 pub mod queries;
 pub mod random;
+pub mod product;
 pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
+#[rustfmt::skip] // one a line: a new group is one line
 pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
@@ -22,5 +24,6 @@ pub static GROUPS: &[&[Entry]] = &[
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,
+    product::ENTRIES,
     values::ENTRIES,
 ];
