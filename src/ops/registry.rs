@@ -19,7 +19,13 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[];
+pub static BLOCKS: &[&[Check]] = &[
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
