@@ -3,7 +3,8 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::error::{Kind, Result};
+use crate::error::Result;
+use crate::graph::row::check_writable;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
@@ -13,13 +14,19 @@ use crate::graph::{mode, view};
 pub struct Backward<'a> {
     node: &'a NodeRef,
     grads: SmallVec<[Option<Tensor>; 1]>,
+    /// One bit per input; those past the 63rd share the last.
+    wanted: u64,
+    /// The saved values, if this pass is the last to use them.
+    taken: Option<Saved>,
 }
 
 impl<'a> Backward<'a> {
-    /// For the engine.
+    /// For the engine: `wanted` has one bit per input (the last one stands for all inputs past the 63rd). With `take` the
+    /// saved values leave the node, for nobody to use again.
     #[inline]
-    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>) -> Self {
-        Self { node, grads }
+    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>, wanted: u64, take: bool) -> Self {
+        let taken = take.then(|| node.saved.lock().take());
+        Self { node, grads, wanted, taken }
     }
 
     /// The node whose derivative this is.
@@ -39,9 +46,15 @@ impl<'a> Backward<'a> {
         self.grads.get_mut(output).and_then(Option::take)
     }
 
-    /// Whether the input of this number wants its gradient.
+    /// Whether this pass wants the gradient of the input of this number.
     #[inline]
     pub fn needs(&self, input: usize) -> bool {
+        self.has_edge(input) && self.wanted >> input.min(63) & 1 != 0
+    }
+
+    /// Whether the input of this number required a gradient when the operation was recorded.
+    #[inline]
+    pub(crate) fn has_edge(&self, input: usize) -> bool {
         self.node.edges().get(input).is_some_and(Option::is_some)
     }
 
@@ -52,13 +65,25 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        let value = match &*self.node.saved.lock() {
-            Saved::Live(values) => values.get(index).cloned(),
-            Saved::Nothing => None,
-            Saved::Freed => return Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
-        };
-        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
-        value.check(self.node)
+        match &self.taken {
+            Some(saved) => self.read(saved, index),
+            None => self.read(&self.node.saved.lock(), index),
+        }
+    }
+
+    #[inline]
+    fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
+        let value = saved.values(self.node)?.get(index);
+        value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name())).check(self.node)
+    }
+
+    /// All that was kept, for a reader that is done before anything else happens: a lock may be held meanwhile.
+    #[inline]
+    pub(crate) fn with_kept<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
+        match &self.taken {
+            Some(saved) => read(saved.values(self.node)?),
+            None => read(self.node.saved.lock().values(self.node)?),
+        }
     }
 }
 
@@ -319,4 +344,81 @@ where
         }
     }
     Ok(())
+}
+
+/// Where an operation that overwrites a part of a tensor puts its result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Onto {
+    /// Into a copy: the tensor stays as it is.
+    Copy,
+    /// Into the tensor's own memory.
+    Itself,
+}
+
+/// Records an operation that overwrites a part of its first input, in place or in a copy of it.
+///
+/// `write` is given the memory, which holds the first input's numbers. The derivative is that of the operation that
+/// returns a new tensor; it must not keep the first input.
+pub fn overwrite<W, B, F>(
+    onto: Onto,
+    name: &'static str,
+    inputs: &[&Tensor],
+    keep: &[Keep],
+    write: W,
+    backward: B,
+    forward: F,
+) -> Result<Tensor>
+where
+    W: FnOnce(&Array) -> Result<()>,
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&Forward<'_>) -> Result<Tensor>,
+{
+    let x = inputs[0];
+    let array = x.array();
+    if onto == Onto::Copy {
+        let y = array.copied()?;
+        write(&y)?;
+        return record(name, inputs, y, keep, backward, forward);
+    }
+    let recorded = is_recorded(inputs);
+    view::check_write(x, recorded)?;
+    check_writable(name, &array)?;
+    write(&array)?;
+    let history = (recorded && array.dtype().is_differentiable()).then(|| {
+        let saved = kept(keep, inputs, std::slice::from_ref(&array));
+        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    propagate(inputs, x, forward)?;
+    view::rebase(x, history);
+    Ok(x.clone())
+}
+
+/// Records an operation that changes a tensor's own shape and strides and keeps its memory.
+pub fn relabel<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+where
+    A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Tensor>,
+{
+    let recorded = is_recorded(&[x]);
+    view::check_write(x, recorded)?;
+    let history = (recorded && y.dtype().is_differentiable()).then(|| {
+        let backward = move |cx: &Backward<'_>| -> Result<Grads> {
+            Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
+        };
+        let rule = Block { name, work: 0, backward };
+        let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    let tangent = x.tangent().map(|t| itself(&t)).transpose()?;
+    x.set_state(|state| {
+        state.array = y;
+        if history.is_some() {
+            state.history = history;
+        }
+    });
+    if tangent.is_some() {
+        x.set_tangent(tangent);
+    }
+    Ok(x.clone())
 }

@@ -25,6 +25,12 @@ pub static BLOCKS: &[&[Check]] = &[
     super::reduction::extrema::CHECKS,
     super::reduction::moments::CHECKS,
     super::reduction::softmax::CHECKS,
+    super::copying::CHECKS,
+    super::write::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
 ];
 
 /// All rows.
