@@ -6,6 +6,7 @@ mod convert;
 mod dispatch;
 mod dtype;
 mod error;
+mod named;
 mod node;
 mod properties;
 mod size;

@@ -4,8 +4,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::Result;
-use crate::graph::row::check_writable;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::row::check_writable;
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -74,7 +74,9 @@ impl<'a> Backward<'a> {
     #[inline]
     fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
         let value = saved.values(self.node)?.get(index);
-        value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name())).check(self.node)
+        value
+            .unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()))
+            .check(self.node)
     }
 
     /// All that was kept, for a reader that is done before anything else happens: a lock may be held meanwhile.
@@ -386,7 +388,8 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array));
-        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node =
+            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;

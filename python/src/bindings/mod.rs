@@ -5,11 +5,18 @@ pub mod autograd;
 pub mod creation;
 pub mod numpy;
 pub mod properties;
+pub mod reduction;
 pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] =
-    &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, numpy::ENTRIES, values::ENTRIES];
+pub static GROUPS: &[&[Entry]] = &[
+    arithmetic::ENTRIES,
+    autograd::ENTRIES,
+    creation::ENTRIES,
+    numpy::ENTRIES,
+    values::ENTRIES,
+    reduction::ENTRIES,
+];
