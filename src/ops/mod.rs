@@ -11,6 +11,10 @@ pub mod numbers;
 pub mod part;
 pub mod random;
 pub mod reduction;
+mod operators;
+pub mod random;
+pub mod part;
+pub mod product;
 pub mod registry;
 pub mod rounding;
 pub mod special;
@@ -18,6 +22,8 @@ pub mod special_cases;
 pub mod split;
 mod term;
 pub mod trigonometric;
+pub mod write;
+pub mod split;
 pub mod view;
 pub mod write;
 
@@ -36,6 +42,11 @@ pub use part::{
 pub use reduction::*;
 pub use rounding::*;
 pub use special::*;
+pub use product::*;
+pub use rounding::*;
+pub use special::*;
+pub use trigonometric::*;
+pub use write::{copy_, fill, fill_, zero_};
 pub use split::{Cuts, chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, vsplit};
 pub use trigonometric::*;
 pub use view::{

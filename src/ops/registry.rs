@@ -31,6 +31,11 @@ pub static BLOCKS: &[&[Check]] = &[
     super::part::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
+    super::product::added::CHECKS,
+    super::product::batch::CHECKS,
+    super::product::broadcast::CHECKS,
+    super::product::matrix::CHECKS,
+    super::product::vector::CHECKS,
 ];
 
 /// All rows.

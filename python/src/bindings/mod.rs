@@ -6,12 +6,14 @@ pub mod creation;
 pub mod numpy;
 pub mod properties;
 pub mod reduction;
+pub mod product;
 pub mod rows;
 pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
+#[rustfmt::skip] // one a line: a new group is one line
 pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
@@ -19,4 +21,6 @@ pub static GROUPS: &[&[Entry]] = &[
     numpy::ENTRIES,
     values::ENTRIES,
     reduction::ENTRIES,
+    product::ENTRIES,
+    values::ENTRIES,
 ];
