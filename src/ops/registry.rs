@@ -20,6 +20,11 @@ pub static TABLES: &[&[&Row]] = &[
 
 /// The blocks' own checks.
 pub static BLOCKS: &[&[Check]] = &[
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
     super::copying::CHECKS,
     super::write::CHECKS,
     super::join::CHECKS,

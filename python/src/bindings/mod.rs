@@ -8,6 +8,7 @@ pub mod properties;
 pub mod protocol;
 pub mod queries;
 pub mod random;
+pub mod reduction;
 pub mod product;
 pub mod rows;
 pub mod values;
@@ -24,6 +25,8 @@ pub static GROUPS: &[&[Entry]] = &[
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,
+    values::ENTRIES,
+    reduction::ENTRIES,
     product::ENTRIES,
     values::ENTRIES,
 ];
