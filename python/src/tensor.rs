@@ -36,6 +36,12 @@ fn binary<'py>(
 
 #[pymethods]
 impl PyTensor {
+    fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        guarded(|| crate::bindings::indexing::getitem(slf, key))
+    }
+    fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| crate::bindings::indexing::setitem(slf, key, value))
+    }
     fn __add__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         binary(slf, other, |a, b| ops::add(a, b))
     }

@@ -7,7 +7,7 @@ use crate::array::layout::{self, Dims, Strides};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space};
+use crate::graph::{Onto, Tensor, view, linear, linear_view, overwrite, record_views, vector_space};
 use crate::ops::copy;
 use smallvec::smallvec;
 
@@ -328,6 +328,35 @@ pub fn unfold(x: &Tensor, dim: isize, size: isize, step: isize) -> Result<Tensor
     part(x, Part::Windows { axis, size: size as usize, step: step as usize })
 }
 
+/// Any view of the memory of `x`: extents, strides in elements, and where it starts (`None`: where `x` does).
+///
+/// Fails when a place would lie outside the memory.
+pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
+    if size.len() != stride.len() {
+        return Err(Error::runtime("mismatch in length of strides and shape"));
+    }
+    if stride.iter().any(|&s| s < 0) {
+        return Err(Error::runtime(format!(
+            "as_strided: Negative strides are not supported at the moment, got strides: {stride:?}"
+        )));
+    }
+    if size.iter().any(|&n| n < 0) {
+        return Err(Error::runtime(format!(
+            "Storage size calculation overflowed with sizes={size:?} and strides={stride:?}"
+        )));
+    }
+    let array = x.array();
+    let offset = match offset {
+        None => array.offset(),
+        Some(offset) => usize::try_from(offset).map_err(|_| {
+            Error::runtime(format!("Tensor: invalid storage offset {offset}"))
+        })?,
+    };
+    let shape: Dims = size.iter().map(|&n| n as usize).collect();
+    let layout = Layout::strided(shape, stride.into())?;
+    view::strided(x, layout, offset)
+}
+
 /// The parts that an axis is cut into, one after the other, as views of one node.
 pub(crate) fn cut(name: &'static str, x: &Tensor, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
     let array = x.array();
@@ -412,6 +441,11 @@ pub const CHECKS: &[Check] = &[
     Check::new("diag", |s| Ok(vec![s.normal(&[3, 4])?]), |x| Ok(vec![diag(&x[0], 1)?])),
     Check::new("unfold", |s| Ok(vec![s.normal(&[6, 2])?]), |x| Ok(vec![unfold(&x[0], 0, 3, 2)?])),
     Check::new("unbind", |s| Ok(vec![s.normal(&[3, 2])?]), |x| unbind(&x[0], 1)),
+    Check::new(
+        "as_strided",
+        |s| Ok(vec![s.normal(&[6])?]),
+        |x| Ok(vec![as_strided(&x[0], &[3, 2], &[1, 2], Some(1))?]),
+    ),
     Check::new(
         "select_scatter",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3])?]),

@@ -10,8 +10,10 @@ pub static TABLES: &[&[&Row]] = &[crate::graph::vector_space::ROWS, super::arith
 /// The blocks' own checks.
 pub static BLOCKS: &[&[Check]] = &[
     super::copy::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
 ];

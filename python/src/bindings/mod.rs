@@ -3,8 +3,10 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod indexing;
+pub mod shape;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES];
+pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, indexing::ENTRIES, indexing::methods::ENTRIES, shape::ENTRIES];
