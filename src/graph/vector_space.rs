@@ -17,6 +17,8 @@ use crate::graph::tensor::Tensor;
 use crate::rows;
 
 rows! {
+    table SUM;
+
     /// Sum of two tensors.
     number add(a, b) -> y = a + b, { da(g) = g, db(g) = g }
 }

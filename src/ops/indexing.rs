@@ -344,7 +344,10 @@ fn located(x: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensors> {
         axis += t.as_ref().filter(|t| is_mask(t.dtype())).map_or(1, Tensor::ndim);
     }
     if axis > x.ndim() {
-        return Err(Error::index(format!("too many indices for tensor of dimension {} (got {axis})", x.ndim())));
+        return Err(Error::index(format!(
+            "too many indices for tensor of dimension {} (got {axis})",
+            x.ndim()
+        )));
     }
     Ok(tensors)
 }
@@ -372,12 +375,22 @@ fn put(onto: Onto, x: &Tensor, values: &Tensor, places: &Arc<Places>, accumulate
 }
 
 /// `x` with `values` written (or added) at the places that the indices name; `None` stands for a whole axis.
-pub fn index_put(x: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+pub fn index_put(
+    x: &Tensor,
+    indices: &[Option<Tensor>],
+    values: &Tensor,
+    accumulate: bool,
+) -> Result<Tensor> {
     put(Onto::Copy, x, values, &Arc::new(places_at(&x.shape(), &located(x, indices)?)?), accumulate)
 }
 
 /// [`index_put`] into `x` itself.
-pub fn index_put_(x: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+pub fn index_put_(
+    x: &Tensor,
+    indices: &[Option<Tensor>],
+    values: &Tensor,
+    accumulate: bool,
+) -> Result<Tensor> {
     put(Onto::Itself, x, values, &Arc::new(places_at(&x.shape(), &located(x, indices)?)?), accumulate)
 }
 
@@ -409,7 +422,11 @@ pub const CHECKS: &[Check] = &[
         |x| {
             let y = super::clone(&x[0])?;
             setitem(&y, &[Index::Int(1)], Value::Tensor(&x[1]))?;
-            setitem(&y, &[Index::Tensor(Tensor::from_slice(&[0_i64, 2], &[2])?), Index::Int(0)], Value::Tensor(&x[1]))?;
+            setitem(
+                &y,
+                &[Index::Tensor(Tensor::from_slice(&[0_i64, 2], &[2])?), Index::Int(0)],
+                Value::Tensor(&x[1]),
+            )?;
             Ok(vec![y])
         },
     ),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
+use crate::array::Array;
 use crate::array::kernels::combine::Combine;
 use crate::array::kernels::index;
 use crate::array::layout::Dims;
-use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Onto, Tensor, linear, overwrite};
 use crate::ops::part::tangent_or_zeros;
@@ -46,7 +46,13 @@ impl Places {
         let count = positions.len();
         if whole.is_empty() {
             // A number has one place; an index along its only axis is a vector all the same.
-            return Self { axes: Axes::new(), outer_end: 0, positions: vec![0; count], whole: Dims::new(), read: Dims::new() };
+            return Self {
+                axes: Axes::new(),
+                outer_end: 0,
+                positions: vec![0; count],
+                whole: Dims::new(),
+                read: Dims::new(),
+            };
         }
         Self::new(whole, smallvec![axis], positions, &[count])
     }
@@ -87,7 +93,13 @@ pub(crate) fn spread(x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
     let y = Array::zeros(&places.whole, array.dtype())?;
     places.write(&y, &array, Combine::Add)?;
     let (adjoint, again) = (places.clone(), places.clone());
-    linear("IndexPutBackward0", x, y, move |g| read("IndexBackward0", g, &adjoint), move |t| spread(t, &again))
+    linear(
+        "IndexPutBackward0",
+        x,
+        y,
+        move |g| read("IndexBackward0", g, &adjoint),
+        move |t| spread(t, &again),
+    )
 }
 
 /// `x` with `src`, broadcast to the shape of the places, written or added at them.
@@ -157,4 +169,3 @@ pub(crate) fn wrapped(index: &[i64], extent: usize, axis: usize) -> Result<Vec<u
     };
     index.iter().map(wrap).collect()
 }
-

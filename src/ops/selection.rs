@@ -24,7 +24,9 @@ fn choose(dtype: DType) -> Tile {
         let y = output.cast::<T>();
         for i in 0..n {
             // SAFETY: by the contract of `Tile`, each side has `n` elements of `T`.
-            unsafe { y.add(i).write(if c.add(i).read() == T::ZERO { b.add(i).read() } else { a.add(i).read() }) };
+            unsafe {
+                y.add(i).write(if c.add(i).read() == T::ZERO { b.add(i).read() } else { a.add(i).read() })
+            };
         }
     }
     with_element!(dtype, T => tile::<T> as Tile)
@@ -48,7 +50,11 @@ fn array_of(operand: &Operand<'_>) -> Option<Array> {
 /// `a` where the condition holds, else `b`. All three broadcast; the dtypes of `a` and `b` promote.
 ///
 /// Fails when the condition is neither bool nor uint8.
-pub fn where_<'a>(condition: &Tensor, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Tensor> {
+pub fn where_<'a>(
+    condition: &Tensor,
+    a: impl Into<Operand<'a>>,
+    b: impl Into<Operand<'a>>,
+) -> Result<Tensor> {
     choose_between(condition, a.into(), b.into())
 }
 
@@ -212,7 +218,14 @@ fn scatter_masked(onto: Onto, x: &Tensor, mask: &Tensor, src: &Tensor) -> Result
         src,
         &Arc::new(Places::flat(&src.shape(), (0..count).collect(), &[count])),
     )?;
-    places::write(onto, "MaskedScatterBackward0", x, &taken, &Arc::new(Places::flat(&shape, positions, &[count])), false)
+    places::write(
+        onto,
+        "MaskedScatterBackward0",
+        x,
+        &taken,
+        &Arc::new(Places::flat(&shape, positions, &[count])),
+        false,
+    )
 }
 
 /// The positions of the elements that are not zero, one row each.

@@ -4,20 +4,42 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::array::Scalar;
 use crate::error::Result;
-use crate::graph::{Operand, Tensor, Term};
+use crate::graph::{Operand, Tensor, Term, TermMask, vector_space};
 use crate::ops;
 
 /// What can stand beside a term: another term, or a constant.
-enum Side<'a> {
+pub enum Side<'a> {
+    /// A term.
     Term(&'a Term),
+    /// A term made in passing.
+    Owned(Term),
+    /// A constant.
     Constant(f64),
+}
+
+impl<'a> From<&'a Term> for Side<'a> {
+    fn from(term: &'a Term) -> Self {
+        Side::Term(term)
+    }
+}
+
+impl From<Term> for Side<'_> {
+    fn from(term: Term) -> Self {
+        Side::Owned(term)
+    }
+}
+
+impl From<f64> for Side<'_> {
+    fn from(constant: f64) -> Self {
+        Side::Constant(constant)
+    }
 }
 
 impl Side<'_> {
     fn operand(&self) -> Result<Operand<'_>> {
         match self {
-            Side::Term(Term(Ok(x))) => Ok(Operand::Tensor(x)),
-            Side::Term(Term(Err(e))) => Err(e.clone()),
+            Side::Term(Term(Ok(x))) | Side::Owned(Term(Ok(x))) => Ok(Operand::Tensor(x)),
+            Side::Term(Term(Err(e))) | Side::Owned(Term(Err(e))) => Err(e.clone()),
             Side::Constant(c) => Ok(Operand::Scalar(Scalar::Float(*c))),
         }
     }
@@ -82,4 +104,91 @@ macro_rules! functions {
     };
 }
 
-functions! { tanh = tanh, exp = exp, ln = log }
+functions! {
+    tanh = tanh, exp = exp, exp2 = exp2, ln = log, signum = sign, trunc = trunc, floor = floor, cos = cos, sin = sin,
+    cosh = cosh, sinh = sinh, rsqrt = rsqrt, sigmoid = sigmoid, digamma = digamma, ndtr = ndtr, recip = reciprocal,
+    normal_density = normal_density, erfcx = erfcx, i0 = i0, i1 = i1, i0e = i0e, i1e = i1e,
+}
+
+impl Term {
+    /// Zeros of its shape.
+    pub fn zero(&self) -> Term {
+        self.map(vector_space::zeros_like)
+    }
+
+    /// [`ops::pow`].
+    pub fn pow<'a>(&'a self, exponent: impl Into<Side<'a>>) -> Term {
+        combine(|a, b| ops::power(a, b, ops::Place::New), &self.into(), &exponent.into())
+    }
+
+    /// [`ops::xlogy`].
+    pub fn xlogy<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
+        combine(|a, b| ops::xlogy(a, b), &self.into(), &other.into())
+    }
+
+    /// [`ops::xlog1py`].
+    pub fn xlog1py<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
+        combine(|a, b| ops::xlog1py(a, b), &self.into(), &other.into())
+    }
+
+    /// The derivative of order `n` of digamma, where `n` may be a term that holds one number.
+    pub fn polygamma_at<'a>(&'a self, n: impl Into<Side<'a>>) -> Term {
+        combine(|x, n| ops::special_cases::polygamma_row(x, n), &self.into(), &n.into())
+    }
+
+    /// [`ops::softplus`].
+    pub fn softplus(&self, beta: f64, threshold: f64) -> Term {
+        self.map(|x| ops::softplus(x, beta, threshold))
+    }
+
+    /// As a condition: `yes` where it is not zero, else `no`.
+    pub fn choose(&self, yes: impl Into<Term>, no: impl Into<Term>) -> Term {
+        choose(&self.0, &Side::Term(&yes.into()), &Side::Term(&no.into()))
+    }
+
+    /// Whether neither infinite nor NaN.
+    pub fn is_finite(&self) -> TermMask {
+        TermMask(self.map(|x| ops::isfinite(x)).0)
+    }
+}
+
+fn choose(condition: &Result<Tensor>, yes: &Side<'_>, no: &Side<'_>) -> Term {
+    let chosen = || {
+        let condition = condition.as_ref().map_err(Clone::clone)?;
+        ops::choose(condition, yes.operand()?, no.operand()?)
+    };
+    Term(chosen())
+}
+
+macro_rules! comparisons {
+    ($($name:ident),*) => {
+        impl Term { $(
+            #[doc = concat!("[`ops::", stringify!($name), "`], as a mask.")]
+            pub fn $name<'a>(&'a self, other: impl Into<Side<'a>>) -> TermMask {
+                TermMask(combine(|a, b| ops::$name(a, b), &self.into(), &other.into()).0)
+            }
+        )* }
+    };
+}
+
+comparisons!(eq, ne, lt, le, gt, ge);
+
+impl TermMask {
+    /// `yes` where the mask holds, else `no`.
+    pub fn select<'a>(&'a self, yes: impl Into<Side<'a>>, no: impl Into<Side<'a>>) -> Term {
+        choose(&self.0, &yes.into(), &no.into())
+    }
+}
+
+macro_rules! mask_operators {
+    ($($trait:ident $method:ident $op:ident),*) => { $(
+        impl std::ops::$trait for TermMask {
+            type Output = TermMask;
+            fn $method(self, other: TermMask) -> TermMask {
+                TermMask(self.0.and_then(|a| ops::$op(&a, &other.0?)))
+            }
+        }
+    )* };
+}
+
+mask_operators!(BitAnd bitand logical_and, BitOr bitor logical_or);

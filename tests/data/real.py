@@ -62,9 +62,9 @@ ONE = {
     "ln_1p": (lambda x: m.log1p(x), -1, 1e300),
     "log2": (lambda x: m.log(x) / m.log(2), 0, 1e300),
     "log10": (lambda x: m.log10(x), 0, 1e300),
-    "sin": (m.sin, -1e8, 1e8),
-    "cos": (m.cos, -1e8, 1e8),
-    "tan": (m.tan, -1e8, 1e8),
+    "sin": (m.sin, -1e14, 1e14),
+    "cos": (m.cos, -1e14, 1e14),
+    "tan": (m.tan, -1e14, 1e14),
     "asin": (m.asin, -1, 1),
     "acos": (m.acos, -1, 1),
     "atan": (m.atan, -1e300, 1e300),
@@ -104,7 +104,7 @@ def points(rng, low, high):
             yield rng.uniform(max(low, -3), min(high, 3))
         else:
             top = math.log2(max(abs(low), abs(high)))
-            x = 2.0 ** rng.uniform(-60 if kind == 2 else -5, top if kind == 2 else min(top, 12))
+            x = 2.0 ** rng.uniform(-60 if kind == 2 else -5, top if kind == 2 else min(top, 12) if k % 8 < 4 else top)
             if low < 0 and rng.random() < 0.5:
                 x = -x
             if low < x < high:
@@ -135,6 +135,10 @@ def main():
         most = 1000 / abs(math.log2(x))
         y = rng.uniform(-most, most) if k % 2 else rng.choice([-3.0, -2.0, -1.0, -0.5, 0.5, 1.5, 2.0, 3.0, 10.0])
         line("pow", [x, y], mpf(x) ** mpf(y))
+    rng = random.Random("atan2")
+    for _ in range(3 * POINTS):
+        y, x = (rng.choice([-1, 1]) * 2.0 ** rng.uniform(-5, 5) for _ in range(2))
+        line("atan2", [y, x], m.atan2(mpf(y), mpf(x)))
 
 
 main()

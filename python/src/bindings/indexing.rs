@@ -32,7 +32,10 @@ pub fn setitem(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, value: &Bound<'_
     } else {
         let number = if is_array(value) { None } else { convert::scalar(value)? };
         let number = number.ok_or_else(|| {
-            let kind = value.get_type().fully_qualified_name().map_or_else(|_| "object".to_owned(), |n| n.to_string());
+            let kind = value
+                .get_type()
+                .fully_qualified_name()
+                .map_or_else(|_| "object".to_owned(), |n| n.to_string());
             let kind = kind.strip_prefix("builtins.").unwrap_or(&kind);
             PyTypeError::new_err(format!("can't assign a {kind} to a {}", x.dtype().tensor_name()))
         })?;
@@ -171,7 +174,10 @@ fn nested(object: &Bound<'_, PyAny>) -> PyResult<Index> {
     }
     let tensor = core(Tensor::from_slice(&values, &shape))?;
     if truths && !values.is_empty() {
-        return Ok(Index::Tensor(core(arcgrad::graph::vector_space::to_dtype(&tensor, arcgrad::DType::Bool))?));
+        return Ok(Index::Tensor(core(arcgrad::graph::vector_space::to_dtype(
+            &tensor,
+            arcgrad::DType::Bool,
+        ))?));
     }
     Ok(Index::Tensor(tensor))
 }
@@ -202,7 +208,10 @@ fn flatten(
         Some(arcgrad::graph::Operand::Scalar(value)) => value,
         Some(arcgrad::graph::Operand::Tensor(t)) => core(t.item())?,
         None => {
-            return Err(PyTypeError::new_err(format!("new(): invalid data type '{}'", object.get_type().name()?)));
+            return Err(PyTypeError::new_err(format!(
+                "new(): invalid data type '{}'",
+                object.get_type().name()?
+            )));
         }
     };
     *truths &= matches!(value, Scalar::Bool(_));

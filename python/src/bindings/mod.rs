@@ -4,9 +4,22 @@ pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
 pub mod indexing;
+pub mod numpy;
+pub mod properties;
+pub mod rows;
 pub mod shape;
+pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, indexing::ENTRIES, indexing::methods::ENTRIES, shape::ENTRIES];
+pub static GROUPS: &[&[Entry]] = &[
+    arithmetic::ENTRIES,
+    autograd::ENTRIES,
+    creation::ENTRIES,
+    indexing::ENTRIES,
+    indexing::methods::ENTRIES,
+    numpy::ENTRIES,
+    shape::ENTRIES,
+    values::ENTRIES,
+];

@@ -36,6 +36,11 @@ pub fn work<R: Send>(py: Python<'_>, operands: &[Operand<'_>], body: impl FnOnce
 }
 
 impl<'py> Args<'_, 'py> {
+    /// The row that the binding runs.
+    pub fn row(&self) -> &'static arcgrad::graph::Row {
+        self.binding.row.unwrap_or_else(|| unreachable!("{} is not the face of a row", self.binding.name))
+    }
+
     /// The GIL's token.
     pub fn py(&self) -> Python<'py> {
         self.py
@@ -103,6 +108,11 @@ impl<'py> Args<'_, 'py> {
             None if self.values[i].is_none() => Ok(Operand::Scalar(parse_scalar(self.default(i)))),
             None => Err(self.wrong(i)),
         }
+    }
+
+    /// A tensor, a number, or nothing.
+    pub fn optional_operand(&self, i: usize) -> PyResult<Option<Operand<'_>>> {
+        if self.get(i).is_none() { Ok(None) } else { self.operand(i).map(Some) }
     }
 
     /// A number.

@@ -4,22 +4,26 @@ use std::ffi::CString;
 use std::os::raw::c_int;
 use std::sync::OnceLock;
 
+use arcgrad::graph::Row;
 use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use pyo3::{Borrowed, ffi};
 use smallvec::SmallVec;
 
 use crate::dispatch::{Args, Kind, Signature};
 use crate::error::guarded;
 use crate::tensor::PyTensor;
 
+/// Converts the arguments, calls the core, converts the answer.
+pub type Implementation = for<'a, 'py> fn(&'a Args<'a, 'py>) -> PyResult<Py<PyAny>>;
+
 /// One way to call a binding.
 pub struct Overload {
     /// Its signature, as text.
     pub signature: &'static str,
     /// Converts the arguments, calls the core, converts the answer.
-    pub call: for<'a, 'py> fn(&'a Args<'a, 'py>) -> PyResult<Py<PyAny>>,
+    pub call: Implementation,
 }
 
 /// A function that Python sees.
@@ -28,6 +32,8 @@ pub struct Binding {
     pub name: &'static str,
     /// Its docstring.
     pub doc: &'static str,
+    /// The row it runs, if that is all it does.
+    pub row: Option<&'static Row>,
     overloads: &'static [Overload],
     signatures: OnceLock<Vec<Signature>>,
 }
@@ -35,7 +41,23 @@ pub struct Binding {
 impl Binding {
     /// For the `bindings!` macro.
     pub const fn new(name: &'static str, doc: &'static str, overloads: &'static [Overload]) -> Self {
-        Self { name, doc, overloads, signatures: OnceLock::new() }
+        Self { name, doc, row: None, overloads, signatures: OnceLock::new() }
+    }
+
+    /// The face of a row: its signature and its call are those of its kind.
+    pub fn of_row(
+        name: &'static str,
+        row: &'static Row,
+        overload: &'static [Overload],
+        signature: Signature,
+    ) -> Self {
+        Self {
+            name,
+            doc: row.doc,
+            row: Some(row),
+            overloads: overload,
+            signatures: OnceLock::from(vec![signature]),
+        }
     }
 
     /// The parsed signatures, one per overload.
@@ -44,7 +66,8 @@ impl Binding {
     }
 }
 
-type Fast = unsafe extern "C" fn(
+/// CPython's calling convention for functions with keyword arguments.
+pub type Fast = unsafe extern "C" fn(
     *mut ffi::PyObject,
     *const *mut ffi::PyObject,
     ffi::Py_ssize_t,
@@ -256,7 +279,10 @@ fn unexpected(binding: &Binding, name: &str) -> PyErr {
 }
 
 /// Puts the functions into a module and the methods on Tensor.
-pub fn register(module: &Bound<'_, PyModule>, entries: &'static [Entry]) -> PyResult<()> {
+pub fn register<'a>(
+    module: &Bound<'_, PyModule>,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> PyResult<()> {
     let py = module.py();
     let tensor = py.get_type::<PyTensor>();
     for entry in entries {
@@ -294,6 +320,3 @@ fn definition(entry: &Entry, function: Fast) -> PyResult<*mut ffi::PyMethodDef> 
         ml_doc: text(entry.binding.doc)?,
     })))
 }
-
-/// A borrowed argument; only named here so that signatures elsewhere stay short.
-pub type Given<'a, 'py> = Borrowed<'a, 'py, PyAny>;

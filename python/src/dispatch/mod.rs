@@ -5,9 +5,9 @@ mod arguments;
 mod enter;
 mod signature;
 
-pub use arguments::{Args, Call, work};
-pub use enter::{Binding, Entry, Overload, enter, register};
-pub use signature::{Kind, Parameter, Signature};
+pub use arguments::{Args, work};
+pub use enter::{Binding, Entry, Fast, Implementation, Overload, enter, register};
+pub use signature::{Kind, Signature};
 
 /// Declares bindings. Each is a name, where it appears, and its overloads, tried in order:
 ///

@@ -87,7 +87,11 @@ impl Blocks {
             Some(step) => positions.iter().map(|&p| p as isize * step).collect(),
             None => positions.iter().map(|&p| indexed.offset(p)).collect(),
         };
-        Self { outer: Axes::of(x, free(0, outer_end)), inner: Axes::of(x, free(outer_end, x.ndim())), offsets }
+        Self {
+            outer: Axes::of(x, free(0, outer_end)),
+            inner: Axes::of(x, free(outer_end, x.ndim())),
+            offsets,
+        }
     }
 }
 
@@ -260,4 +264,3 @@ pub fn nonzero(x: &Array) -> Vec<usize> {
     });
     found
 }
-

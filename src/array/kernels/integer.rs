@@ -228,6 +228,41 @@ impl<T: Integer> N<T> {
         N(self.0.quotient(other.0))
     }
 
+    /// Itself where positive, else zero.
+    #[inline(always)]
+    pub fn positive_part(self) -> Self {
+        self.maximum(N(T::ZERO))
+    }
+
+    /// As a condition: `yes` where it is not zero, else `no`.
+    #[inline(always)]
+    pub fn choose(self, yes: Self, no: Self) -> Self {
+        if self.0 == T::ZERO { no } else { yes }
+    }
+
+    /// Its square.
+    #[inline(always)]
+    pub fn square(self) -> Self {
+        self * self
+    }
+
+    /// Itself, as `remainder` does for the sign: the greatest common divisor, never negative.
+    #[inline(always)]
+    pub fn gcd(self, other: Self) -> Self {
+        let (mut a, mut b) = (self.abs(), other.abs());
+        while b.0 != T::ZERO {
+            (a, b) = (b, N(a.0.rest(b.0)));
+        }
+        a.abs()
+    }
+
+    /// The least common multiple, never negative; zero if either is.
+    #[inline(always)]
+    pub fn lcm(self, other: Self) -> Self {
+        let gcd = self.gcd(other);
+        if gcd.0 == T::ZERO { gcd } else { (N(self.0.quotient(gcd.0)) * other).abs() }
+    }
+
     /// [`Integer::power`].
     #[inline(always)]
     pub fn pow(self, exponent: Self) -> Self {

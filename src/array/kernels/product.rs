@@ -21,6 +21,7 @@ mod tile;
 mod x86;
 
 #[cfg(target_arch = "x86_64")]
+use crate::array::pool::for_each;
 use std::arch::x86_64 as arch;
 
 use problem::Problem;
@@ -141,7 +142,7 @@ macro_rules! product {
     ($($t:ty: $wide:ty, $middle:ty, $narrow:ty, $plain:ty;)*) => {$(
         impl Product for $t {}
         impl sealed::Compute for $t {
-            #[inline]
+            // Not `inline`: its hundreds of compiled tiles are then made once, in this crate, and not in each that calls.
             unsafe fn compute(problem: &Problem<Self>, threads: usize) {
                 // SAFETY: the caller's promise, and each register type only where its instructions are.
                 unsafe {
@@ -169,16 +170,11 @@ macro_rules! product {
 product! {
     f32: arch::__m512, arch::__m256, arch::__m128, Lanes<f32, 4, Baseline>;
     f64: arch::__m512d, arch::__m256d, arch::__m256d, Lanes<f64, 2, Baseline>;
-    i8: Lanes<i8, 8, x86::Avx512>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, Baseline>;
-    u8: Lanes<u8, 8, x86::Avx512>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, Baseline>;
-    i16: Lanes<i16, 8, x86::Avx512>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
-    i32: Lanes<i32, 8, x86::Avx512>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
-    i64: Lanes<i64, 8, x86::Avx512>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
-}
-
-/// Runs `body(0)` to `body(count - 1)`, in any order. Serial until the pool takes this line.
-fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
-    (0..count).for_each(body);
+    i8: Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, x86::Avx2>, Lanes<i8, 8, Baseline>;
+    u8: Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, x86::Avx2>, Lanes<u8, 8, Baseline>;
+    i16: Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, x86::Avx2>, Lanes<i16, 8, Baseline>;
+    i32: Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 8, x86::Avx2>, Lanes<i32, 4, Baseline>;
+    i64: Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 2, Baseline>;
 }
 
 /// `C = alpha A B + beta C` for A of `m` by `k`, B of `k` by `n`, C of `m` by `n`, on up to `threads` threads.

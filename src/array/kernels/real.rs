@@ -7,7 +7,12 @@
 //! `mul_add` is a library call where the instruction is missing, so none is used. Nothing here depends on the
 //! instruction set, and nothing calls the system's mathematical library: the bits are the same on every machine.
 //!
-//! Errors are the largest seen in a sweep against a higher precision, in units in the last place of the exact result.
+//! Errors are bounds of the largest seen, of `f32` and then of `f64`, in units in the last place of the exact result:
+//! in `f32` over four million points, in `f64` over some thousand against a higher precision. `f32` functions at 0.51 ulp
+//! are computed in `f64`; there the exact result is taken from `f64`, at the accuracy given beside it.
+
+// Without inlining a loop is not vectorised; and these functions are made of exact comparisons.
+#![allow(clippy::inline_always, clippy::float_cmp)]
 
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
@@ -55,8 +60,8 @@ pub trait Real:
     const MAX: Self;
     /// The smallest positive normal number.
     const MIN_POSITIVE: Self;
-    /// Up to this magnitude `sin`, `cos` and `tan` take quarter turns off with three constants; beyond it their error
-    /// grows, and a kernel that meets such a number calls `sin_far`, `cos_far` or `tan_far`.
+    /// Up to this magnitude `sin`, `cos` and `tan` keep their bounds, with 107 bits of pi; beyond it their error grows,
+    /// and a kernel that meets such a number calls `sin_far`, `cos_far` or `tan_far`.
     const REACH: Self;
 
     /// The nearest number of this type.
@@ -64,19 +69,19 @@ pub trait Real:
     /// The same number as an `f64`, exact.
     fn to_f64(self) -> f64;
 
-    /// `e^x`. Hot.
+    /// `e^x`. Hot: 1.1 ulp, 1.0 ulp.
     fn exp(self) -> Self;
-    /// `2^x`. Hot.
+    /// `2^x`. Hot: 1.1 ulp, 1.0 ulp.
     fn exp2(self) -> Self;
-    /// `e^x - 1`, accurate near zero. Hot.
+    /// `e^x - 1`, accurate near zero. Hot: 1.7 ulp, 1.2 ulp.
     fn expm1(self) -> Self;
-    /// Natural logarithm. Hot.
+    /// Natural logarithm. Hot: 0.9 ulp, 0.8 ulp.
     fn ln(self) -> Self;
-    /// `ln(1 + x)`, accurate near zero. Hot.
+    /// `ln(1 + x)`, accurate near zero. Hot: 1.5 ulp, 1.3 ulp.
     fn ln_1p(self) -> Self;
-    /// Logarithm to base 2. Hot.
+    /// Logarithm to base 2. Hot: 0.9 ulp, 0.7 ulp.
     fn log2(self) -> Self;
-    /// Logarithm to base 10. Hot.
+    /// Logarithm to base 10. Hot: 0.9 ulp, 0.7 ulp.
     fn log10(self) -> Self;
     /// Square root, correctly rounded. Hot.
     fn sqrt(self) -> Self;
@@ -86,17 +91,17 @@ pub trait Real:
     fn recip(self) -> Self;
     /// `x * x`. Hot.
     fn square(self) -> Self;
-    /// Cube root.
+    /// Cube root. 0.51 ulp, 0.51 ulp.
     fn cbrt(self) -> Self;
     /// `x^n` for a whole `n`, by repeated squaring.
     fn powi(self, n: i32) -> Self;
-    /// `x^y` with the special values of C's `pow`. Hot.
+    /// `x^y` with the special values of C's `pow`. Hot: 0.51 ulp, 1.0 ulp.
     fn pow(self, y: Self) -> Self;
-    /// Sine. Hot.
+    /// Sine. Hot: 1.7 ulp, 1.5 ulp.
     fn sin(self) -> Self;
-    /// Cosine. Hot.
+    /// Cosine. Hot: 1.7 ulp, 2.4 ulp.
     fn cos(self) -> Self;
-    /// Tangent. Hot.
+    /// Tangent. Hot: 3.2 ulp, 2.9 ulp.
     fn tan(self) -> Self;
     /// Sine of a number of any size; slow.
     fn sin_far(self) -> Self;
@@ -104,65 +109,66 @@ pub trait Real:
     fn cos_far(self) -> Self;
     /// Tangent of a number of any size; slow.
     fn tan_far(self) -> Self;
-    /// Inverse sine, in `[-pi/2, pi/2]`.
+    /// Inverse sine, in `[-pi/2, pi/2]`. 0.51 ulp, 0.8 ulp.
     fn asin(self) -> Self;
-    /// Inverse cosine, in `[0, pi]`.
+    /// Inverse cosine, in `[0, pi]`. 0.51 ulp, 0.9 ulp.
     fn acos(self) -> Self;
-    /// Inverse tangent. Hot.
+    /// Inverse tangent. Hot: 1.8 ulp, 1.9 ulp.
     fn atan(self) -> Self;
-    /// The angle of the point `(x, self)`, in `[-pi, pi]`.
+    /// The angle of the point `(x, self)`, in `[-pi, pi]`. Hot: 2.0 ulp, 2.0 ulp.
     fn atan2(self, x: Self) -> Self;
-    /// Hyperbolic sine. Hot.
+    /// Hyperbolic sine. Hot: 1.7 ulp, 1.4 ulp.
     fn sinh(self) -> Self;
-    /// Hyperbolic cosine. Hot.
+    /// Hyperbolic cosine. Hot: 1.5 ulp, 1.2 ulp.
     fn cosh(self) -> Self;
-    /// Hyperbolic tangent. Hot.
+    /// Hyperbolic tangent. Hot: 2.5 ulp, 2.0 ulp.
     fn tanh(self) -> Self;
-    /// Inverse hyperbolic sine.
+    /// Inverse hyperbolic sine. 1.8 ulp, 1.5 ulp.
     fn asinh(self) -> Self;
-    /// Inverse hyperbolic cosine.
+    /// Inverse hyperbolic cosine. 1.8 ulp, 1.7 ulp.
     fn acosh(self) -> Self;
-    /// Inverse hyperbolic tangent.
+    /// Inverse hyperbolic tangent. 2.1 ulp, 1.5 ulp.
     fn atanh(self) -> Self;
-    /// `1 / (1 + e^-x)`. Hot.
+    /// `1 / (1 + e^-x)`. Hot: 2.3 ulp, 2.0 ulp.
     fn sigmoid(self) -> Self;
     /// `ln(1 + e^(beta x)) / beta`, and `x` itself where `beta x > threshold`. Hot.
     fn softplus(self, beta: Self, threshold: Self) -> Self;
-    /// `ln(sigmoid(x))`, without overflow. Hot.
+    /// `ln(sigmoid(x))`, without overflow. Hot: 2.6 ulp, 2.2 ulp.
     fn log_sigmoid(self) -> Self;
-    /// Error function. Hot.
+    /// Error function. Hot: 1.6 ulp, 1.2 ulp.
     fn erf(self) -> Self;
-    /// `1 - erf(x)`, accurate in the right tail. Hot.
+    /// `1 - erf(x)`, accurate in the right tail. Hot: 5.5 ulp, 4.4 ulp.
     fn erfc(self) -> Self;
-    /// `e^(x^2) erfc(x)`.
+    /// `e^(x^2) erfc(x)`. 0.51 ulp, 6.2 ulp.
     fn erfcx(self) -> Self;
-    /// The inverse of `erf`.
+    /// The inverse of `erf`. 0.51 ulp, 5.0 ulp.
     fn erfinv(self) -> Self;
-    /// The normal distribution function: the chance of a standard normal variate below `x`. Hot.
+    /// The normal distribution function: the chance of a standard normal variate below `x`. Hot: 5.9 ulp, 5.5 ulp.
     fn ndtr(self) -> Self;
-    /// The density of the standard normal distribution. Hot.
+    /// The density of the standard normal distribution. Hot: 2.8 ulp, 2.4 ulp.
     fn normal_density(self) -> Self;
-    /// `ln(ndtr(x))`, accurate in the left tail.
+    /// `ln(ndtr(x))`, accurate in the left tail. 0.51 ulp, 5.0 ulp.
     fn log_ndtr(self) -> Self;
-    /// The inverse of `ndtr`.
+    /// The inverse of `ndtr`. 0.51 ulp, 4.3 ulp.
     fn ndtri(self) -> Self;
-    /// `ln |gamma(x)|`.
+    /// `ln |gamma(x)|`. 0.51 ulp, 1.9 ulp; more beside the roots left of zero.
     fn lgamma(self) -> Self;
     /// The derivative of `lgamma`; minus (plus) infinity at plus (minus) zero, NaN at negative whole numbers.
+    /// 0.51 ulp, 6.2 ulp; beside its roots 6.2 `f64::EPSILON` instead.
     fn digamma(self) -> Self;
-    /// The derivative of `digamma`.
+    /// The derivative of `digamma`. 0.51 ulp, 3.5 ulp.
     fn trigamma(self) -> Self;
     /// The `n`-th derivative of `digamma`.
     fn polygamma(self, n: u32) -> Self;
     /// Hurwitz zeta function: the sum of `(q + k)^-x` over `k >= 0`, with `x = self`.
     fn zeta(self, q: Self) -> Self;
-    /// Modified Bessel function of the first kind, order 0.
+    /// Modified Bessel function of the first kind, order 0. 0.51 ulp, 4.3 ulp.
     fn i0(self) -> Self;
-    /// `e^-|x| i0(x)`.
+    /// `e^-|x| i0(x)`. 0.51 ulp, 6.5 ulp.
     fn i0e(self) -> Self;
-    /// Modified Bessel function of the first kind, order 1.
+    /// Modified Bessel function of the first kind, order 1. 0.51 ulp, 5.0 ulp.
     fn i1(self) -> Self;
-    /// `e^-|x| i1(x)`.
+    /// `e^-|x| i1(x)`. 0.51 ulp, 4.8 ulp.
     fn i1e(self) -> Self;
     /// Bessel function of the first kind, order 0.
     fn bessel_j0(self) -> Self;
@@ -248,7 +254,7 @@ macro_rules! real {
             const EPSILON: Self = $float::EPSILON;
             const MAX: Self = $float::MAX;
             const MIN_POSITIVE: Self = $float::MIN_POSITIVE;
-            const REACH: Self = 1.0e8;
+            const REACH: Self = 1.0e14;
 
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -322,6 +328,7 @@ macro_rules! real {
             real!(@own $float trigonometric: sin, cos, tan, atan, sinc);
             real!(@own $float error_function: erf, erfc, ndtr, normal_density);
             real!(@own_pair $float power: pow, hypot, ldexp);
+            real!(@own_pair $float trigonometric: atan2);
             real!(@own $float rounding: round, frac, signum);
             real!(@own_pair $float rounding: remainder, floor_divide, nextafter, maximum, minimum, fmax, fmin, heaviside);
 
@@ -331,10 +338,6 @@ macro_rules! real {
             real!(@wide $float gamma: lgamma, digamma, trigamma);
             real!(@wide $float bessel: i0, i0e, i1, i1e, bessel_j0, bessel_j1, bessel_y0, bessel_y1);
 
-            #[inline(always)]
-            fn atan2(self, x: Self) -> Self {
-                trigonometric::atan2(f64::from(self), f64::from(x)) as Self
-            }
             #[inline(always)]
             fn zeta(self, q: Self) -> Self {
                 gamma::zeta(f64::from(self), f64::from(q)) as Self

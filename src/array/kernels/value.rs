@@ -1,5 +1,8 @@
 //! `V`: a number in which rows of the op table are written, with operators that take `f64` constants on either side.
 
+// Without inlining a loop is not vectorised.
+#![allow(clippy::inline_always, clippy::float_cmp)]
+
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
 
 use super::real::Real;
@@ -248,6 +251,30 @@ impl<T: Real> V<T> {
         fmin,
         heaviside
     );
+
+    /// Zero.
+    #[inline(always)]
+    pub fn zero(self) -> V<T> {
+        V(T::ZERO)
+    }
+
+    /// Itself where positive (or NaN), else zero.
+    #[inline(always)]
+    pub fn positive_part(self) -> V<T> {
+        self.le(0.0).select(0.0, self)
+    }
+
+    /// As a condition: `yes` where it is not zero, else `no`.
+    #[inline(always)]
+    pub fn choose(self, yes: V<T>, no: V<T>) -> V<T> {
+        self.ne(0.0).select(yes, no)
+    }
+
+    /// [`Real::polygamma`] of an order that is itself a number.
+    #[inline(always)]
+    pub fn polygamma_at(self, n: impl Operand<T>) -> V<T> {
+        V(self.0.polygamma(n.value().0.to_f64() as u32))
+    }
 
     /// [`Real::powi`].
     #[inline(always)]

@@ -108,7 +108,7 @@ pub unsafe fn products<R: Register>(p: &Problem<R::Element>) {
     debug_assert!(p.a_col == 1 && p.b_row == 1 && p.c_col == 1);
     // SAFETY: the caller's promise, passed on.
     unsafe {
-        match 64 / (R::LANES * size_of::<R::Element>()) {
+        match R::LINE {
             1 => R::enter(Inner::<_, 4, 1>(p)),
             2 => R::enter(Inner::<_, 2, 2>(p)),
             _ => R::enter(Inner::<_, 2, 4>(p)),

@@ -85,6 +85,8 @@ pub trait Register: Copy {
     const ROWS: usize;
     /// The side of the square that [`transpose`](Register::transpose) turns.
     const SQUARE: usize;
+    /// Registers in a cache line.
+    const LINE: usize = 64 / (Self::LANES * size_of::<Self::Element>());
     /// Runs `kernel` in a function compiled for this register's instruction set.
     unsafe fn enter<K: Kernel<Self>>(kernel: K);
     /// `x` in every lane.

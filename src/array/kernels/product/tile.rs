@@ -104,7 +104,7 @@ unsafe fn compute<R: Register, const ROWS: usize, const WIDE: usize, const SOURC
     tile: &Tile<R::Element>,
 ) {
     // Register types with fewer rows never look at the later entries of the table: nothing is compiled for those.
-    if ROWS <= R::ROWS {
+    if const { ROWS <= R::ROWS } {
         // SAFETY: the caller's promise, passed on.
         unsafe { R::enter(Compute::<R::Element, ROWS, WIDE, SOURCE>(tile)) }
     }

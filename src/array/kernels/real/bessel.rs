@@ -66,7 +66,7 @@ pub fn i0e(x: f64) -> f64 {
 pub fn i1(x: f64) -> f64 {
     let y = x.abs();
     if y < FAR {
-        return 0.5 * x * series(y, 1);
+        return x * (0.5 * series(y, 1));
     }
     if y == f64::INFINITY {
         return x;
@@ -76,5 +76,5 @@ pub fn i1(x: f64) -> f64 {
 
 pub fn i1e(x: f64) -> f64 {
     let y = x.abs();
-    if y < FAR { 0.5 * x * series(y, 1) * exp(-y) } else { (i1_far(y) / y.sqrt()).copysign(x) }
+    if y < FAR { x * (0.5 * series(y, 1) * exp(-y)) } else { (i1_far(y) / y.sqrt()).copysign(x) }
 }

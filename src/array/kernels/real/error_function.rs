@@ -5,7 +5,7 @@
 
 macro_rules! error_function {
     (
-        $float:ident, $word:ty, low_bits: $low_bits:expr, reach: $reach:expr, pivot: $pivot:expr, near: $near:expr,
+        $float:ident, $word:ty, low_bits: $low_bits:expr, reach: $reach:expr, pivot: $pivot:expr, near: $near:expr, density: $density:expr,
         erf: [$($near_coefficient:expr),+], erfcx: [$($coefficient:expr),+]
     ) => {
         pub mod $float {
@@ -70,14 +70,14 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn normal_density(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * std::$float::consts::SQRT_2);
-                exp_of_square(y, 0.5) * 0.398_942_280_401_432_7
+                exp_of_square(y, 0.5) * $density
             }
         }
     };
 }
 
 error_function!(
-    f32, u32, low_bits: 12, reach: 10.2, pivot: 3.0, near: 0.9,
+    f32, u32, low_bits: 12, reach: 10.2, pivot: 3.0, near: 0.9, density: 0.398_942_3,
     erf: [1.283_791_5e-1, -3.761_252_8e-1, 1.128_219_44e-1, -2.678_071_9e-2, 5.014_484_3e-3, -6.102_687e-4],
     erfcx: [
         1.253_008, -1.356_211_5e-1, -4.756_229e-2, 1.296_466_1e-1, -1.192_724_8e-1, 6.829_337e-2, -2.379_134_9e-2,
@@ -85,7 +85,7 @@ error_function!(
     ]
 );
 error_function!(
-    f64, u64, low_bits: 27, reach: 28.0, pivot: 3.75, near: 0.9,
+    f64, u64, low_bits: 27, reach: 28.0, pivot: 3.75, near: 0.9, density: 0.398_942_280_401_432_7,
     erf: [
         0.128_379_167_095_512_53, -0.376_126_389_031_825_2, 0.112_837_916_708_943_19, -0.026_866_170_633_391_35,
         0.005_223_977_509_042_423, -0.000_854_832_027_903_428_2, 0.000_120_550_887_479_164_87,
@@ -143,8 +143,11 @@ pub fn ndtri(p: f64) -> f64 {
 fn normal_quantile(offset: f64, tail: f64) -> f64 {
     use super::polynomial::polynomial;
 
-    if !(tail > 0.0) {
-        return if tail == 0.0 { f64::INFINITY.copysign(offset) } else { f64::NAN };
+    if tail == 0.0 {
+        return f64::INFINITY.copysign(offset);
+    }
+    if tail.is_nan() || tail < 0.0 {
+        return f64::NAN;
     }
     if offset.abs() <= 0.425 {
         let z = 0.180_625 - offset * offset;

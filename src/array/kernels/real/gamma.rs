@@ -21,8 +21,8 @@ pub fn digamma(x: f64) -> f64 {
         if x == x.trunc() {
             return f64::NAN;
         }
-        // The period of the cotangent is one, so the whole part is dropped before it costs digits.
-        return digamma(1.0 - x) - PI / libm::tan(PI * x.fract());
+        // The period of the cotangent is one, so the nearest whole number is dropped before it costs digits.
+        return digamma(1.0 - x) - PI / libm::tan(PI * (x - x.round()));
     }
     let mut sum = 0.0;
     let mut a = x;
@@ -60,7 +60,7 @@ pub fn polygamma(x: f64, n: u32) -> f64 {
             } else {
                 exp(lgamma(f64::from(n) + 1.0) + ln(sum))
             };
-            if n % 2 == 0 { -value } else { value }
+            if n.is_multiple_of(2) { -value } else { value }
         }
     }
 }
@@ -86,7 +86,7 @@ pub fn zeta(s: f64, q: f64) -> f64 {
     if s == 1.0 {
         return f64::INFINITY;
     }
-    if !(s > 1.0) || q.is_nan() {
+    if s < 1.0 || s.is_nan() || q.is_nan() {
         return f64::NAN;
     }
     if q <= 0.0 {
@@ -98,7 +98,8 @@ pub fn zeta(s: f64, q: f64) -> f64 {
         }
         // The terms left of zero, mirrored, are a sum that starts at `1 - q0` and stops before `1 - q`.
         let q0 = q - q.floor();
-        let mirrored = zeta(s, 1.0 - q0) - zeta(s, 1.0 - q);
+        // `1 - q0` without rounding.
+        let mirrored = zeta(s, q.ceil() - q) - zeta(s, 1.0 - q);
         let even = (0.5 * s).floor() == 0.5 * s;
         return zeta(s, q0) + if even { mirrored } else { -mirrored };
     }
@@ -113,6 +114,10 @@ pub fn zeta(s: f64, q: f64) -> f64 {
     }
     if q == f64::INFINITY {
         return 0.0;
+    }
+    if q > 1.0e17 {
+        // The integral alone, before `q^-s` underflows.
+        return pow(q, 1.0 - s) / (s - 1.0);
     }
     let mut sum = 0.0;
     let mut a = q;

@@ -39,19 +39,24 @@ macro_rules! hyperbolic {
                 (grown / (grown + 2.0)).copysign(x)
             }
 
+            /// Where `x` is so large that its square could overflow, both inverses are `ln(2x)`.
+            #[inline(always)]
+            fn doubled(x: $float) -> $float {
+                if x > $far { std::$float::consts::LN_2 } else { 0.0 }
+            }
+
             #[inline(always)]
             pub fn asinh(x: $float) -> $float {
                 let y = x.abs();
                 let near = y + y * y / (1.0 + (y * y + 1.0).sqrt());
-                let value = if y > $far { ln_1p(y) + std::$float::consts::LN_2 } else { ln_1p(near) };
-                value.copysign(x)
+                (ln_1p(if y > $far { y } else { near }) + doubled(y)).copysign(x)
             }
 
             #[inline(always)]
             pub fn acosh(x: $float) -> $float {
                 let above = x - 1.0;
                 let near = above + (2.0 * above + above * above).sqrt();
-                let value = if x > $far { ln_1p(x) + std::$float::consts::LN_2 } else { ln_1p(near) };
+                let value = ln_1p(if x > $far { x } else { near }) + doubled(x);
                 if x < 1.0 { $float::NAN } else { value }
             }
 

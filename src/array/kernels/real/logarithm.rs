@@ -2,7 +2,7 @@
 
 macro_rules! logarithm {
     (
-        $float:ident, $word:ty, shift: $shift:expr, bias: $bias:expr, whole: $whole:expr, low_bits: $low_bits:expr,
+        $float:ident, $word:ty, shift: $shift:expr, digits: $digits:expr, bias: $bias:expr, whole: $whole:expr, low_bits: $low_bits:expr,
         ln2: $ln2_high:expr, $ln2_low:expr, log2e: $log2e_high:expr, $log2e_low:expr,
         log10e: $log10e_high:expr, $log10e_low:expr, log10_2: $log10_2_high:expr, $log10_2_low:expr,
         series: [$($coefficient:expr),+], near: [$($near:expr),+]
@@ -30,7 +30,7 @@ macro_rules! logarithm {
             pub fn parts_of_any(x: $float) -> ($float, $float) {
                 let small = x < $float::MIN_POSITIVE;
                 let scaled = if small { x * (4.0 * $whole) } else { x };
-                let undo = if small { $shift as $float + 2.0 } else { 0.0 };
+                let undo = if small { $digits + 2.0 } else { 0.0 };
                 let (exponent, f) = parts(scaled);
                 (exponent - undo, f)
             }
@@ -166,14 +166,14 @@ macro_rules! logarithm {
 }
 
 logarithm!(
-    f32, u32, shift: 23, bias: 127.0, whole: 8_388_608.0, low_bits: 12,
+    f32, u32, shift: 23, digits: 23.0, bias: 127.0, whole: 8_388_608.0, low_bits: 12,
     ln2: 6.931_457_5e-1, 1.428_606_8e-6, log2e: 1.442_382_8, 3.122_284e-4,
     log10e: 4.342_041e-1, 9.038_034e-5, log10_2: 3.010_254e-1, 4.605_039e-6,
     series: [6.666_668_7e-1, 3.998_877e-1, 2.958_04e-1],
     near: [6.666_667e-1, 3.999_970_6e-1, 2.859_235_7e-1, 2.170_657_5e-1, 2.322_433e-1]
 );
 logarithm!(
-    f64, u64, shift: 52, bias: 1023.0, whole: 4_503_599_627_370_496.0, low_bits: 32,
+    f64, u64, shift: 52, digits: 52.0, bias: 1023.0, whole: 4_503_599_627_370_496.0, low_bits: 32,
     ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10,
     log2e: 1.442_695_040_721_446_3, 1.675_171_316_488_651_2e-10,
     log10e: 0.434_294_481_878_168_9, 2.508_294_671_164_527_5e-11,

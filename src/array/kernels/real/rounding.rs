@@ -68,22 +68,22 @@ macro_rules! rounding {
 
             #[inline(always)]
             pub fn maximum(a: $float, b: $float) -> $float {
-                if (a > b) | (a != a) { a } else { b }
+                if (a < b) | b.is_nan() { b } else { a }
             }
 
             #[inline(always)]
             pub fn minimum(a: $float, b: $float) -> $float {
-                if (a < b) | (a != a) { a } else { b }
+                if (a > b) | b.is_nan() { b } else { a }
             }
 
             #[inline(always)]
             pub fn fmax(a: $float, b: $float) -> $float {
-                if (a > b) | (b != b) { a } else { b }
+                if (a < b) | a.is_nan() { b } else { a }
             }
 
             #[inline(always)]
             pub fn fmin(a: $float, b: $float) -> $float {
-                if (a < b) | (b != b) { a } else { b }
+                if (a > b) | a.is_nan() { b } else { a }
             }
 
             /// With `low` above `high` the answer is `high`, as in PyTorch.

@@ -1,18 +1,25 @@
 //! Trigonometric functions and their inverses.
 
-pub use libm::{acos, asin, atan2};
+pub use libm::{acos, asin};
 
 /// The functions of numbers of any size: as many digits of pi are read as it needs.
 pub use libm::{cos as cos_far, sin as sin_far, tan as tan_far};
 
-/// Up to [`Real::REACH`](super::Real::REACH), `x = n pi/2 + r`: `r`, and the low bits of `n`. The products of `n` with the first two parts of pi/2 are exact.
+/// Up to [`Real::REACH`](super::Real::REACH), `x = n pi/2 + r`: `r`, and the low bits of `n`.
+///
+/// The quarter turn is in three parts of 27, 27 and 53 bits, and `n` in two halves, so that the products are exact.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, u64) {
     use super::exponential::f64::MAGIC;
+    const TURN: [f64; 3] = [1.570_796_325_802_803, 9.920_935_739_593_517e-10, 5.721_188_726_109_832e-18];
+    // Rounds to a multiple of 2^26.
+    const COARSE: f64 = MAGIC * 67_108_864.0;
     let sum = x * std::f64::consts::FRAC_2_PI + MAGIC;
     let n = sum - MAGIC;
-    let r = ((x - n * 1.570_796_325_802_803) - n * 9.920_935_739_593_517e-10) - n * 5.721_188_726_109_832e-18;
-    (r, sum.to_bits())
+    let high = (n + COARSE) - COARSE;
+    let low = n - high;
+    let r = ((x - high * TURN[0]) - low * TURN[0]) - high * TURN[1];
+    ((r - low * TURN[1]) - n * TURN[2], sum.to_bits())
 }
 
 macro_rules! trigonometric {
@@ -68,6 +75,23 @@ macro_rules! trigonometric {
                 let near = t + t * z * polynomial!(z; $($atan),+);
                 let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
                 value.copysign(x)
+            }
+
+            /// By the ratio of the smaller to the larger, then the octant.
+            #[inline(always)]
+            pub fn atan2(y: $float, x: $float) -> $float {
+                let (up, across) = (y.abs(), x.abs());
+                let steep = up > across;
+                let (small, large) = if steep { (across, up) } else { (up, across) };
+                let t = small / large;
+                // Equal zeros and equal infinities have no ratio.
+                let equal = if large == 0.0 { 0.0 } else { 1.0 };
+                let t = if small == large { equal } else { t };
+                let z = t * t;
+                let near = t + t * z * polynomial!(z; $($atan),+);
+                let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
+                let value = if x.is_sign_negative() { std::$float::consts::PI - (value - 2.0 * $lacking) } else { value };
+                value.copysign(y)
             }
 
             #[inline(always)]

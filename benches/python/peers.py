@@ -1,0 +1,91 @@
+"""The sides of the comparison: each one a peer at a number of threads, in a process of its own.
+
+A process each, so that no side's thread pool spins while the other is timed, so that peers may live in different
+environments, and so that peak memory means something. Only one process works at any moment.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit")
+# Every peer's own way to be told, before it loads, how many threads it has.
+THREAD_VARIABLES = (
+    "ARCGRAD_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
+
+
+class UnableError(Exception):
+    """The side cannot do this program; the text says why."""
+
+
+@dataclass(eq=False)
+class Side:
+    """A worker process of one peer, started when first asked."""
+
+    peer: str
+    threads: int
+    python: str = sys.executable
+    process: subprocess.Popen | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The peer and, in brackets, its threads."""
+        return f"{self.peer} ({self.threads})"
+
+    def ask(self, **request):
+        """The worker's answer to a request; raises UnableError where it could not do it."""
+        if self.process is None:
+            self.start()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            status = self.process.wait()
+            self.process = None
+            raise UnableError(f"the process ended with status {status}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UnableError(answer["error"])
+        return answer
+
+    def start(self):
+        """Start the worker with this side's threads."""
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
+        # XLA has no variable for the number of its threads; the processors it may run on decide it.
+        pinned = ["taskset", "-c", f"0-{self.threads - 1}"] if self.peer.startswith("jax") else []
+        self.process = subprocess.Popen(
+            [*pinned, self.python, str(WORKER), self.peer, str(self.threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def stop(self):
+        """End the worker."""
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+
+
+def installed(peer, threads, python):
+    """The side and its versions, or None where the peer cannot be imported."""
+    side = Side(peer, threads, python)
+    try:
+        return side, side.ask(do="version")
+    except UnableError:
+        side.stop()
+        return None

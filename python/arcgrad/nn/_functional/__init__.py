@@ -1,0 +1,1 @@
+"""The functions of `arcgrad.nn.functional`, one file a subject; import them from there."""

@@ -1,0 +1,259 @@
+"""Activation functions: element-wise ones, and those that normalize along a dimension."""
+
+from __future__ import annotations
+
+import warnings
+
+import arcgrad
+
+from ..._core import _nn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ... import Tensor
+
+# The scale and the alpha for which self-normalizing networks keep mean 0 and variance 1 (Klambauer et al., 2017).
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _unary(function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -> Tensor:
+    """Apply `function`; where `inplace`, to a copy, whose result is then written over `input`.
+
+    The copy is what the function may keep for its derivative: the original no longer holds those values.
+    """
+    if inplace:
+        return input.copy_(function(input.clone()))
+    return function(input)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return max(x, 0), element-wise; its derivative at 0 is 0."""
+    if inplace:
+        # The derivative needs only the result, so no copy is made.
+        return input.copy_(arcgrad.relu(input))
+    return arcgrad.relu(input)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """Write `relu` over the input."""
+    return relu(input, True)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """Return x where x > threshold, else `value`, element-wise."""
+    return _unary(lambda x: arcgrad.where(x > threshold, x, arcgrad.full_like(x, value)), input, inplace)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return x cut to [min_val, max_val], element-wise.
+
+    Raises:
+        ValueError: `min_val` exceeds `max_val`.
+    """
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return _unary(lambda x: _nn.hardtanh(x, min_val, max_val), input, inplace)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return min(max(x, 0), 6), element-wise."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return min(max(x + 3, 0), 6) / 6, element-wise."""
+    return _unary(lambda x: relu6(x + 3.0) / 6.0, input, inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return x min(max(x + 3, 0), 6) / 6, element-wise (Howard et al., 2019)."""
+    return _unary(lambda x: x * relu6(x + 3.0) / 6.0, input, inplace)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return x where x > 0, else alpha (exp(x) - 1), element-wise (Clevert et al., 2015)."""
+    if inplace:
+        return _unary(lambda x: _nn.elu(x, alpha), input, inplace)
+    return _nn.elu(input, alpha)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return max(0, x) + min(0, alpha (exp(x / alpha) - 1)), element-wise.
+
+    Raises:
+        RuntimeError: `alpha` is zero.
+    """
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    # For x > 0 the exponential is cut off before it can overflow, since 0 times infinity would poison the gradient.
+    return _unary(lambda x: x.clamp(min=0.0) + alpha * arcgrad.expm1(x.clamp(max=0.0) / alpha), input, inplace)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return scale (max(0, x) + min(0, alpha (exp(x) - 1))), element-wise (Klambauer et al., 2017)."""
+    return _unary(lambda x: _SELU_SCALE * _nn.elu(x, _SELU_ALPHA), input, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """Return x where x > 0, else negative_slope x, element-wise."""
+    if inplace:
+        return _unary(lambda x: _nn.leaky_relu(x, negative_slope), input, inplace)
+    return _nn.leaky_relu(input, negative_slope)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return x where x > 0, else w x, with one weight for all or one for each channel (dimension 1).
+
+    Raises:
+        RuntimeError: the number of weights is neither 1 nor the number of channels.
+    """
+    if weight.numel() != 1:
+        channels = input.shape[1] if input.dim() > 1 else 1
+        if weight.numel() != channels:
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} "
+                f"and channel size = {channels}."
+            )
+        weight = weight.reshape([channels if dim == 1 else 1 for dim in range(input.dim())])
+    elif input.dim() == 0:
+        weight = weight.reshape(())
+    return arcgrad.where(input > 0, input, weight * input)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Return x where x >= 0, else a x, with a random in [lower, upper] in training and their mean otherwise.
+
+    Raises:
+        ValueError: `lower` exceeds `upper`.
+    """
+    if lower > upper:
+        raise ValueError("lower bound should be less than or equal to the upper bound")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = arcgrad.empty_like(input).uniform_(lower, upper)
+    return _unary(lambda x: arcgrad.where(x >= 0, x, slope * x), input, inplace)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """Return x times the normal distribution function of x; 'tanh' approximates it (Hendrycks et al., 2016)."""
+    return _nn.gelu(input, approximate=approximate)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return x sigmoid(x), element-wise."""
+    if inplace:
+        return _unary(_nn.silu, input, inplace)
+    return _nn.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return x tanh(softplus(x)), element-wise (Misra, 2019)."""
+    return _unary(lambda x: x * arcgrad.tanh(_nn.softplus(x)), input, inplace)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return log(1 + exp(beta x)) / beta, element-wise, and x itself where beta x > threshold."""
+    return _nn.softplus(input, beta, threshold)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """Return log(sigmoid(x)), element-wise, without overflow on either side."""
+    return arcgrad.clamp(input, max=0.0) - arcgrad.log1p(arcgrad.exp(-input.abs()))
+
+
+def softsign(input: Tensor) -> Tensor:
+    """Return x / (1 + |x|), element-wise."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """Return x - tanh(x), element-wise."""
+    return input - input.tanh()
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x moved towards zero by `lambd`, and zero within it, element-wise.
+
+    Raises:
+        RuntimeError: `lambd` is negative.
+    """
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    return arcgrad.where(input > lambd, input - lambd, arcgrad.where(input < -lambd, input + lambd, input * 0))
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x where |x| > lambd, else 0, element-wise."""
+    return arcgrad.where(input.abs() <= lambd, arcgrad.zeros_like(input), input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-x)), element-wise."""
+    return input.sigmoid()
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Return the hyperbolic tangent, element-wise."""
+    return input.tanh()
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Return a sigmoid(b), where a and b are the halves of `input` along `dim` (Dauphin et al., 2016).
+
+    Raises:
+        RuntimeError: the size along `dim` is odd, or the input has no dimensions.
+    """
+    if input.dim() == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    size = input.shape[dim]
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is size {size}")
+    return input.narrow(dim, 0, size // 2) * input.narrow(dim, size // 2, size // 2).sigmoid()
+
+
+def _implicit_dim(name: str, input: Tensor, stacklevel: int) -> int:
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=stacklevel + 1,
+    )
+    return 0 if input.dim() in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """Return exp(x) divided by its sum along `dim`; computed in `dtype` where given."""
+    if dim is None:
+        dim = _implicit_dim("softmax", input, _stacklevel)
+    return arcgrad.softmax(input, dim) if dtype is None else arcgrad.softmax(input, dim, dtype=dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """Return the softmax of -x along `dim`."""
+    if dim is None:
+        dim = _implicit_dim("softmin", input, _stacklevel)
+    return softmax(-input, dim, dtype=dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """Return the logarithm of the softmax along `dim`, computed stably."""
+    if dim is None:
+        dim = _implicit_dim("log_softmax", input, _stacklevel)
+    return arcgrad.log_softmax(input, dim) if dtype is None else arcgrad.log_softmax(input, dim, dtype=dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """Return a random sample of the Gumbel-softmax distribution with temperature `tau` along `dim` (Jang et al., 2016).
+
+    Where `hard`, the value is one-hot and the gradient is that of the soft sample.
+    """
+    gumbels = -arcgrad.empty_like(logits).exponential_().log()
+    soft = arcgrad.softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]
+    return arcgrad.zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft

@@ -1,0 +1,135 @@
+"""Functions of weights: linear maps, convolutions, embeddings and attention."""
+
+from __future__ import annotations
+
+import arcgrad
+
+from ..._core import _nn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ... import Tensor
+
+# The core's own functions: no Python frame stands between the caller and the kernel.
+linear = _nn.linear
+one_hot = _nn.one_hot
+pad = _nn.pad
+scaled_dot_product_attention = _nn.scaled_dot_product_attention
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return y[..., k] = sum over i, j of input1[..., i] weight[k, i, j] input2[..., j], plus `bias`."""
+    left = input1.unsqueeze(-2).unsqueeze(-2) @ weight
+    y = (left @ input2.unsqueeze(-2).unsqueeze(-1)).squeeze(-1).squeeze(-1)
+    return y if bias is None else y + bias
+
+
+def _each(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,) * dims
+    # One number in a sequence stands for all dimensions too.
+    return tuple(value) * dims if len(value) == 1 else tuple(value)
+
+
+def _resolve_padding(
+    input: Tensor,
+    weight: Tensor,
+    stride: int | Sequence[int],
+    padding: str,
+    dilation: int | Sequence[int],
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Turn 'valid' or 'same' into numbers; where 'same' is uneven, the input is first padded at its ends."""
+    dims = weight.dim() - 2
+    if padding == "valid":
+        return input, (0,) * dims
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(step != 1 for step in _each(stride, dims)):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    totals = [step * (size - 1) for step, size in zip(_each(dilation, dims), weight.shape[2:], strict=True)]
+    if any(total % 2 for total in totals):
+        ends = [(0, total % 2) for total in totals]
+        # `pad` counts dimensions from the last one.
+        input = pad(input, [end for pair in reversed(ends) for end in pair])
+    return input, tuple(total // 2 for total in totals)
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return the cross-correlation of (batch, channels, length) with (out channels, channels / groups, size).
+
+    The batch dimension may be missing. `padding` is a number, 'valid' or 'same'.
+    """
+    if isinstance(padding, str):
+        input, padding = _resolve_padding(input, weight, stride, padding, dilation)
+    return _nn.conv1d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return the cross-correlation of (batch, channels, height, width) with (out channels, channels / groups, h, w).
+
+    The batch dimension may be missing. `padding` is one number, one for each dimension, 'valid' or 'same'.
+    """
+    if isinstance(padding, str):
+        input, padding = _resolve_padding(input, weight, stride, padding, dilation)
+    return _nn.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Return the rows of `weight` (entries, size) that the integers of `input` name, of shape (*input.shape, size).
+
+    Args:
+        padding_idx: a row that receives no gradient; negative counts from the end.
+        max_norm: rows used are first scaled, in place, to a norm of at most this.
+        scale_grad_by_freq: divide each row's gradient by how often it was used. Not supported.
+        sparse: accepted; gradients are dense.
+
+    Raises:
+        ValueError: `padding_idx` is outside the table.
+        NotImplementedError: `scale_grad_by_freq` is set.
+    """
+    if scale_grad_by_freq:
+        raise NotImplementedError("embedding: scale_grad_by_freq is not supported")
+    if padding_idx is not None:
+        entries = weight.shape[0]
+        if not -entries <= padding_idx < entries:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= entries
+    if max_norm is not None:
+        _renormalize(weight, input, max_norm, norm_type)
+    return _nn.embedding(input, weight, padding_idx)
+
+
+def _renormalize(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scale the rows of `weight` that `input` names down to `max_norm`, in place and unrecorded."""
+    with arcgrad.no_grad():
+        for row in sorted(set(input.reshape(-1).tolist())):
+            norm = weight[row].norm(norm_type).item()
+            if norm > max_norm:
+                # The small term keeps a row just scaled from being scaled again for its rounding.
+                weight[row].mul_(max_norm / (norm + 1e-7))

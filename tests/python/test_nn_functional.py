@@ -1,0 +1,93 @@
+"""nn.functional against PyTorch's recorded outputs and gradients on small inputs, and its own laws."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from agreement import waves
+
+import arcgrad as torch
+
+F = torch.nn.functional
+RECORDED = json.loads((pathlib.Path(__file__).parent.parent / "data" / "nn_functional.json").read_text())
+
+
+def wave(*shape, phase=0.3):
+    return waves(*shape, phase=phase)
+
+
+@pytest.mark.parametrize(
+    ("expression", "shape", "values", "gradients"),
+    RECORDED["rows"],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_outputs_and_gradients_are_pytorchs(expression, shape, values, gradients):
+    scope = {"torch": torch, "F": F, "wave": wave}
+    for name, text in RECORDED["inputs"].items():
+        scope[name] = eval(text, scope)
+    for name in RECORDED["leaves"]:
+        scope[name].requires_grad_()
+    y = eval(expression, scope)
+    assert list(y.shape) == shape
+    np.testing.assert_allclose(y.detach().numpy().reshape(-1), values, rtol=1e-10, atol=1e-11)
+    if gradients:
+        (y * (wave(*y.shape, phase=0.5) if y.dim() else 1.0)).sum().backward()
+    for name in RECORDED["leaves"]:
+        if name in gradients:
+            np.testing.assert_allclose(
+                scope[name].grad.numpy().reshape(-1), gradients[name], rtol=1e-9, atol=1e-11, err_msg=name
+            )
+        else:
+            assert scope[name].grad is None
+
+
+def test_max_pool2d_returns_the_places_of_its_values():
+    x = waves(1, 2, 4, 4)
+    y, places = F.max_pool2d(x, 2, return_indices=True)
+    assert places.dtype is torch.int64
+    assert torch.equal(x.flatten(2).gather(2, places.flatten(2)).view(y.shape), y)
+
+
+def test_conv2d_is_a_product_where_the_kernel_covers_the_image():
+    x, w = waves(3, 2, 4, 4), waves(5, 2, 4, 4, phase=1.0)
+    np.testing.assert_allclose(
+        F.conv2d(x, w).flatten(1).numpy(), (x.flatten(1) @ w.flatten(1).T).numpy(), rtol=1e-12
+    )
+
+
+def test_conv2d_of_an_empty_batch_is_empty_and_differentiable():
+    w = waves(3, 2, 2, 2).requires_grad_()
+    y = F.conv2d(torch.zeros(0, 2, 4, 4, dtype=torch.float64), w)
+    assert tuple(y.shape) == (0, 3, 3, 3)
+    y.sum().backward()
+    assert not w.grad.any().item()
+
+
+def test_losses_survive_extreme_logits():
+    x = torch.tensor([1000.0, -1000.0], requires_grad=True)
+    loss = F.binary_cross_entropy_with_logits(x, torch.tensor([1.0, 0.0]))
+    loss.backward()
+    assert loss.item() == 0
+    assert x.grad.tolist() == [0, 0]
+    assert F.binary_cross_entropy_with_logits(x.detach(), torch.tensor([0.0, 1.0])).item() == 1000
+    assert F.cross_entropy(torch.tensor([[1e4, -1e4]]), torch.tensor([1])).item() == 2e4
+
+
+def test_cross_entropy_with_everything_ignored_is_nan():
+    assert torch.isnan(F.cross_entropy(torch.ones(2, 3), torch.tensor([-100, -100]))).item()
+
+
+def test_dropout_keeps_the_mean_and_zeroes_the_share_asked_for():
+    torch.manual_seed(0)
+    x = torch.ones(10_000)
+    y = F.dropout(x, 0.25)
+    assert abs((y == 0).float().mean().item() - 0.25) < 0.02
+    assert sorted(set(y.tolist()))[1] == pytest.approx(1 / 0.75)
+    assert F.dropout(x, 1.0).sum().item() == 0
+    assert F.dropout(x, 0.9, training=False) is x or torch.equal(F.dropout(x, 0.9, training=False), x)
+
+
+def test_a_mismatched_mse_target_is_announced():
+    with pytest.warns(UserWarning, match="Using a target size"):
+        F.mse_loss(torch.ones(2, 1), torch.ones(2))
