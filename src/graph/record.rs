@@ -393,6 +393,7 @@ where
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;
+    view::carry_tangent(x)?;
     view::rebase(x, history);
     Ok(x.clone())
 }

@@ -26,9 +26,10 @@ pub static BLOCKS: &[&[Check]] = &[
     super::reduction::moments::CHECKS,
     super::reduction::softmax::CHECKS,
     super::copying::CHECKS,
-    super::write::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
     super::product::added::CHECKS,
@@ -36,6 +37,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::broadcast::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

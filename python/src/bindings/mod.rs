@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod indexing;
 pub mod numpy;
 pub mod properties;
 pub mod protocol;
@@ -11,6 +12,7 @@ pub mod random;
 pub mod reduction;
 pub mod product;
 pub mod rows;
+pub mod shape;
 pub mod values;
 
 use crate::dispatch::Entry;
@@ -28,5 +30,7 @@ pub static GROUPS: &[&[Entry]] = &[
     values::ENTRIES,
     reduction::ENTRIES,
     product::ENTRIES,
-    values::ENTRIES,
+    indexing::ENTRIES,
+    indexing::methods::ENTRIES,
+    shape::ENTRIES,
 ];
