@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
@@ -64,19 +64,24 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
+        let value = self.values(|values| Ok(values.get(index).cloned()))?;
+        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
+        value.check(self.node)
+    }
+
+    /// Reads the kept values in place: under the node's lock, unless this pass took them.
+    #[inline]
+    pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
         match &self.taken {
-            Some(saved) => self.read(saved, index),
-            None => self.read(&self.node.saved.lock(), index),
+            Some(saved) => read(saved.values(self.node)?),
+            None => read(self.node.saved.lock().values(self.node)?),
         }
     }
 
+    /// Whether [`Self::values`] reads without a lock.
     #[inline]
-    fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
-        match saved {
-            Saved::Live(values) if index < values.len() => values[index].check(self.node),
-            Saved::Freed => Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
-            _ => unreachable!("{} has no saved value {index}", self.node.name()),
-        }
+    pub(crate) fn has_taken(&self) -> bool {
+        self.taken.is_some()
     }
 }
 

@@ -19,7 +19,7 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[];
+pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {

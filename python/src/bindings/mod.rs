@@ -3,9 +3,13 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod numpy;
+pub mod properties;
 pub mod rows;
+pub mod values;
 
 use crate::dispatch::Entry;
 
 /// All of them.
-pub static GROUPS: &[&[Entry]] = &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES];
+pub static GROUPS: &[&[Entry]] =
+    &[arithmetic::ENTRIES, autograd::ENTRIES, creation::ENTRIES, numpy::ENTRIES, values::ENTRIES];
