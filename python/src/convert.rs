@@ -157,6 +157,13 @@ impl Answer for Vec<Tensor> {
     }
 }
 
+impl Answer for Vec<Option<Tensor>> {
+    fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let items = self.into_iter().map(|t| t.object(py)).collect::<PyResult<Vec<_>>>()?;
+        Ok(pyo3::types::PyTuple::new(py, items)?.into_any().unbind())
+    }
+}
+
 impl Answer for (Tensor, Tensor) {
     fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         vec![self.0, self.1].object(py)

@@ -1,10 +1,14 @@
 //! The binding: converts, enters the core, converts back. The only crate that names pyo3.
 
+mod array_interface;
 mod bindings;
 mod convert;
 mod dispatch;
 mod dtype;
 mod error;
+mod node;
+mod properties;
+mod size;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -12,11 +16,13 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tensor::PyTensor>()?;
+    module.add_class::<node::PyNode>()?;
     dtype::register(module)?;
     dispatch::register(module, &bindings::rows::entries())?;
     for group in bindings::GROUPS {
         dispatch::register(module, *group)?;
     }
+    properties::register(module.py(), bindings::properties::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
     Ok(())
 }

@@ -92,6 +92,16 @@ impl Layout {
         1 + self.shape.iter().zip(&self.strides).map(|(&n, &s)| (n - 1) * s.unsigned_abs()).sum::<usize>()
     }
 
+    /// [`Layout::extent`], if it can be represented.
+    pub fn checked_extent(&self) -> Option<usize> {
+        if self.numel == 0 {
+            return Some(0);
+        }
+        self.shape.iter().zip(&self.strides).try_fold(1_usize, |sum, (&n, &s)| {
+            sum.checked_add((n - 1).checked_mul(s.unsigned_abs())?)
+        })
+    }
+
     /// Whether two positions share an element (an expanded axis, say): such a view must not be written to.
     pub fn overlaps_itself(&self) -> bool {
         if self.contiguous || self.numel <= 1 {
@@ -142,6 +152,23 @@ pub fn contiguous_strides(shape: &[usize]) -> Strides {
         step = step.wrapping_mul(extent.max(1) as isize);
     }
     strides
+}
+
+/// Strides without gaps that keep the order in which the axes lie in memory; row-major if positions share elements.
+pub fn dense_strides(shape: &[usize], strides: &[isize]) -> Strides {
+    let mut axes: SmallVec<[usize; 6]> = (0..shape.len()).collect();
+    if shape.iter().zip(strides).any(|(&n, &s)| n > 1 && s == 0) {
+        return contiguous_strides(shape);
+    }
+    // Stable: of two axes with one stride (one of them has extent 1), the first stays outside.
+    axes.sort_by_key(|&axis| std::cmp::Reverse(strides[axis]));
+    let mut dense: Strides = SmallVec::from_elem(1, shape.len());
+    let mut step = 1_isize;
+    for &axis in axes.iter().rev() {
+        dense[axis] = step;
+        step = step.wrapping_mul(shape[axis].max(1) as isize);
+    }
+    dense
 }
 
 fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {

@@ -45,6 +45,24 @@ impl Array {
         }
     }
 
+    /// An uninitialised array of any layout without negative strides.
+    pub fn empty_strided(layout: Arc<Layout>, dtype: DType) -> Result<Self> {
+        let extent = layout.checked_extent().and_then(|n| n.checked_mul(dtype.size()));
+        let bytes = extent
+            .filter(|&n| n <= isize::MAX as usize)
+            .ok_or_else(|| Kind::SizeOverflow { shape: layout.shape().into() })?;
+        Ok(Self { storage: Storage::allocate(bytes)?, layout, offset: 0, dtype })
+    }
+
+    /// An uninitialised array of the same shape without gaps, whose axes lie in memory in the same order.
+    pub fn empty_dense_like(&self, dtype: DType) -> Result<Self> {
+        if self.is_contiguous() {
+            return self.empty_like(dtype);
+        }
+        let layout = Layout::strided(self.shape().into(), layout::dense_strides(self.shape(), self.strides()))?;
+        Self::empty_strided(layout, dtype)
+    }
+
     /// Zeros.
     pub fn zeros(shape: &[usize], dtype: DType) -> Result<Self> {
         let layout = Layout::contiguous(shape)?;

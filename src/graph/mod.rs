@@ -15,8 +15,8 @@ pub mod view;
 pub use accumulate::AccumulateGrad;
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 pub use record::{
-    Backward, Forward, Keep, Onto, linear, linear_view, overwrite, record, record_many, record_views,
-    record_with_work, relabel,
+    Backward, Forward, Keep, Onto, linear, linear_view, overwrite, record, record_many, record_views, record_with_work,
+    relabel,
 };
 pub use row::{Operand, Row};
 pub use saved::{Saved, SavedValue};

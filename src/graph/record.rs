@@ -3,9 +3,9 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::error::{Kind, Result};
-use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::error::Result;
 use crate::graph::row::check_writable;
+use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -53,11 +53,7 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        let value = match &*self.node.saved.lock() {
-            Saved::Live(values) => values.get(index).cloned(),
-            Saved::Nothing => None,
-            Saved::Freed => return Err(Kind::Freed { node: self.node.name().to_owned() }.into()),
-        };
+        let value = self.node.saved.lock().values(self.node)?.get(index).cloned();
         let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
         value.check(self.node)
     }
@@ -362,8 +358,7 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array));
-        let node =
-            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;

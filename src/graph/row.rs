@@ -385,7 +385,7 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
             (None, Operand::Scalar(s)) => Source::Scalar(s),
             (None, Operand::Tensor(_)) => unreachable!("every tensor's state was read"),
         });
-        tile::run(row.tile(compute)?, compute, &sources, gives, &y);
+        tile::run_fresh(row.tile(compute)?, compute, &sources, gives, &y);
         let tracked = wanted != 0 && result.is_differentiable();
         let saved = tracked.then(|| keep(row, wanted, &sources, &y));
         (y, saved)
@@ -511,22 +511,20 @@ pub(crate) fn check_overlap(x: &Array, target: &Array) -> Result<()> {
 /// Which operands' gradients are wanted, one bit each.
 #[inline]
 fn wanted_gradients(row: &Row, operands: &[Operand<'_>]) -> u8 {
-    if row.derivatives.is_empty() || !mode::is_grad_enabled() {
-        return 0;
-    }
     let mut wanted = 0;
     for (i, x) in operands.iter().enumerate() {
         if let Operand::Tensor(x) = x
             && x.requires_grad()
-            && row.derivative(i).is_some()
         {
             wanted |= 1 << i;
         }
     }
-    wanted
+    if wanted == 0 || !mode::is_grad_enabled() {
+        return 0;
+    }
+    row.derivatives.iter().fold(0, |mask, d| mask | (1 << d.input)) & wanted
 }
 
-#[inline]
 fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Saved {
     let needs = row.needs(|i| wanted & (1 << i) != 0);
     if needs == 0 {
@@ -547,16 +545,14 @@ fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Sav
     Saved::Live(values)
 }
 
-#[inline]
 fn node(row: &'static Row, wanted: u8, operands: &[Operand<'_>], y: &Array, saved: Saved) -> NodeRef {
-    let edges = operands
-        .iter()
-        .enumerate()
-        .map(|(i, x)| match x {
+    let mut edges = SmallVec::new();
+    for (i, x) in operands.iter().enumerate() {
+        edges.push(match x {
             Operand::Tensor(x) if wanted & (1 << i) != 0 => x.gradient_edge(),
             _ => None,
-        })
-        .collect();
+        });
+    }
     let meta = OutputMeta { layout: y.layout().clone(), dtype: y.dtype() };
     NodeRef::new(Node::new(RowRule { row }, edges, smallvec![meta], saved))
 }
@@ -566,6 +562,10 @@ struct RowRule {
     row: &'static Row,
 }
 
+/// Elements up to which a derivative reads what was saved in place; above, it takes its own references first, so that
+/// no lock is held while kernels use the pool.
+const BRIEF: usize = 4096;
+
 impl Rule for RowRule {
     fn name(&self) -> &str {
         self.row.node.as_str()
@@ -573,8 +573,46 @@ impl Rule for RowRule {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
+        if mode::is_grad_enabled() {
+            return self.backward_recorded(cx, &g);
+        }
+        let node = cx.node();
+        if g.state().array.numel() <= BRIEF {
+            let saved = node.saved.lock();
+            return self.backward_numbers(node, &g, saved.values(node)?);
+        }
+        let values: SmallVec<[SavedValue; 2]> = node.saved.lock().values(node)?.iter().cloned().collect();
+        self.backward_numbers(node, &g, &values)
+    }
+}
+
+impl RowRule {
+    /// One pass over memory for each input.
+    fn backward_numbers(&self, node: &NodeRef, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
+        let edges = node.edges();
+        let needs = self.row.needs(|i| edges.get(i).is_some_and(Option::is_some));
+        let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
+        let mut values = saved.iter();
+        for (bit, source) in kept.iter_mut().enumerate() {
+            if needs & (1 << bit) != 0 {
+                *source = values.next().map_or_else(|| unreachable!("what a derivative takes was kept"), |v| v.source(node))?;
+            }
+        }
+        let mut grads = Grads::new();
+        for (input, edge) in edges.iter().enumerate() {
+            let derivative = if edge.is_some() { self.row.derivative(input) } else { None };
+            grads.push(match derivative {
+                None => None,
+                Some(d) if d.identity => Some(g.clone()),
+                Some(d) => Some(evaluate_numbers(d, g, &kept)?),
+            });
+        }
+        Ok(grads)
+    }
+
+    #[cold]
+    fn backward_recorded(&self, cx: &Backward<'_>, g: &Tensor) -> Result<Grads> {
         let needs = self.row.needs(|i| cx.needs(i));
-        let recorded = mode::is_grad_enabled();
         let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
         for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
             let value = cx.unpack(kept.len())?;
@@ -586,8 +624,7 @@ impl Rule for RowRule {
             grads.push(match derivative {
                 None => None,
                 Some(d) if d.identity => Some(g.clone()),
-                Some(d) if recorded => Some(evaluate_terms(d, &g, &kept, cx.node())?),
-                Some(d) => Some(evaluate_numbers(d, &g, &kept)?),
+                Some(d) => Some(evaluate_terms(d, g, &kept, cx.node())?),
             });
         }
         Ok(grads)
@@ -600,25 +637,20 @@ fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {
         .map_or_else(|| unreachable!("what a derivative takes was kept"), |(_, value)| value)
 }
 
-/// One pass over memory.
-fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[(u8, Unpacked)]) -> Result<Tensor> {
+/// One pass over memory; `kept` is indexed by the bit of what a derivative takes.
+fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[Source<'_>; 8]) -> Result<Tensor> {
     let state = g.state();
     let g = &state.array;
     let dtype = g.dtype();
     let y = g.empty_like(dtype)?;
-    let sources: SmallVec<[Source<'_>; 4]> = d
-        .takes
-        .iter()
-        .map(|&takes| match takes {
-            Takes::Grad => Source::Array(g),
-            _ => match find(kept, takes) {
-                Unpacked::Scalar(s) => Source::Scalar(*s),
-                Unpacked::Array(x, _) => Source::Array(x),
-            },
-        })
-        .collect();
+    let mut sources = [Source::Array(g); tile::MAX_INPUTS];
+    for (source, takes) in sources.iter_mut().zip(d.takes) {
+        if *takes != Takes::Grad {
+            *source = kept[takes.bit().trailing_zeros() as usize];
+        }
+    }
     let tile = d.kernel.tile(dtype).ok_or_else(|| Error::unsupported("a derivative", dtype))?;
-    tile::run(tile, dtype, &sources, dtype, &y);
+    tile::run_fresh(tile, dtype, &sources[..d.takes.len()], dtype, &y);
     Ok(Tensor::new(y))
 }
 

@@ -2,8 +2,9 @@
 
 use smallvec::SmallVec;
 
+use crate::array::kernels::tile::Source;
 use crate::array::{Array, Scalar};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Edge, NodeRef};
 use crate::graph::tensor::Tensor;
 
@@ -26,6 +27,18 @@ impl Saved {
             Self::Live(_) | Self::Freed => Self::Freed,
         };
         std::mem::replace(self, freed)
+    }
+}
+
+impl Saved {
+    /// What is there, or why it no longer is.
+    #[inline]
+    pub(crate) fn values(&self, node: &NodeRef) -> Result<&[SavedValue]> {
+        match self {
+            Self::Live(values) => Ok(values),
+            Self::Nothing => Ok(&[]),
+            Self::Freed => Err(Kind::Freed { node: node.name().to_owned() }.into()),
+        }
     }
 }
 
@@ -65,25 +78,39 @@ impl SavedValue {
 
     /// The numbers, provided they were not overwritten.
     pub fn check(&self, node: &NodeRef) -> Result<Unpacked> {
+        Ok(match self.source(node)? {
+            Source::Scalar(value) => Unpacked::Scalar(value),
+            Source::Array(array) => match self {
+                Self::Tensor { role, .. } => Unpacked::Array(array.clone(), *role),
+                Self::Scalar(_) => unreachable!("an array was kept as a tensor"),
+            },
+        })
+    }
+
+    /// The numbers for a kernel, provided they were not overwritten.
+    #[inline]
+    pub(crate) fn source(&self, node: &NodeRef) -> Result<Source<'_>> {
         match self {
-            Self::Scalar(value) => Ok(Unpacked::Scalar(*value)),
-            Self::Tensor { array, version, role } => {
-                let found = array.storage().version();
-                if found != *version {
-                    return Err(Kind::Modified {
-                        node: node.name().to_owned(),
-                        shape: array.shape().into(),
-                        dtype: array.dtype(),
-                        output: matches!(role, Role::Output(_)),
-                        found,
-                        expected: *version,
-                    }
-                    .into());
-                }
-                Ok(Unpacked::Array(array.clone(), *role))
+            Self::Scalar(value) => Ok(Source::Scalar(*value)),
+            Self::Tensor { array, version, .. } if array.storage().version() == *version => {
+                Ok(Source::Array(array))
             }
+            Self::Tensor { array, version, role } => Err(modified(node, array, *version, *role)),
         }
     }
+}
+
+#[cold]
+fn modified(node: &NodeRef, array: &Array, expected: u32, role: Role) -> Error {
+    Kind::Modified {
+        node: node.name().to_owned(),
+        shape: array.shape().into(),
+        dtype: array.dtype(),
+        output: matches!(role, Role::Output(_)),
+        found: array.storage().version(),
+        expected,
+    }
+    .into()
 }
 
 /// A saved value that passed its check.

@@ -221,7 +221,7 @@ impl Tensor {
     /// Whether an operation on this tensor would be recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        self.flag(REQUIRES_GRAD | HISTORY) || (self.0.base.is_some() && view::refresh(self))
+        if self.0.base.is_none() { self.flag(REQUIRES_GRAD | HISTORY) } else { view::refresh(self) || self.flag(REQUIRES_GRAD) }
     }
 
     /// Whether the user made it: it has no history.
@@ -373,6 +373,26 @@ impl Tensor {
             detached.set_flag(INFERENCE, true);
         }
         detached
+    }
+
+    /// Makes this tensor show the other's numbers, sharing their storage (assignment to `.data`). The history stays.
+    ///
+    /// Fails when the tensor has a gradient-carrying history or accumulator and the dtype differs.
+    pub fn set_data(&self, data: &Self) -> Result<()> {
+        let array = data.array();
+        if array.dtype() != self.dtype() && self.requires_grad() && !array.dtype().is_differentiable() {
+            return Err(Error::runtime(
+                "data set to a tensor that requires gradients must be floating point or complex dtype",
+            ));
+        }
+        let history = self.state().history.clone();
+        self.set_state(|state| state.array = array);
+        drop(history);
+        // A gradient that is still on its way belongs to the old shape.
+        if let Some(extra) = self.0.extra.get() {
+            *extra.accumulator.lock() = WeakNode::default();
+        }
+        Ok(())
     }
 
     /// Drops this tensor's own history.

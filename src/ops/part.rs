@@ -8,7 +8,7 @@ use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space};
-use crate::ops::copy;
+use crate::ops::clone;
 use smallvec::smallvec;
 
 /// Where a part lies in a whole.
@@ -39,9 +39,7 @@ impl Part {
         match self {
             Self::Select { .. } => ["SelectBackward0", "SelectBackwardBackward0", "SelectScatterBackward0"],
             Self::Slice { .. } => ["SliceBackward0", "SliceBackwardBackward0", "SliceScatterBackward0"],
-            Self::Diagonal { .. } => {
-                ["DiagonalBackward0", "DiagonalBackwardBackward0", "DiagonalScatterBackward0"]
-            }
+            Self::Diagonal { .. } => ["DiagonalBackward0", "DiagonalBackwardBackward0", "DiagonalScatterBackward0"],
             Self::Windows { .. } => ["UnfoldBackward0", "UnfoldBackwardBackward0", "UnfoldScatterBackward0"],
         }
     }
@@ -57,8 +55,7 @@ fn diagonal_of(x: &Array, offset: isize, a: usize, b: usize) -> Result<Array> {
     let down = offset.min(0).unsigned_abs();
     let right = offset.max(0).unsigned_abs();
     let length = rows.saturating_sub(down).min(columns.saturating_sub(right));
-    let first =
-        if length == 0 { 0 } else { down as isize * x.strides()[a] + right as isize * x.strides()[b] };
+    let first = if length == 0 { 0 } else { down as isize * x.strides()[a] + right as isize * x.strides()[b] };
     let kept = || (0..x.ndim()).filter(|&i| i != a && i != b);
     let mut shape: Dims = kept().map(|i| x.shape()[i]).collect();
     let mut strides: Strides = kept().map(|i| x.strides()[i]).collect();
@@ -102,7 +99,13 @@ pub(crate) fn embed(x: &Tensor, whole: &[usize], part: &Part) -> Result<Tensor> 
     }
     let (adjoint, again) = (part.clone(), part.clone());
     let whole: Dims = whole.into();
-    linear(part.names()[1], x, y, move |g| self::part(g, adjoint.clone()), move |t| embed(t, &whole, &again))
+    linear(
+        part.names()[1],
+        x,
+        y,
+        move |g| self::part(g, adjoint.clone()),
+        move |t| embed(t, &whole, &again),
+    )
 }
 
 /// A copy of `x` with a part replaced by `src`.
@@ -134,7 +137,7 @@ fn replace(x: &Tensor, src: &Tensor, part: Part) -> Result<Tensor> {
                 let window = self::part(g, part.clone())?;
                 replace(g, &vector_space::zeros_like(&window)?, part.clone())
             };
-            let inside = || copy::clone(&self::part(g, part.clone())?);
+            let inside = || clone(&self::part(g, part.clone())?);
             Ok(smallvec![cx.needs(0).then(rest).transpose()?, cx.needs(1).then(inside).transpose()?])
         },
         |cx| {
@@ -196,13 +199,7 @@ fn slice_part(x: &Tensor, dim: isize, start: Option<isize>, end: Option<isize>, 
 }
 
 /// Positions `start..end` along an axis, every `step`-th, as a view. Negative bounds count from the end; all are clamped.
-pub fn slice(
-    x: &Tensor,
-    dim: isize,
-    start: Option<isize>,
-    end: Option<isize>,
-    step: isize,
-) -> Result<Tensor> {
+pub fn slice(x: &Tensor, dim: isize, start: Option<isize>, end: Option<isize>, step: isize) -> Result<Tensor> {
     part(x, slice_part(x, dim, start, end, step)?)
 }
 
@@ -370,8 +367,7 @@ fn several(name: &'static str, x: &Tensor, array: &Array, parts: Vec<Part>) -> R
             if given.is_empty() {
                 return Ok(smallvec![None]);
             }
-            let (places, grads): (Vec<_>, Vec<_>) =
-                given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
+            let (places, grads): (Vec<_>, Vec<_>) = given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
             Ok(smallvec![Some(assemble(&grads, &whole, &places)?)])
         },
         move |t| again.into_iter().map(|p| part(t, p)).collect(),

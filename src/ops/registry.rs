@@ -20,7 +20,8 @@ pub static TABLES: &[&[&Row]] = &[
 
 /// The blocks' own checks.
 pub static BLOCKS: &[&[Check]] = &[
-    super::copy::CHECKS,
+    super::copying::CHECKS,
+    super::write::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
     super::split::CHECKS,

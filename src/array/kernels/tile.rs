@@ -46,14 +46,46 @@ const EMPTY: Buffer = [MaybeUninit::uninit(); TILE];
 /// Inputs are converted to `compute`; what the tile writes is of dtype `result`, converted to the output's. Every input
 /// must broadcast to the output's shape. The output may be one of the inputs.
 pub fn run(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) {
+    let aliased = inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, output)));
+    drive(tile, compute, inputs, result, output, aliased);
+}
+
+/// [`run`] into an array that was just made, so that no input can lie in it.
+#[inline]
+pub fn run_fresh(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) {
+    drive(tile, compute, inputs, result, output, false);
+}
+
+#[inline]
+fn drive(
+    tile: Tile,
+    compute: DType,
+    inputs: &[Source<'_>],
+    result: DType,
+    output: &Array,
+    aliased: bool,
+) {
+    let n = output.numel();
+    if n <= SMALL && !aliased && run_small(tile, compute, inputs, result, output) {
+        return;
+    }
+    run_planned(tile, compute, inputs, result, output, aliased);
+}
+
+#[inline(never)]
+fn run_planned(
+    tile: Tile,
+    compute: DType,
+    inputs: &[Source<'_>],
+    result: DType,
+    output: &Array,
+    aliased: bool,
+) {
     let n = output.numel();
     if n == 0 {
         return;
     }
-    if n <= TILE && run_small(tile, compute, inputs, result, output) {
-        return;
-    }
-    let plan = Plan::new(compute, inputs, result, output);
+    let plan = Plan::new(compute, inputs, result, output, aliased);
     if n < PARALLEL {
         plan.range(tile, 0, n);
         return;
@@ -61,35 +93,49 @@ pub fn run(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, out
     pool::for_each(n.div_ceil(CHUNK), &|i| plan.range(tile, i * CHUNK, n.min((i + 1) * CHUNK)));
 }
 
-/// The path of small tensors: everything is contiguous, of the right dtype, and fits one tile.
+/// Elements up to which a scalar operand is spread on the stack without a plan.
+const SMALL: usize = 64;
+
+/// The path of small tensors: everything is contiguous, of the right dtype, and apart from the output.
 #[inline]
 fn run_small(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) -> bool {
     if !output.is_contiguous() || output.dtype() != result {
         return false;
     }
     let n = output.numel();
-    let target = output.pointer();
     let mut pointers = [std::ptr::null(); MAX_INPUTS];
-    let mut constants = [EMPTY; 2];
+    let mut constants = [[MaybeUninit::<u64>::uninit(); SMALL]; 2];
     let mut used = 0;
     for (pointer, input) in pointers.iter_mut().zip(inputs) {
         match input {
-            Source::Array(x)
-                if x.dtype() == compute && x.is_contiguous() && x.numel() == n && !overlap(x, output) =>
-            {
+            Source::Array(x) if x.dtype() == compute && x.is_contiguous() && x.numel() == n => {
                 *pointer = x.pointer();
             }
             Source::Scalar(value) if used < constants.len() => {
-                fill_buffer(&mut constants[used], compute, *value, n);
-                *pointer = constants[used].as_ptr().cast();
+                let buffer = constants[used].as_mut_ptr();
+                // SAFETY: a buffer holds `SMALL` elements of eight bytes, and `n` is at most that.
+                unsafe { fill_raw(buffer.cast(), compute, *value, n) };
+                *pointer = buffer.cast_const().cast();
                 used += 1;
             }
             _ => return false,
         }
     }
     // SAFETY: every pointer leads to `n` contiguous elements of `compute`, the target to `n` of `result`, no overlap.
-    unsafe { tile(&pointers, target, n) };
+    unsafe { tile(&pointers, output.pointer(), n) };
     true
+}
+
+/// Writes `n` copies of a number.
+///
+/// # Safety
+/// `target` must be valid and aligned for `n` elements of `dtype`.
+#[inline]
+unsafe fn fill_raw(target: *mut u8, dtype: DType, value: Scalar, n: usize) {
+    with_element!(dtype, T => {
+        // SAFETY: by the caller's word.
+        unsafe { fill::fill_run::<T>(target.cast(), n, T::from_scalar(value)) };
+    });
 }
 
 fn overlap(x: &Array, y: &Array) -> bool {
@@ -97,13 +143,10 @@ fn overlap(x: &Array, y: &Array) -> bool {
     a < b + y.layout().extent() * y.dtype().size() && b < a + x.layout().extent() * x.dtype().size()
 }
 
-#[inline]
 fn fill_buffer(buffer: &mut Buffer, dtype: DType, value: Scalar, n: usize) {
     debug_assert!(n <= TILE);
-    with_element!(dtype, T => {
-        // SAFETY: a buffer holds `TILE` elements of eight bytes, and `n` is at most that.
-        unsafe { fill::fill_run::<T>(buffer.as_mut_ptr().cast(), n, T::from_scalar(value)) };
-    });
+    // SAFETY: a buffer holds `TILE` elements of eight bytes, and `n` is at most that.
+    unsafe { fill_raw(buffer.as_mut_ptr().cast(), dtype, value, n) };
 }
 
 /// How one operand's elements come to (or leave) a tile.
@@ -129,8 +172,7 @@ struct Plan {
 unsafe impl Sync for Plan {}
 
 impl Plan {
-    fn new(compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) -> Self {
-        let aliased = inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, output)));
+    fn new(compute: DType, inputs: &[Source<'_>], result: DType, output: &Array, aliased: bool) -> Self {
         let direct =
             |x: &Array, dtype: DType| x.dtype() == dtype && x.is_contiguous() && x.numel() == output.numel();
         let feed_input = |input: &Source<'_>| match input {

@@ -1,0 +1,94 @@
+//! Attributes of tensors that are read without a call: one row per attribute.
+
+use std::ffi::CString;
+use std::os::raw::{c_int, c_void};
+
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::error::guarded;
+use crate::tensor::PyTensor;
+
+/// An attribute of `Tensor`.
+pub struct Property {
+    /// Its name.
+    pub name: &'static str,
+    /// Its docstring.
+    pub doc: &'static str,
+    /// The Python type of its value, for the stub.
+    pub kind: &'static str,
+    /// Reads it.
+    pub get: Get,
+    /// Writes it, or deletes it (`None`).
+    pub set: Option<Set>,
+}
+
+type Get = for<'a, 'py> fn(&'a Bound<'py, PyTensor>) -> PyResult<Py<PyAny>>;
+type Set = for<'a, 'py> fn(&'a Bound<'py, PyTensor>, Option<&'a Bound<'py, PyAny>>) -> PyResult<()>;
+
+unsafe extern "C" fn get(object: *mut ffi::PyObject, property: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython holds the GIL, has checked that `object` is a Tensor, and hands back the row given in `register`.
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<PyTensor>();
+        let property = &*property.cast::<Property>();
+        match guarded(|| (property.get)(&this)) {
+            Ok(value) => value.into_ptr(),
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn set(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    property: *mut c_void,
+) -> c_int {
+    // SAFETY: as in `get`; `value` is null when the attribute is deleted.
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<PyTensor>();
+        let property = &*property.cast::<Property>();
+        let value = Bound::from_borrowed_ptr_or_opt(py, value);
+        let done = guarded(|| match property.set {
+            Some(set) => set(&this, value.as_ref()),
+            None => Err(PyAttributeError::new_err(format!(
+                "attribute '{}' of 'arcgrad.Tensor' objects is not writable",
+                property.name
+            ))),
+        });
+        match done {
+            Ok(()) => 0,
+            Err(error) => {
+                error.restore(py);
+                -1
+            }
+        }
+    }
+}
+
+/// Puts the attributes on Tensor.
+pub fn register(py: Python<'_>, properties: &'static [Property]) -> PyResult<()> {
+    let tensor = py.get_type::<PyTensor>();
+    let text =
+        |s: &str| CString::new(s).map(CString::into_raw).map_err(|e| PyTypeError::new_err(e.to_string()));
+    for property in properties {
+        let definition = Box::into_raw(Box::new(ffi::PyGetSetDef {
+            name: text(property.name)?,
+            get: Some(get),
+            set: Some(set),
+            doc: text(property.doc)?,
+            closure: std::ptr::from_ref(property).cast_mut().cast(),
+        }));
+        // SAFETY: the definition lives forever, as CPython requires; the type is a live type object.
+        let descriptor = unsafe {
+            Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewGetSet(tensor.as_type_ptr(), definition))?
+        };
+        tensor.setattr(property.name, descriptor)?;
+    }
+    Ok(())
+}

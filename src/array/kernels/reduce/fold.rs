@@ -1,0 +1,138 @@
+//! Folding a run of numbers in a fixed number of lanes, and columns side by side.
+
+use crate::array::Element;
+use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
+
+/// Numbers that one lane takes before it is emptied into the wider partial result.
+const STEPS: usize = 32;
+
+/// A reduction that takes one number after the other. All methods must be `#[inline(always)]`.
+pub trait Fold: Sync {
+    /// What is reduced.
+    type In: Element;
+    /// What a lane holds.
+    type Lane: Copy;
+    /// What lanes come to: wider than a lane where that makes sums more accurate.
+    type Partial: Copy + Default + Send + Sync;
+    /// The dtype of the result.
+    type Out: Element;
+
+    /// Nothing yet.
+    fn start(&self) -> Self::Lane;
+    /// One more number.
+    fn step(&self, lane: Self::Lane, x: Self::In) -> Self::Lane;
+    /// Two lanes.
+    fn join(&self, a: Self::Lane, b: Self::Lane) -> Self::Lane;
+    /// A lane as a partial result.
+    fn widen(&self, lane: Self::Lane) -> Self::Partial;
+    /// Two partial results.
+    fn combine(&self, a: Self::Partial, b: Self::Partial) -> Self::Partial;
+    /// The result.
+    fn finish(&self, partial: Self::Partial) -> Self::Out;
+}
+
+/// Folds a run in `LANES` lanes: number `i` goes to lane `i % LANES`, and the lanes are joined as a balanced tree.
+#[inline(always)]
+fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
+    let mut lanes = [fold.start(); LANES];
+    let mut blocks = x.chunks_exact(LANES);
+    for block in &mut blocks {
+        for j in 0..LANES {
+            lanes[j] = fold.step(lanes[j], block[j]);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(blocks.remainder()) {
+        *lane = fold.step(*lane, x);
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for j in 0..width {
+            lanes[j] = fold.join(lanes[j], lanes[j + width]);
+        }
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn long<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Partial {
+    let mut leaves = x.chunks(LANES * STEPS);
+    let mut partial = fold.widen(lanes::<F, LANES>(fold, leaves.next().unwrap_or_default()));
+    for leaf in leaves {
+        partial = fold.combine(partial, fold.widen(lanes::<F, LANES>(fold, leaf)));
+    }
+    partial
+}
+
+/// Folds a run.
+#[inline(always)]
+pub fn run<F: Fold>(fold: &F, x: &[F::In]) -> F::Partial {
+    // Eight AVX2 registers of lanes; of short runs one, so that joining the lanes does not cost more than the run.
+    if x.len() < 64 {
+        fold.widen(lanes::<F, 8>(fold, x))
+    } else if size_of::<F::Lane>() <= 4 {
+        long::<F, 64>(fold, x)
+    } else {
+        long::<F, 32>(fold, x)
+    }
+}
+
+/// Folds each column of a block of rows.
+#[inline(always)]
+pub fn columns<F: Fold>(fold: &F, rows: Rows<'_, F::In>, out: &mut [F::Partial]) {
+    columns_by(rows, out, |_| fold)
+}
+
+/// Folds each column of a block of rows, with a fold of its own.
+#[inline(always)]
+pub fn columns_by<'f, F: Fold + 'f>(
+    rows: Rows<'_, F::In>,
+    out: &mut [F::Partial],
+    fold: impl Fn(usize) -> &'f F,
+) {
+    let width = out.len().min(COLUMNS);
+    let mut at = 0;
+    loop {
+        let end = rows.count().min(at + STEPS);
+        let mut lanes = [fold(0).start(); COLUMNS];
+        for i in at..end {
+            let row = &rows.row(i)[..width];
+            for j in 0..width {
+                lanes[j] = fold(j).step(lanes[j], row[j]);
+            }
+        }
+        for j in 0..width {
+            let partial = fold(j).widen(lanes[j]);
+            out[j] = if at == 0 { partial } else { fold(j).combine(out[j], partial) };
+        }
+        at = end;
+        if at >= rows.count() {
+            return;
+        }
+    }
+}
+
+/// A fold as a reduction.
+pub struct Folded<F>(pub F);
+
+impl<F: Fold> Reduction for Folded<F> {
+    type In = F::In;
+    type Partial = F::Partial;
+    type Out = F::Out;
+    #[inline(always)]
+    fn run(&self, x: &[F::In], _: usize) -> F::Partial {
+        run(&self.0, x)
+    }
+    #[inline(always)]
+    fn columns(&self, rows: Rows<'_, F::In>, _: usize, out: &mut [F::Partial]) {
+        columns(&self.0, rows, out);
+    }
+    #[inline(always)]
+    fn combine(&self, a: F::Partial, b: F::Partial) -> F::Partial {
+        self.0.combine(a, b)
+    }
+    #[inline(always)]
+    fn finish(&self, partial: F::Partial) -> F::Out {
+        self.0.finish(partial)
+    }
+}
