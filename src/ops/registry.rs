@@ -19,6 +19,10 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
+
+pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::nn::convolution::CHECKS,
 pub static BLOCKS: &[&[Check]] = &[
     super::reduction::sum::CHECKS,
     super::reduction::product::CHECKS,

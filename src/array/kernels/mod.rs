@@ -1,6 +1,7 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
 pub mod combine;
+pub mod convolution;
 pub mod copy;
 pub mod fill;
 pub mod formula;
