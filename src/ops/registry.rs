@@ -22,8 +22,19 @@ pub static TABLES: &[&[&Row]] = &[
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::write::CHECKS,
+#[rustfmt::skip] // one a line
+pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::nn::convolution::CHECKS,
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
     super::nn::convolution::CHECKS,
@@ -34,6 +45,12 @@ pub static BLOCKS: &[&[Check]] = &[
     super::nn::embedding::CHECKS,
     super::nn::resampling::CHECKS,
     super::nn::activation::CHECKS,
+    super::product::added::CHECKS,
+    super::product::batch::CHECKS,
+    super::product::broadcast::CHECKS,
+    super::product::matrix::CHECKS,
+    super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

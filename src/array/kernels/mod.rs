@@ -2,10 +2,12 @@
 
 pub mod axis_map;
 pub mod class_loss;
+pub mod combine;
 pub mod convolution;
 pub mod copy;
 pub mod fill;
 pub mod formula;
+pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod leveled;

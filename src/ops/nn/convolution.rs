@@ -535,7 +535,7 @@ fn weight_grad(x: &Tensor, g: &Tensor, sizes: Sizes) -> Result<Tensor> {
 }
 
 /// Checks of every way a convolution is computed.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "conv1d",
         |s| Ok(vec![s.normal(&[2, 2, 7])?, s.normal(&[3, 2, 3])?, s.normal(&[3])?]),
