@@ -4,6 +4,7 @@ pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
 pub mod indexing;
+pub mod nn;
 pub mod numpy;
 pub mod properties;
 pub mod protocol;
@@ -23,7 +24,7 @@ pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
     creation::ENTRIES,
-    numpy::ENTRIES,
+    nn::ENTRIES, numpy::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,

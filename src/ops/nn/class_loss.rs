@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use crate::array::kernels::class_loss::{self as kernel, Classes};
-use crate::array::kernels::softmax;
 use crate::array::{Array, DType, Dims, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::sum_to;
-use crate::graph::{Keep, Tensor, linear, record};
+use crate::graph::{Tensor, linear};
 use crate::ops;
 use crate::ops::nn::loss::{Reduction, reduced};
 use crate::ops::nn::shaped;
@@ -134,31 +133,6 @@ fn spread(g: &Tensor, picking: &Picking, shape: &[usize]) -> Result<Tensor> {
     )
 }
 
-/// The logarithm of the softmax along an axis.
-///
-/// dx = g - exp(y) sum(g)
-fn log_softmax(x: &Tensor, axis: usize) -> Result<Tensor> {
-    let y = softmax::log_softmax(&x.array(), axis)?;
-    record(
-        "LogSoftmaxBackward0",
-        &[x],
-        y,
-        &[Keep::Output(0)],
-        move |cx| {
-            let Some(g) = cx.grad(0) else { return Ok(smallvec::smallvec![None]) };
-            Ok(smallvec::smallvec![Some(log_softmax_grad(g, &cx.saved(0)?, axis)?)])
-        },
-        |cx| match cx.tangent(0) {
-            // y' = t - sum(exp(y) t), broadcast over the axis
-            Some(t) => {
-                let weighted = ops::mul(&t, &ops::exp(cx.output())?)?;
-                ops::sub(&t, &along(&weighted, axis)?)
-            }
-            None => crate::graph::vector_space::zeros_like(cx.output()),
-        },
-    )
-}
-
 /// The sum along an axis, which stays with extent 1.
 fn along(x: &Tensor, axis: usize) -> Result<Tensor> {
     let mut shape = x.shape();
@@ -166,13 +140,6 @@ fn along(x: &Tensor, axis: usize) -> Result<Tensor> {
         *n = 1;
     }
     sum_to(x, &shape)
-}
-
-fn log_softmax_grad(g: &Tensor, y: &Tensor, axis: usize) -> Result<Tensor> {
-    if crate::graph::mode::is_grad_enabled() {
-        return ops::sub(g, &ops::mul(&ops::exp(y)?, &along(g, axis)?)?);
-    }
-    Ok(Tensor::new(softmax::log_softmax_gradient(&g.array(), &y.array(), axis)?))
 }
 
 /// The cross entropy between a target and the softmax of `x` over its classes, reduced.
@@ -197,7 +164,7 @@ pub fn cross_entropy(
         return Err(Error::unsupported("log_softmax_lastdim_kernel_impl", x.dtype()));
     }
     let axis = usize::from(x.ndim() > 1);
-    let logs = log_softmax(x, axis)?;
+    let logs = ops::log_softmax(x, axis as isize, None)?;
     if target.dtype().is_floating() {
         if target.shape() != x.shape() {
             return Err(Error::runtime("Expected floating point type for target with class probabilities, in the input's shape"));

@@ -84,18 +84,12 @@ impl Reduction {
     }
 }
 
-/// The mean of all elements.
-pub(crate) fn mean_of(x: &Tensor) -> Result<Tensor> {
-    let n = x.numel() as f64;
-    ops::div(&sum_to(x, &[])?, n)
-}
-
 /// A loss of any shape, reduced.
 pub fn reduced(loss: &Tensor, reduction: Reduction) -> Result<Tensor> {
     match reduction {
         Reduction::None => Ok(loss.clone()),
-        Reduction::Sum => sum_to(loss, &[]),
-        Reduction::Mean => mean_of(loss),
+        Reduction::Sum => ops::sum(loss, None, false, None),
+        Reduction::Mean => ops::mean(loss, None, false, None),
     }
 }
 
