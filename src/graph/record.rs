@@ -385,7 +385,8 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array));
-        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node =
+            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;

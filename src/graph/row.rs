@@ -626,11 +626,38 @@ impl RowRule {
             grads.push(match derivative {
                 None => None,
                 Some(d) if d.identity => Some(g.clone()),
-                Some(d) => Some(evaluate_terms(d, g, &kept, cx.node())?),
+                Some(d) => Some(tied(evaluate_terms(d, g, &kept, cx.node())?, &kept, cx.node())?),
             });
         }
         Ok(grads)
     }
+}
+
+/// A derivative that is constant in what was kept (that of relu, say) as a function of it all the same, whose derivative
+/// is zero: asking for a second derivative is then no error, as it is none in PyTorch.
+fn tied(dx: Tensor, kept: &[(u8, Unpacked)], node: &NodeRef) -> Result<Tensor> {
+    if dx.requires_grad() {
+        return Ok(dx);
+    }
+    for (_, value) in kept {
+        if let Unpacked::Array(x, role) = value {
+            let x = Unpacked::Array(x.clone(), *role).tensor(node)?;
+            if x.requires_grad() {
+                let (shape, dtype) = (x.shape(), x.dtype());
+                let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
+                let zeros = |cx: &crate::graph::record::Forward<'_>| vector_space::zeros_like(cx.output());
+                return crate::graph::record::record(
+                    "ZerosBackward0",
+                    &[&x],
+                    dx.array(),
+                    &[],
+                    backward,
+                    zeros,
+                );
+            }
+        }
+    }
+    Ok(dx)
 }
 
 fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {

@@ -33,7 +33,9 @@ fn convolve_padded(a: &Args<'_, '_>, op: Convolution) -> PyResult<arcgrad::Resul
         "same" => Padding::Same,
         "valid" => Padding::Valid,
         other => {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err(format!("Invalid padding string: '{other}'")));
+            return Err(pyo3::exceptions::PyRuntimeError::new_err(format!(
+                "Invalid padding string: '{other}'"
+            )));
         }
     };
     let call = |x, w, b, groups| op(x, w, b, &stride, padding, &dilation, groups);
@@ -42,7 +44,8 @@ fn convolve_padded(a: &Args<'_, '_>, op: Convolution) -> PyResult<arcgrad::Resul
 
 fn transpose(a: &Args<'_, '_>, axes: usize) -> PyResult<arcgrad::Result<Tensor>> {
     let (stride, padding, behind, dilation) = (a.ints(3)?, a.ints(4)?, a.ints(5)?, a.ints(7)?);
-    let call = |x, w, b, groups| nn::conv_transpose(axes, x, w, b, &stride, &padding, &behind, groups, &dilation);
+    let call =
+        |x, w, b, groups| nn::conv_transpose(axes, x, w, b, &stride, &padding, &behind, groups, &dilation);
     Ok(a.call(call, (a.tensor(0)?, a.tensor(1)?, a.optional_tensor(2)?, a.index(6)?)))
 }
 
@@ -62,7 +65,11 @@ fn max_pool(a: &Args<'_, '_>, axes: usize) -> PyResult<Py<PyAny>> {
     one_or_both(a, both, a.flag(6)?)
 }
 
-fn one_or_both(a: &Args<'_, '_>, both: arcgrad::Result<(Tensor, Tensor)>, wanted: bool) -> PyResult<Py<PyAny>> {
+fn one_or_both(
+    a: &Args<'_, '_>,
+    both: arcgrad::Result<(Tensor, Tensor)>,
+    wanted: bool,
+) -> PyResult<Py<PyAny>> {
     use crate::convert::Answer;
     if wanted { both.object(a.py()) } else { both.map(|(y, _)| y).object(a.py()) }
 }
@@ -70,8 +77,14 @@ fn one_or_both(a: &Args<'_, '_>, both: arcgrad::Result<(Tensor, Tensor)>, wanted
 fn avg_pool(a: &Args<'_, '_>, axes: usize, divisor: Option<i64>) -> PyResult<arcgrad::Result<Tensor>> {
     let (kernel, stride) = (a.ints(1)?, a.optional_ints(2)?.unwrap_or_default());
     let padding = a.ints(3)?;
-    let pool =
-        Pool { axes, kernel: &kernel, stride: &stride, padding: &padding, dilation: &[1], ceil_mode: a.flag(4)? };
+    let pool = Pool {
+        axes,
+        kernel: &kernel,
+        stride: &stride,
+        padding: &padding,
+        dilation: &[1],
+        ceil_mode: a.flag(4)?,
+    };
     let count = a.flag(5)?;
     Ok(a.call(|x| nn::avg_pool(x, pool, count, divisor), (a.tensor(0)?,)))
 }
@@ -83,6 +96,15 @@ fn extents(a: &Args<'_, '_>, i: usize) -> PyResult<SmallVec<[Option<isize>; 3]>>
         return Ok(SmallVec::from_slice(&[Some(one)]));
     }
     object.try_iter()?.map(|n| n?.extract::<Option<isize>>()).collect()
+}
+
+/// Two numbers: one for both, or one each.
+fn pair(a: &Args<'_, '_>, i: usize) -> PyResult<[isize; 2]> {
+    match a.ints(i)?[..] {
+        [one] => Ok([one; 2]),
+        [first, second] => Ok([first, second]),
+        _ => Err(pyo3::exceptions::PyRuntimeError::new_err("It is expected that a size equals to 2")),
+    }
 }
 
 fn reduction(a: &Args<'_, '_>, i: usize) -> PyResult<Reduction> {
@@ -134,11 +156,15 @@ fn interpolate(a: &Args<'_, '_>) -> PyResult<arcgrad::Result<Tensor>> {
     let given = a.get(1).is_some();
     let shape = x.shape();
     let size: Vec<usize> = match (&factors, given) {
-        (Some(_), true) => return Err(wrong("only one of size or scale_factor should be defined".to_owned())),
+        (Some(_), true) => {
+            return Err(wrong("only one of size or scale_factor should be defined".to_owned()));
+        }
         (None, false) => return Err(wrong("either size or scale_factor should be defined".to_owned())),
         (None, true) => {
             let size = a.ints(1)?;
-            (0..axes).map(|i| size[if size.len() == 1 { 0 } else { i.min(size.len() - 1) }].max(0) as usize).collect()
+            (0..axes)
+                .map(|i| size[if size.len() == 1 { 0 } else { i.min(size.len() - 1) }].max(0) as usize)
+                .collect()
         }
         (Some(factors), false) => {
             if factors.len() != axes {
@@ -404,6 +430,37 @@ bindings! {
             a.call(|indices, weight| nn::embedding(weight, indices, padding), (a.tensor(0)?, a.tensor(1)?))
         }
     }
+    /// For each class a row of zeros with a one at its number.
+    function one_hot {
+        "(Tensor input, int num_classes=-1) -> Tensor" => |a| a.call(nn::one_hot, (a.tensor(0)?, a.index(1)?))
+    }
+    /// Channels in groups of r * r become squares of r by r pixels.
+    function pixel_shuffle {
+        "(Tensor input, int upscale_factor) -> Tensor" => |a| a.call(nn::pixel_shuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// Squares of r by r pixels become channels.
+    function pixel_unshuffle {
+        "(Tensor input, int downscale_factor) -> Tensor" => |a| a.call(nn::pixel_unshuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// The first channel of each group, then the second of each, and so on.
+    function channel_shuffle {
+        "(Tensor input, int groups) -> Tensor" => |a| a.call(nn::channel_shuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// Windows as columns.
+    function im2col {
+        "(Tensor input, int[] kernel_size, int[] dilation=1, int[] padding=0, int[] stride=1) -> Tensor" => |a| {
+            let (kernel, dilation, padding, stride) = (pair(a, 1)?, pair(a, 2)?, pair(a, 3)?, pair(a, 4)?);
+            a.call(|x| nn::im2col(x, kernel, dilation, padding, stride), (a.tensor(0)?,))
+        }
+    }
+    /// Columns added up where their windows lie.
+    function fold {
+        "(Tensor input, int[] output_size, int[] kernel_size, int[] dilation=1, int[] padding=0, int[] stride=1) -> Tensor" => |a| {
+            let (output, kernel) = (pair(a, 1)?, pair(a, 2)?);
+            let (dilation, padding, stride) = (pair(a, 3)?, pair(a, 4)?, pair(a, 5)?);
+            a.call(|x| nn::col2im(x, output, kernel, dilation, padding, stride), (a.tensor(0)?,))
+        }
+    }
     /// In training, zero with probability p, the rest scaled by 1 / (1 - p).
     function dropout {
         "(Tensor input, float p=0.5, bool training=True) -> Tensor" => |a| {
@@ -477,6 +534,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             functions.setattr(name.cast_into::<pyo3::types::PyString>()?, value)?;
         }
     }
+    // Called `unfold` there: at the top level that is a view of one axis.
+    functions.setattr("unfold", module.getattr("im2col")?)?;
     module.add("_nn", &functions)?;
     module.py().import("sys")?.getattr("modules")?.set_item("arcgrad._core._nn", functions)
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{add, sum_to, zeros_like};
 use crate::graph::{Keep, Operand, Tensor, record_with_work};
-use crate::ops::nn::{shaped, three, times};
+use crate::ops::nn::{shaped, three, tied, times};
 
 /// Zeros around the input of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -225,8 +225,7 @@ impl Call<'_> {
         let stride = self.steps(self.stride, "stride", 1)?;
         let dilation = self.steps(self.dilation, "dilation", 1)?;
         let (x, w) = (self.batched_shape(), self.weight.shape());
-        let reach: Steps =
-            w[2..].iter().zip(&dilation).map(|(&k, &d)| d * k.saturating_sub(1)).collect();
+        let reach: Steps = w[2..].iter().zip(&dilation).map(|(&k, &d)| d * k.saturating_sub(1)).collect();
         // Zeros on both sides together, and how many of them stand before.
         let (padded, before): (Steps, Steps) = match padding {
             Padding::Each(given) => {
@@ -419,6 +418,7 @@ fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, sizes: Sizes) -> R
     ));
     let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![x, w];
     inputs.extend(bias);
+    let biased = bias.is_some();
     record_with_work(
         "ConvolutionBackward0",
         sizes.work(),
@@ -426,12 +426,15 @@ fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, sizes: Sizes) -> R
         y,
         &[Keep::Input(0), Keep::Input(1)],
         move |cx| {
-            let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None, None]) };
-            Ok(smallvec![
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None; 2 + usize::from(biased)]) };
+            let mut grads = smallvec![
                 cx.needs(0).then(|| input_grad(g, &cx.saved(1)?, sizes)).transpose()?,
                 cx.needs(1).then(|| weight_grad(&cx.saved(0)?, g, sizes)).transpose()?,
-                cx.needs(2).then(|| channel_sum(g)).transpose()?,
-            ])
+            ];
+            if biased {
+                grads.push(cx.needs(2).then(|| tied(channel_sum(g)?, || cx.saved(0))).transpose()?);
+            }
+            Ok(grads)
         },
         |cx| {
             let from_x = cx.tangent(0).map(|t| convolution(&t, cx.input(1), None, sizes)).transpose()?;

@@ -46,7 +46,13 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding: Option<isize>) -> R
 }
 
 /// Linear in the table, with [`accumulated`] for its adjoint. The adjoint's own adjoint reads zeros for the padding row.
-fn read(weight: &Tensor, lookup: &Lookup, to: &[usize], name: &'static str, skip_padding: bool) -> Result<Tensor> {
+fn read(
+    weight: &Tensor,
+    lookup: &Lookup,
+    to: &[usize],
+    name: &'static str,
+    skip_padding: bool,
+) -> Result<Tensor> {
     let table = weight.array().contiguous()?;
     let y = Array::empty(to, table.dtype())?;
     let size = to[to.len() - 1];
@@ -97,6 +103,39 @@ fn accumulated(g: &Tensor, lookup: &Lookup) -> Result<Tensor> {
     )
 }
 
-pub(crate) const CHECKS: &[Check] = &[Check::new("embedding", |s| Ok(vec![s.normal(&[4, 3])?]), |x| {
-    Ok(vec![embedding(&x[0], &Tensor::from_slice(&[0_i64, 2, 2, 3], &[2, 2])?, None)?])
-})];
+/// For each class a row of zeros with a one at its number: `[..classes, count]`, of 64-bit integers. A `count` of -1 stands
+/// for one more than the largest class.
+pub fn one_hot(classes: &Tensor, count: isize) -> Result<Tensor> {
+    if classes.dtype() != DType::I64 {
+        return Err(Error::runtime("one_hot is only applicable to index tensor of type LongTensor."));
+    }
+    let numbers = classes.to_vec::<i64>()?;
+    if numbers.is_empty() && count <= 0 {
+        return Err(Error::runtime("Can not infer total number of classes from empty tensor."));
+    }
+    if numbers.iter().any(|&n| n < 0) {
+        return Err(Error::runtime("Class values must be non-negative."));
+    }
+    let largest = numbers.iter().copied().max().unwrap_or(0);
+    let count = match count {
+        -1 => largest as usize + 1,
+        count if count < 1 => return Err(Error::runtime("num_classes should be positive")),
+        count if count as i64 <= largest => {
+            return Err(Error::runtime("Class values must be smaller than num_classes."));
+        }
+        count => count as usize,
+    };
+    let mut ones = vec![0_i64; numbers.len() * count];
+    for (row, class) in ones.chunks_exact_mut(count).zip(numbers) {
+        row[class as usize] = 1;
+    }
+    let mut shape = classes.shape();
+    shape.push(count);
+    Tensor::from_slice(&ones, &shape)
+}
+
+pub(crate) const CHECKS: &[Check] = &[Check::new(
+    "embedding",
+    |s| Ok(vec![s.normal(&[4, 3])?]),
+    |x| Ok(vec![embedding(&x[0], &Tensor::from_slice(&[0_i64, 2, 2, 3], &[2, 2])?, None)?]),
+)];
