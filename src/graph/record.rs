@@ -74,7 +74,9 @@ impl<'a> Backward<'a> {
     #[inline]
     fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
         let value = saved.values(self.node)?.get(index);
-        value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name())).check(self.node)
+        value
+            .unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()))
+            .check(self.node)
     }
 
     /// All that was kept, for a reader that is done before anything else happens: a lock may be held meanwhile.

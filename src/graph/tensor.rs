@@ -221,7 +221,11 @@ impl Tensor {
     /// Whether an operation on this tensor would be recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        if self.0.base.is_none() { self.flag(REQUIRES_GRAD | HISTORY) } else { view::refresh(self) || self.flag(REQUIRES_GRAD) }
+        if self.0.base.is_none() {
+            self.flag(REQUIRES_GRAD | HISTORY)
+        } else {
+            view::refresh(self) || self.flag(REQUIRES_GRAD)
+        }
     }
 
     /// Whether the user made it: it has no history.

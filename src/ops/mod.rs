@@ -10,18 +10,18 @@ pub mod exponential;
 pub mod join;
 pub mod numbers;
 mod operators;
-pub mod random;
 pub mod part;
 pub mod product;
+pub mod random;
 pub mod registry;
 pub mod rounding;
 pub mod special;
 pub mod special_cases;
+pub mod split;
 mod term;
 pub mod trigonometric;
-pub mod write;
-pub mod split;
 pub mod view;
+pub mod write;
 
 pub use crate::graph::vector_space::{add, sum_to, to_dtype};
 pub use activation::*;
@@ -39,11 +39,11 @@ pub use part::{
 pub use product::*;
 pub use rounding::*;
 pub use special::*;
-pub use trigonometric::*;
-pub use write::{copy_, fill, fill_, zero_};
 pub use split::{Cuts, chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, vsplit};
+pub use trigonometric::*;
 pub use view::{
     adjoint, alias, atleast_1d, atleast_2d, atleast_3d, broadcast_tensors, expand, expand_as, flatten,
     matrix_transpose, movedim, numpy_t, permute, ravel, reshape, reshape_as, squeeze, squeeze_, t, t_,
     transpose, transpose_, unflatten, unsqueeze, unsqueeze_, view, view_as,
 };
+pub use write::{copy_, fill, fill_, zero_};

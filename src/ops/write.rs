@@ -6,8 +6,8 @@ use crate::array::kernels::{copy as copying, fill as filling};
 use crate::array::{Array, Scalar, layout};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::ops::clone;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
+use crate::ops::clone;
 
 /// Writes `src`, broadcast and converted, into `x`.
 ///

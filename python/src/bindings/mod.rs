@@ -4,11 +4,11 @@ pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
 pub mod numpy;
+pub mod product;
 pub mod properties;
 pub mod protocol;
 pub mod queries;
 pub mod random;
-pub mod product;
 pub mod rows;
 pub mod values;
 

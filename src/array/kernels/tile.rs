@@ -57,14 +57,7 @@ pub fn run_fresh(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DTyp
 }
 
 #[inline]
-fn drive(
-    tile: Tile,
-    compute: DType,
-    inputs: &[Source<'_>],
-    result: DType,
-    output: &Array,
-    aliased: bool,
-) {
+fn drive(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array, aliased: bool) {
     let n = output.numel();
     if n <= SMALL && !aliased && run_small(tile, compute, inputs, result, output) {
         return;
