@@ -76,7 +76,9 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
     })?;
     let array = y.array();
     let grad = match grad {
-        Some(grad) if grad.shape().as_slice() == array.shape() => grad.clone(),
+        Some(grad) if grad.shape().as_slice() == array.shape() => {
+            vector_space::to_dtype(grad, array.dtype())?
+        }
         Some(grad) => {
             return Err(Error::runtime(format!(
                 "Mismatch in shape: grad_output[{index}] has a shape of {:?} and output[{index}] has a shape of {:?}.",
