@@ -5,6 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::row::check_writable;
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -342,4 +343,83 @@ where
         }
     }
     Ok(())
+}
+
+/// Where an operation that overwrites a part of a tensor puts its result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Onto {
+    /// Into a copy: the tensor stays as it is.
+    Copy,
+    /// Into the tensor's own memory.
+    Itself,
+}
+
+/// Records an operation that overwrites a part of its first input, in place or in a copy of it.
+///
+/// `write` is given the memory, which holds the first input's numbers. The derivative is that of the operation that
+/// returns a new tensor; it must not keep the first input.
+pub fn overwrite<W, B, F>(
+    onto: Onto,
+    name: &'static str,
+    inputs: &[&Tensor],
+    keep: &[Keep],
+    write: W,
+    backward: B,
+    forward: F,
+) -> Result<Tensor>
+where
+    W: FnOnce(&Array) -> Result<()>,
+    B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
+    F: FnOnce(&Forward<'_>) -> Result<Tensor>,
+{
+    let x = inputs[0];
+    let array = x.array();
+    if onto == Onto::Copy {
+        let y = array.copied()?;
+        write(&y)?;
+        return record(name, inputs, y, keep, backward, forward);
+    }
+    let recorded = is_recorded(inputs);
+    view::check_write(x, recorded)?;
+    check_writable(name, &array)?;
+    write(&array)?;
+    let history = (recorded && array.dtype().is_differentiable()).then(|| {
+        let saved = kept(keep, inputs, std::slice::from_ref(&array));
+        let node =
+            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    propagate(inputs, x, forward)?;
+    view::carry_tangent(x)?;
+    view::rebase(x, history);
+    Ok(x.clone())
+}
+
+/// Records an operation that changes a tensor's own shape and strides and keeps its memory.
+pub fn relabel<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+where
+    A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Tensor>,
+{
+    let recorded = is_recorded(&[x]);
+    view::check_write(x, recorded)?;
+    let history = (recorded && y.dtype().is_differentiable()).then(|| {
+        let backward = move |cx: &Backward<'_>| -> Result<Grads> {
+            Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
+        };
+        let rule = Block { name, work: 0, backward };
+        let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
+        Edge { node: NodeRef::new(node), output: 0 }
+    });
+    let tangent = x.tangent().map(|t| itself(&t)).transpose()?;
+    x.set_state(|state| {
+        state.array = y;
+        if history.is_some() {
+            state.history = history;
+        }
+    });
+    if tangent.is_some() {
+        x.set_tangent(tangent);
+    }
+    Ok(x.clone())
 }

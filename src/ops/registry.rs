@@ -19,7 +19,26 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-pub static BLOCKS: &[&[Check]] = &[super::copying::CHECKS];
+pub static BLOCKS: &[&[Check]] = &[
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
+    super::copying::CHECKS,
+    super::indexing::CHECKS,
+    super::join::CHECKS,
+    super::part::CHECKS,
+    super::selection::CHECKS,
+    super::split::CHECKS,
+    super::view::CHECKS,
+    super::product::added::CHECKS,
+    super::product::batch::CHECKS,
+    super::product::broadcast::CHECKS,
+    super::product::matrix::CHECKS,
+    super::product::vector::CHECKS,
+    super::writing::CHECKS,
+];
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
