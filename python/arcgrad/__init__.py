@@ -14,3 +14,4 @@ from ._layout import (
 )
 from ._limits import finfo, iinfo
 from ._size import Size
+from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled

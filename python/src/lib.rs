@@ -32,7 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         dispatch::register(module, *group)?;
     }
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
-    properties::register(module.py(), bindings::autograd::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
     Ok(())
 }

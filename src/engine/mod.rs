@@ -118,10 +118,10 @@ impl Host<'_> {
         let Some(inputs) = inputs else {
             return self.run(roots, &Targets::Leaves, options).map(drop);
         };
-        let edges = edges(inputs)?;
         for x in inputs {
             x.retain_grad()?;
         }
+        let edges = edges(inputs)?;
         self.run(roots, &Targets::These(&edges), options).map(drop)
     }
 

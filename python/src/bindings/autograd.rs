@@ -9,10 +9,9 @@ use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyVal
 use pyo3::prelude::*;
 
 use crate::bindings;
-use crate::convert::{self, Answer};
+use crate::convert;
 use crate::dispatch::Args;
 use crate::error::raise;
-use crate::properties::Property;
 
 /// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
 fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
@@ -174,35 +173,3 @@ bindings! {
         }
     }
 }
-
-/// What a tensor says about its place in the graph.
-pub static PROPERTIES: &[Property] = &[
-    Property {
-        name: "retains_grad",
-        doc: "Whether this tensor has a history and keeps its gradient all the same.",
-        kind: "bool",
-        get: |x| x.get().0.retains_grad().object(x.py()),
-        set: None,
-    },
-    Property {
-        name: "_version",
-        doc: "How often the memory was written to.",
-        kind: "int",
-        get: |x| i64::from(x.get().0.version()).object(x.py()),
-        set: None,
-    },
-    Property {
-        name: "output_nr",
-        doc: "Which output of its node this tensor is.",
-        kind: "int",
-        get: |x| i64::from(x.get().0.history().map_or(0, |edge| edge.output)).object(x.py()),
-        set: None,
-    },
-    Property {
-        name: "_base",
-        doc: "The tensor that this one is a view of.",
-        kind: "Tensor | None",
-        get: |x| x.get().0.base().cloned().object(x.py()),
-        set: None,
-    },
-];
