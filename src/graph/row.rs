@@ -576,21 +576,20 @@ impl Rule for RowRule {
         if mode::is_grad_enabled() {
             return self.backward_recorded(cx, &g);
         }
-        let node = cx.node();
         if g.state().array.numel() <= BRIEF {
-            let saved = node.saved.lock();
-            return self.backward_numbers(node, &g, saved.values(node)?);
+            return cx.with_kept(|values| self.backward_numbers(cx, &g, values));
         }
-        let values: SmallVec<[SavedValue; 2]> = node.saved.lock().values(node)?.iter().cloned().collect();
-        self.backward_numbers(node, &g, &values)
+        let values: SmallVec<[SavedValue; 2]> = cx.with_kept(|values| Ok(values.into()))?;
+        self.backward_numbers(cx, &g, &values)
     }
 }
 
 impl RowRule {
     /// One pass over memory for each input.
-    fn backward_numbers(&self, node: &NodeRef, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
-        let edges = node.edges();
-        let needs = self.row.needs(|i| edges.get(i).is_some_and(Option::is_some));
+    fn backward_numbers(&self, cx: &Backward<'_>, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
+        let node = cx.node();
+        // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
+        let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
         let mut values = saved.iter();
         for (bit, source) in kept.iter_mut().enumerate() {
@@ -601,8 +600,8 @@ impl RowRule {
             }
         }
         let mut grads = Grads::new();
-        for (input, edge) in edges.iter().enumerate() {
-            let derivative = if edge.is_some() { self.row.derivative(input) } else { None };
+        for input in 0..node.edges().len() {
+            let derivative = if cx.needs(input) { self.row.derivative(input) } else { None };
             grads.push(match derivative {
                 None => None,
                 Some(d) if d.identity => Some(g.clone()),
@@ -614,7 +613,7 @@ impl RowRule {
 
     #[cold]
     fn backward_recorded(&self, cx: &Backward<'_>, g: &Tensor) -> Result<Grads> {
-        let needs = self.row.needs(|i| cx.needs(i));
+        let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
         for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
             let value = cx.unpack(kept.len())?;

@@ -21,7 +21,7 @@ pub mod split;
 mod term;
 pub mod trigonometric;
 pub mod view;
-pub mod writing;
+pub mod write;
 
 pub use crate::graph::vector_space::{add, sum_to, to_dtype};
 pub use activation::*;
@@ -48,4 +48,4 @@ pub use view::{
     matrix_transpose, movedim, numpy_t, permute, ravel, reshape, reshape_as, squeeze, squeeze_, t, t_,
     transpose, transpose_, unflatten, unsqueeze, unsqueeze_, view, view_as,
 };
-pub use writing::{copy_, fill, fill_, zero_};
+pub use write::{copy_, fill, fill_, zero_};

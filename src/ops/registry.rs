@@ -22,12 +22,12 @@ pub static TABLES: &[&[&Row]] = &[
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::indexing::CHECKS,
+    super::write::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
     super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
-    super::writing::CHECKS,
 ];
 
 /// All rows.

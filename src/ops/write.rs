@@ -1,4 +1,4 @@
-//! Writing one tensor, or one number, over another.
+//! Writes into a tensor's memory: of another tensor, or of one number.
 
 use smallvec::smallvec;
 
@@ -7,7 +7,7 @@ use crate::array::{Array, Scalar, layout};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
-use crate::ops::copying::clone;
+use crate::ops::clone;
 
 /// Writes `src`, broadcast and converted, into `x`.
 ///
