@@ -21,11 +21,16 @@ pub static TABLES: &[&[&Row]] = &[
 /// The blocks' own checks.
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
+    super::gather::CHECKS,
     super::indexing::CHECKS,
     super::write::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::rearrange::CHECKS,
+    super::scatter::CHECKS,
+    super::scatter::REDUCTIONS,
     super::selection::CHECKS,
+    super::sorting::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
 ];

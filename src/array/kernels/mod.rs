@@ -3,6 +3,7 @@
 pub mod combine;
 pub mod copy;
 pub mod fill;
+pub mod gather;
 pub mod formula;
 pub mod index;
 pub mod integer;
@@ -13,5 +14,6 @@ pub mod real;
 pub mod reduce;
 pub mod scan;
 pub mod softmax;
+pub mod sort;
 pub mod tile;
 pub mod value;
