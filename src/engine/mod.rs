@@ -201,3 +201,26 @@ fn edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
     });
     edges.collect()
 }
+
+impl Tensor {
+    /// Adds the gradient of this tensor, which has one element, with respect to every leaf before it into the leaf's
+    /// `grad`, and frees what the graph kept.
+    ///
+    /// Fails when the tensor has more than one element or no history, and with whatever a derivative fails with.
+    ///
+    /// ```
+    /// use arcgrad::Tensor;
+    /// let x = Tensor::from_slice(&[3.0_f32], &[1])?.requires_grad_(true)?;
+    /// x.mul(&x)?.backward()?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [6.0]);
+    /// # Ok::<(), arcgrad::Error>(())
+    /// ```
+    pub fn backward(&self) -> Result<()> {
+        backward(vec![root(self, 0, None)?], None, Options::default())
+    }
+
+    /// [`Tensor::backward`] for a tensor of any shape, given the gradient with respect to it.
+    pub fn backward_from(&self, gradient: &Self) -> Result<()> {
+        backward(vec![root(self, 0, Some(gradient))?], None, Options::default())
+    }
+}

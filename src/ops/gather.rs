@@ -28,7 +28,9 @@ pub fn gather(x: &Tensor, dim: isize, index: &Tensor) -> Result<Tensor> {
     let y = Array::empty(places.shape(), array.dtype())?;
     if places.numel() > 0 {
         if places.ndim().max(1) != array.ndim().max(1) {
-            return Err(Error::runtime("Index tensor must have the same number of dimensions as input tensor"));
+            return Err(Error::runtime(
+                "Index tensor must have the same number of dimensions as input tensor",
+            ));
         }
         for (a, (&n, &m)) in places.shape().iter().zip(array.shape()).enumerate() {
             if a != axis && n > m {
@@ -93,7 +95,13 @@ pub fn take_along_dim(x: &Tensor, indices: &Tensor, dim: Option<isize>) -> Resul
 }
 
 /// Positions along an axis from an index vector. `error` says what one out of range is called.
-fn along(x: &Tensor, axis: usize, index: &Tensor, wrap: bool, error: impl Fn(i64) -> Error) -> Result<Arc<Places>> {
+fn along(
+    x: &Tensor,
+    axis: usize,
+    index: &Tensor,
+    wrap: bool,
+    error: impl Fn(i64) -> Error,
+) -> Result<Arc<Places>> {
     let whole = x.shape();
     let extent = whole.get(axis).copied().unwrap_or(1) as i64;
     let positions = index
@@ -153,7 +161,9 @@ fn flat(name: &str, x: &Tensor, index: &Tensor) -> Result<Arc<Places>> {
             if (0..n).contains(&at) {
                 Ok(at as usize)
             } else {
-                Err(Error::index(format!("out of range: tried to access index {i} on a tensor of {n} elements.")))
+                Err(Error::index(format!(
+                    "out of range: tried to access index {i} on a tensor of {n} elements."
+                )))
             }
         })
         .collect::<Result<Vec<_>>>()?;
@@ -186,7 +196,14 @@ fn count_fits(axis: usize, index: &Tensor, src: &Tensor) -> bool {
 }
 
 /// `x` with the slices of `src`, times `alpha`, added at positions along an axis.
-pub fn index_add(onto: Onto, x: &Tensor, dim: isize, index: &Tensor, src: &Tensor, alpha: Scalar) -> Result<Tensor> {
+pub fn index_add(
+    onto: Onto,
+    x: &Tensor,
+    dim: isize,
+    index: &Tensor,
+    src: &Tensor,
+    alpha: Scalar,
+) -> Result<Tensor> {
     let axis = layout::axis(dim, x.ndim())?;
     if index.ndim() > 1 {
         return Err(Error::index(format!(
@@ -270,7 +287,9 @@ pub fn index_copy(onto: Onto, x: &Tensor, dim: isize, index: &Tensor, src: &Tens
     }
     let extent = x.shape().get(axis).copied().unwrap_or(1);
     let places = along(x, axis, index, false, |i| {
-        Error::index(format!("index_copy_(): index {i} is out of bounds for dimension {axis} with size {extent}"))
+        Error::index(format!(
+            "index_copy_(): index {i} is out of bounds for dimension {axis} with size {extent}"
+        ))
     })?;
     same_slices("index_copy_()", &places, src)?;
     places::write(onto, "IndexCopyBackward0", x, src, &places, false)
@@ -367,7 +386,16 @@ pub const CHECKS: &[Check] = &[
     Check::new(
         "index_add",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 3])?]),
-        |x| Ok(vec![index_add(Onto::Copy, &x[0], 1, &positions(&[1, 0, 1], &[3])?, &x[1], Scalar::Float(0.5))?]),
+        |x| {
+            Ok(vec![index_add(
+                Onto::Copy,
+                &x[0],
+                1,
+                &positions(&[1, 0, 1], &[3])?,
+                &x[1],
+                Scalar::Float(0.5),
+            )?])
+        },
     ),
     Check::new(
         "index_copy",

@@ -399,7 +399,7 @@ fn repeated_positions() -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "getitem",
         |s| Ok(vec![s.normal(&[3, 4, 2])?]),

@@ -435,7 +435,7 @@ fn assemble(tensors: &[Tensor], whole: &[usize], places: &[Part]) -> Result<Tens
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("select", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![select(&x[0], 1, -1)?])),
     Check::new("slice", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![slice(&x[0], 0, Some(1), None, 2)?])),
     Check::new("narrow", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![narrow(&x[0], 0, -4, 2)?])),

@@ -9,11 +9,11 @@ use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{self, sum_to};
 use crate::graph::{Onto, Tensor, linear, overwrite, record};
+use crate::ops::contiguous;
 use crate::ops::gather::index_select;
 use crate::ops::join::stack;
 use crate::ops::part::{narrow, select, slice, tangent_or_zeros};
 use crate::ops::view::{Axes, axes, repeated, reshape_to, unsqueeze};
-use crate::ops::contiguous;
 
 /// A view that runs backwards along some axes.
 fn reversed(x: &Array, axes: &[usize]) -> Result<Array> {
@@ -90,7 +90,8 @@ pub fn roll(x: &Tensor, shifts: &[isize], dims: &[isize]) -> Result<Tensor> {
             dims.len()
         )));
     }
-    let moves: SmallVec<[(usize, isize); 4]> = axes(dims, x.ndim())?.into_iter().zip(shifts.iter().copied()).collect();
+    let moves: SmallVec<[(usize, isize); 4]> =
+        axes(dims, x.ndim())?.into_iter().zip(shifts.iter().copied()).collect();
     roll_along(x, moves)
 }
 
@@ -122,7 +123,10 @@ fn rolled(x: &Array, moves: &[(usize, isize)]) -> Result<Array> {
 /// Turned by `k` right angles in the plane of two axes, from the first towards the second.
 pub fn rot90(x: &Tensor, k: isize, dims: &[isize]) -> Result<Tensor> {
     if dims.len() != 2 {
-        return Err(Error::runtime(format!("expected total rotation dims == 2, but got dims = {}", dims.len())));
+        return Err(Error::runtime(format!(
+            "expected total rotation dims == 2, but got dims = {}",
+            dims.len()
+        )));
     }
     if x.ndim() < 2 {
         return Err(Error::runtime(format!("expected total dims >= 2, but got total dims = {}", x.ndim())));
@@ -171,7 +175,9 @@ pub fn repeat(x: &Tensor, repeats: &[isize]) -> Result<Tensor> {
         let shape: Vec<isize> = padded.iter().zip(repeats).map(|(&n, &r)| n as isize * r).collect();
         let negative = shape.iter().find(|&&n| n < 0).copied();
         return Err(match negative {
-            Some(n) => Error::runtime(format!("Trying to create tensor with negative dimension {n}: {shape:?}")),
+            Some(n) => {
+                Error::runtime(format!("Trying to create tensor with negative dimension {n}: {shape:?}"))
+            }
             None => Kind::NegativeSize { shape: repeats.to_vec() }.into(),
         });
     }
@@ -200,7 +206,8 @@ fn repeated_by(x: &Tensor, repeats: Dims) -> Result<Tensor> {
 /// [`repeat`] whose list may be shorter than the shape.
 pub fn tile(x: &Tensor, repeats: &[isize]) -> Result<Tensor> {
     let missing = x.ndim().saturating_sub(repeats.len());
-    let repeats: SmallVec<[isize; 6]> = std::iter::repeat_n(1, missing).chain(repeats.iter().copied()).collect();
+    let repeats: SmallVec<[isize; 6]> =
+        std::iter::repeat_n(1, missing).chain(repeats.iter().copied()).collect();
     repeat(x, &repeats)
 }
 
@@ -318,7 +325,13 @@ pub fn triangle(onto: Onto, which: Triangle, x: &Tensor, diagonal: isize) -> Res
 }
 
 /// The positions of a triangle of a matrix of this shape: a row of rows and a row of columns.
-pub fn triangle_indices(which: Triangle, rows: isize, columns: isize, diagonal: isize, dtype: DType) -> Result<Tensor> {
+pub fn triangle_indices(
+    which: Triangle,
+    rows: isize,
+    columns: isize,
+    diagonal: isize,
+    dtype: DType,
+) -> Result<Tensor> {
     for (name, n) in [("row", rows), ("col", columns)] {
         if n < 0 {
             return Err(Error::runtime(format!("{name} must be non-negative, got{n}")));
@@ -425,7 +438,8 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
             let block = |i: usize| {
                 let g = cx.grad(0).filter(|_| cx.needs(i));
                 let [row, rows, column, columns] = places[i].map(|n| n as isize);
-                g.map(|g| reshape_to(&narrow(&narrow(g, 0, row, rows)?, 1, column, columns)?, &shapes[i])).transpose()
+                g.map(|g| reshape_to(&narrow(&narrow(g, 0, row, rows)?, 1, column, columns)?, &shapes[i]))
+                    .transpose()
             };
             (0..places.len()).map(block).collect()
         },
@@ -439,8 +453,16 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
 /// The gradient checks of this file.
 pub const CHECKS: &[Check] = &[
     Check::new("flip", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![flip(&x[0], &[0, -1])?])),
-    Check::new("roll", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![roll(&x[0], &[1, -4], &[0, 1])?, roll(&x[0], &[2], &[])?])),
-    Check::new("rot90", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![rot90(&x[0], 1, &[0, 1])?, rot90(&x[0], -1, &[1, 0])?])),
+    Check::new(
+        "roll",
+        |s| Ok(vec![s.normal(&[2, 3])?]),
+        |x| Ok(vec![roll(&x[0], &[1, -4], &[0, 1])?, roll(&x[0], &[2], &[])?]),
+    ),
+    Check::new(
+        "rot90",
+        |s| Ok(vec![s.normal(&[2, 3])?]),
+        |x| Ok(vec![rot90(&x[0], 1, &[0, 1])?, rot90(&x[0], -1, &[1, 0])?]),
+    ),
     Check::new("repeat", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![repeat(&x[0], &[2, 1, 3])?])),
     Check::new(
         "repeat_interleave",
@@ -459,7 +481,11 @@ pub const CHECKS: &[Check] = &[
         },
     ),
     Check::new("meshgrid", |s| Ok(vec![s.normal(&[2])?, s.normal(&[3])?]), |x| meshgrid(x, true)),
-    Check::new("cartesian_prod", |s| Ok(vec![s.normal(&[2])?, s.normal(&[3])?]), |x| Ok(vec![cartesian_prod(x)?])),
+    Check::new(
+        "cartesian_prod",
+        |s| Ok(vec![s.normal(&[2])?, s.normal(&[3])?]),
+        |x| Ok(vec![cartesian_prod(x)?]),
+    ),
     Check::new("block_diag", |s| Ok(vec![s.normal(&[2, 1])?, s.normal(&[3])?]), |x| Ok(vec![block_diag(x)?])),
     Check::new(
         "parts of parts",

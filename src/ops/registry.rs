@@ -19,11 +19,17 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
+#[rustfmt::skip] // one a line
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::gather::CHECKS,
+    super::nn::convolution::CHECKS,
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
     super::indexing::CHECKS,
-    super::write::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
     super::rearrange::CHECKS,
@@ -33,6 +39,12 @@ pub static BLOCKS: &[&[Check]] = &[
     super::sorting::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
+    super::product::added::CHECKS,
+    super::product::batch::CHECKS,
+    super::product::broadcast::CHECKS,
+    super::product::matrix::CHECKS,
+    super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

@@ -108,10 +108,12 @@ fn checked(x: &Array, axis: usize, index: &Array, src: Option<&Array>) -> Result
     }
     let extent = |x: &Array, a: usize| x.shape().get(a).copied().unwrap_or(1);
     let fits = (0..rank(index)).all(|a| {
-        (a == axis || extent(index, a) <= extent(x, a)) && src.is_none_or(|s| extent(index, a) <= extent(s, a))
+        (a == axis || extent(index, a) <= extent(x, a))
+            && src.is_none_or(|s| extent(index, a) <= extent(s, a))
     });
     if !fits {
-        let tail = src.map_or_else(String::new, |s| format!(" and to be no larger size than src {:?}", s.shape()));
+        let tail =
+            src.map_or_else(String::new, |s| format!(" and to be no larger size than src {:?}", s.shape()));
         return Err(Error::runtime(format!(
             "Expected index {:?} to be no larger than self {:?} apart from dimension {axis}{tail}",
             index.shape(),
@@ -249,7 +251,14 @@ fn added(onto: Onto, x: &Tensor, dim: isize, index: &Tensor, src: &Tensor) -> Re
 
 /// `x` with `src` added or multiplied in at the places of the index; not differentiable with respect to either, as in
 /// PyTorch, which has [`scatter_reduce`] for that.
-pub fn scatter_combined(onto: Onto, x: &Tensor, dim: isize, index: &Tensor, src: Operand<'_>, reduce: &str) -> Result<Tensor> {
+pub fn scatter_combined(
+    onto: Onto,
+    x: &Tensor,
+    dim: isize,
+    index: &Tensor,
+    src: Operand<'_>,
+    reduce: &str,
+) -> Result<Tensor> {
     let how = match reduce {
         "add" => Combine::Add,
         "multiply" => Combine::Multiply,
@@ -267,12 +276,27 @@ pub fn scatter_combined(onto: Onto, x: &Tensor, dim: isize, index: &Tensor, src:
         &[x],
         &[],
         |y| scattered(y, axis, &places, &source, how),
-        |_| Err(Error::runtime("derivative for aten::scatter (with reduce=) is not implemented; use scatter_reduce")),
-        |_| Err(Error::runtime("derivative for aten::scatter (with reduce=) is not implemented; use scatter_reduce")),
+        |_| {
+            Err(Error::runtime(
+                "derivative for aten::scatter (with reduce=) is not implemented; use scatter_reduce",
+            ))
+        },
+        |_| {
+            Err(Error::runtime(
+                "derivative for aten::scatter (with reduce=) is not implemented; use scatter_reduce",
+            ))
+        },
     )
 }
 
-fn reduced(x: &Array, axis: usize, index: &Array, src: &Array, reduce: Reduce, include_self: bool) -> Result<Array> {
+fn reduced(
+    x: &Array,
+    axis: usize,
+    index: &Array,
+    src: &Array,
+    reduce: Reduce,
+    include_self: bool,
+) -> Result<Array> {
     let y = x.copied()?;
     let Some(index) = checked(&y, axis, index, Some(src))? else { return Ok(y) };
     if !include_self {
@@ -375,7 +399,11 @@ fn coefficients(
             let y = scatter_reduce(&x, dim, index, &src, reduce, include_self)?;
             let of_x = number(ops::eq(&x, &y)?)?;
             let of_src = number(ops::eq(&src, &gather(&y, dim, index)?)?)?;
-            let of_x = if include_self { of_x } else { scatter_value(Onto::Copy, &of_x, dim, index, Scalar::Int(0))? };
+            let of_x = if include_self {
+                of_x
+            } else {
+                scatter_value(Onto::Copy, &of_x, dim, index, Scalar::Int(0))?
+            };
             let tied = scatter_add(&of_x, dim, index, &of_src)?;
             let tied = masked_fill(&tied, &ops::eq(&tied, 0.0)?, 1.0)?;
             (ops::div(&of_x, &tied)?, ops::div(&of_src, &gather(&tied, dim, index)?)?)
@@ -388,7 +416,8 @@ fn coefficients(
             let zero = ops::eq(src, 0.0)?;
             let zeros = scatter_add(&zeros_like(&x.detach())?, dim, index, &number(zero.clone())?)?;
             let alone = ops::eq(&ops::mul(&gather(&zeros, dim, index)?, &number(zero.clone())?)?, 1.0)?;
-            let others = scatter_reduce(x, dim, index, &masked_fill(src, &alone, 1.0)?, reduce, include_self)?;
+            let others =
+                scatter_reduce(x, dim, index, &masked_fill(src, &alone, 1.0)?, reduce, include_self)?;
             let whole = scatter_reduce(x, dim, index, src, reduce, include_self)?;
             let share = ops::div(&gather(&whole, dim, index)?, &masked_fill(src, &zero, 1.0)?)?;
             (c, where_(&alone, &gather(&others, dim, index)?, &share)?)

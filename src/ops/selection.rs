@@ -266,7 +266,7 @@ fn alternating(n: usize) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "where",
         |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[2, 1])?]),

@@ -90,7 +90,9 @@ pub fn topk(x: &Tensor, k: isize, dim: isize, largest: bool, sorted: bool) -> Re
 pub fn kthvalue(x: &Tensor, k: isize, dim: isize, keepdim: bool) -> Result<(Tensor, Tensor)> {
     let axis = layout::axis(dim, x.ndim())?;
     if k < 1 || k as usize > extent(x, axis) {
-        return Err(Error::runtime(format!("kthvalue(): selected number k out of range for dimension {axis}")));
+        return Err(Error::runtime(format!(
+            "kthvalue(): selected number k out of range for dimension {axis}"
+        )));
     }
     let array = x.array();
     let (values, indices) =

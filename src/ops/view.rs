@@ -443,7 +443,7 @@ pub fn atleast_3d(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("view", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![view(&x[0], &[3, -1])?])),
     Check::new("reshape", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![reshape(&t(&x[0])?, &[3, 4])?])),
     Check::new("flatten", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![flatten(&x[0], 1, -1)?])),

@@ -197,7 +197,8 @@ fn number_or_tensor(a: &Args<'_, '_>, i: usize) -> PyResult<Tensor> {
     match a.operand(i)? {
         Operand::Tensor(x) => Ok(x.clone()),
         Operand::Scalar(value) => {
-            let dtype = if matches!(value, Scalar::Float(_)) { arcgrad::DType::F64 } else { arcgrad::DType::I64 };
+            let dtype =
+                if matches!(value, Scalar::Float(_)) { arcgrad::DType::F64 } else { arcgrad::DType::I64 };
             core(Tensor::scalar(value, dtype))
         }
     }

@@ -6,8 +6,13 @@ pub mod creation;
 pub mod gather;
 pub mod indexing;
 pub mod numpy;
+pub mod product;
 pub mod properties;
+pub mod protocol;
+pub mod queries;
+pub mod random;
 pub mod rearrange;
+pub mod reduction;
 pub mod rows;
 pub mod shape;
 pub mod values;
@@ -15,6 +20,7 @@ pub mod values;
 use crate::dispatch::Entry;
 
 /// All of them.
+#[rustfmt::skip] // one a line: a new group is one line
 pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
@@ -23,7 +29,12 @@ pub static GROUPS: &[&[Entry]] = &[
     indexing::ENTRIES,
     indexing::methods::ENTRIES,
     numpy::ENTRIES,
+    product::ENTRIES,
+    protocol::ENTRIES,
+    queries::ENTRIES,
+    random::ENTRIES,
     rearrange::ENTRIES,
+    reduction::ENTRIES,
     shape::ENTRIES,
     values::ENTRIES,
 ];

@@ -1,10 +1,11 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
 pub mod combine;
+pub mod convolution;
 pub mod copy;
 pub mod fill;
-pub mod gather;
 pub mod formula;
+pub mod gather;
 pub mod index;
 pub mod integer;
 pub mod isa;

@@ -41,7 +41,8 @@ pub fn sort(x: &Array, axis: usize, order: Order) -> Result<(Array, Array)> {
     if let Some(last) = shape.last_mut() {
         *last = order.count;
     }
-    let (values, indices) = (Array::empty(&shape, x.dtype())?, Array::empty(&shape, crate::array::DType::I64)?);
+    let (values, indices) =
+        (Array::empty(&shape, x.dtype())?, Array::empty(&shape, crate::array::DType::I64)?);
     if values.numel() > 0 {
         with_element!(x.dtype(), T => sort_lines::<T>(&lines, length, order, &values, &indices));
     }
@@ -51,14 +52,18 @@ pub fn sort(x: &Array, axis: usize, order: Order) -> Result<(Array, Array)> {
 fn sort_lines<T: Element>(lines: &Array, length: usize, order: Order, values: &Array, indices: &Array) {
     let count = lines.numel() / length;
     let piece = (PIECE / length).max(1);
-    let (source, values, indices) = (Shared(lines.pointer()), Shared(values.pointer()), Shared(indices.pointer()));
+    let (source, values, indices) =
+        (Shared(lines.pointer()), Shared(values.pointer()), Shared(indices.pointer()));
     let k = order.count;
     pool::for_each(count.div_ceil(piece), &|p| {
         let mut line: Vec<(T, i64)> = Vec::with_capacity(length);
         for row in p * piece..count.min((p + 1) * piece) {
             line.clear();
             // SAFETY: `lines` is row-major, so a row is `length` elements in a run.
-            line.extend((0..length).map(|i| (unsafe { source.at::<T>((row * length + i) as isize).read() }, i as i64)));
+            line.extend(
+                (0..length)
+                    .map(|i| (unsafe { source.at::<T>((row * length + i) as isize).read() }, i as i64)),
+            );
             arrange(&mut line, order);
             for (i, (value, index)) in line[..k].iter().enumerate() {
                 let at = (row * k + i) as isize;
