@@ -22,6 +22,7 @@ pub static TABLES: &[&[&Row]] = &[
 #[rustfmt::skip] // one a line
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
+    super::gather::CHECKS,
     super::nn::convolution::CHECKS,
     super::reduction::sum::CHECKS,
     super::reduction::product::CHECKS,
@@ -31,7 +32,11 @@ pub static BLOCKS: &[&[Check]] = &[
     super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::rearrange::CHECKS,
+    super::scatter::CHECKS,
+    super::scatter::REDUCTIONS,
     super::selection::CHECKS,
+    super::sorting::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
     super::product::added::CHECKS,
