@@ -8,13 +8,11 @@ pub mod creation;
 pub mod exponential;
 pub mod join;
 pub mod numbers;
-pub mod part;
-pub mod random;
-pub mod reduction;
 mod operators;
-pub mod random;
 pub mod part;
 pub mod product;
+pub mod random;
+pub mod reduction;
 pub mod registry;
 pub mod rounding;
 pub mod special;
@@ -22,8 +20,6 @@ pub mod special_cases;
 pub mod split;
 mod term;
 pub mod trigonometric;
-pub mod write;
-pub mod split;
 pub mod view;
 pub mod write;
 
@@ -39,14 +35,10 @@ pub use part::{
     diag, diag_embed, diagonal, diagonal_scatter, narrow, select, select_scatter, slice, slice_scatter,
     unbind, unfold,
 };
+pub use product::*;
 pub use reduction::*;
 pub use rounding::*;
 pub use special::*;
-pub use product::*;
-pub use rounding::*;
-pub use special::*;
-pub use trigonometric::*;
-pub use write::{copy_, fill, fill_, zero_};
 pub use split::{Cuts, chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, vsplit};
 pub use trigonometric::*;
 pub use view::{

@@ -4,9 +4,9 @@ pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
 pub mod numpy;
+pub mod product;
 pub mod properties;
 pub mod reduction;
-pub mod product;
 pub mod rows;
 pub mod values;
 

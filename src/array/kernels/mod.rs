@@ -6,6 +6,7 @@ pub mod formula;
 pub mod integer;
 pub mod isa;
 pub mod leveled;
+pub mod order;
 pub mod product;
 pub mod real;
 pub mod reduce;
