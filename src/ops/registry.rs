@@ -28,6 +28,8 @@ pub static BLOCKS: &[&[Check]] = &[
     super::reduction::product::CHECKS,
     super::reduction::extrema::CHECKS,
     super::reduction::moments::CHECKS,
+    super::reduction::norm::CHECKS,
+    super::reduction::order::CHECKS,
     super::reduction::softmax::CHECKS,
     super::indexing::CHECKS,
     super::join::CHECKS,

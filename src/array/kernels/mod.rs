@@ -10,6 +10,7 @@ pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod leveled;
+pub mod order;
 pub mod product;
 pub mod real;
 pub mod reduce;
