@@ -29,6 +29,11 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::added::CHECKS,
     super::product::batch::CHECKS,
     super::product::broadcast::CHECKS,
+    super::einsum::CHECKS,
+    super::product::chain::CHECKS,
+    super::product::contraction::CHECKS,
+    super::product::cross::CHECKS,
+    super::product::distance::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
 ];
