@@ -2,4 +2,15 @@
 
 from . import _core, autograd
 from ._core import *  # noqa: F403
+from ._core import __version__
+from ._layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
+from ._limits import finfo, iinfo
 from ._size import Size

@@ -97,9 +97,10 @@ impl Layout {
         if self.numel == 0 {
             return Some(0);
         }
-        self.shape.iter().zip(&self.strides).try_fold(1_usize, |sum, (&n, &s)| {
-            sum.checked_add((n - 1).checked_mul(s.unsigned_abs())?)
-        })
+        self.shape
+            .iter()
+            .zip(&self.strides)
+            .try_fold(1_usize, |sum, (&n, &s)| sum.checked_add((n - 1).checked_mul(s.unsigned_abs())?))
     }
 
     /// Whether two positions share an element (an expanded axis, say): such a view must not be written to.

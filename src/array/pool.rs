@@ -23,7 +23,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use context::{Interrupted, poll_interrupt, serially, uninterruptible, with_interrupt};
+pub use context::{
+    Interrupted, check_interrupt, is_interrupted, poll_interrupt, serially, uninterruptible, with_interrupt,
+};
 pub use size::{num_threads, set_num_threads};
 
 use context::Context;
@@ -43,7 +45,39 @@ use threads::Threads;
 pub fn join_in(helpers: usize, work: &(dyn Fn() + Sync)) {
     let context = Context::current();
     let helpers = if context.serial { 0 } else { helpers.min(num_threads() - 1) };
-    if helpers == 0 { work() } else { gather(helpers, work, context) }
+    if helpers == 0 { work() } else { gather(helpers, &|_| work(), context) }
+}
+
+/// Runs `work` on the caller, which may invite helpers later, as often as it likes; so may they.
+///
+/// Like [`join_in`] in all else: a helper that finds nothing to do leaves, and can be invited again when there is something.
+pub fn open_call(work: &(dyn Fn(&Crew<'_>) + Sync)) {
+    let context = Context::current();
+    if context.serial || num_threads() == 1 {
+        work(&Crew { open: None, is_caller: true });
+    } else {
+        gather(0, work, context);
+    }
+}
+
+/// One participant's view of a parallel call that is under way.
+pub struct Crew<'a> {
+    open: Option<(&'static Threads, &'a Arc<Call>)>,
+    is_caller: bool,
+}
+
+impl Crew<'_> {
+    /// Whether this participant is the one whose call it is.
+    pub fn is_caller(&self) -> bool {
+        self.is_caller
+    }
+
+    /// Asks so many threads of the pool to come. Those that find the call over, or no work in it, go again.
+    pub fn invite(&self, helpers: usize) {
+        if let Some((threads, call)) = self.open {
+            invite(threads, call, helpers);
+        }
+    }
 }
 
 /// Calls `body(i)` once for each `i` in `0..count`, in chunks claimed by the caller and its helpers.
@@ -76,7 +110,7 @@ fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
     let claims = Claims::new(count, helpers + 1);
     gather(
         helpers,
-        &|| {
+        &|_| {
             // Dropped by a panic of `body` too: the others need not finish what is lost anyway.
             let _rest = Abandon(&claims);
             while let Some(chunk) = claims.next() {
@@ -131,23 +165,26 @@ impl Drop for Abandon<'_> {
 
 type Panic = Box<dyn Any + Send>;
 
+/// What each participant of a parallel call runs.
+type Work = dyn Fn(&Crew<'_>) + Sync;
+
 /// One parallel call, shared by its caller and the helpers it invited; outlives the call for those that come late.
 struct Call {
     gathering: Gathering,
     /// Borrowed from the caller's frame: alive only while the gathering is open or somebody is inside.
-    work: &'static (dyn Fn() + Sync),
+    work: &'static Work,
     context: Context,
     panic: Mutex<Option<Panic>>,
 }
 
-/// The parallel part of [`join_in`]; `helpers >= 1`.
-fn gather(helpers: usize, work: &(dyn Fn() + Sync), context: Context) {
-    let Some(threads) = Threads::current() else { return work() };
+/// The parallel part of [`join_in`] and [`open_call`].
+fn gather(helpers: usize, work: &(dyn Fn(&Crew<'_>) + Sync), context: Context) {
+    let Some(threads) = Threads::current() else { return work(&Crew { open: None, is_caller: true }) };
     // SAFETY: only the lifetime is changed. Besides this frame, `work` is called only by `help`, and there only between
     // entering and leaving `call.gathering`; this function does not return or unwind before the gathering is closed, when
     // nobody enters any more, and everyone who entered has left. Nothing between here and `wait` can unwind: `invite` does
     // not, and the calls of foreign code are caught.
-    let work = unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(work) };
+    let work = unsafe { std::mem::transmute::<&(dyn Fn(&Crew<'_>) + Sync), &'static Work>(work) };
     let call = Arc::new(Call {
         gathering: Gathering::new(),
         work,
@@ -155,7 +192,8 @@ fn gather(helpers: usize, work: &(dyn Fn() + Sync), context: Context) {
         panic: Mutex::new(None),
     });
     invite(threads, &call, helpers);
-    let mut outcome = catch_unwind(AssertUnwindSafe(work));
+    let crew = Crew { open: Some((threads, &call)), is_caller: true };
+    let mut outcome = catch_unwind(AssertUnwindSafe(|| work(&crew)));
     call.gathering.close();
     // The caller keeps an ear open while helpers finish, so that a long piece of theirs can be interrupted too.
     while !call.gathering.wait(context.patience()) {
@@ -186,7 +224,8 @@ fn invite(threads: &'static Threads, call: &Arc<Call>, helpers: usize) {
 fn help(threads: &'static Threads, call: &Arc<Call>, others: usize) {
     let Some(_inside) = call.gathering.enter() else { return };
     invite(threads, call, others);
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.context.enter(call.work))) {
+    let crew = Crew { open: Some((threads, call)), is_caller: false };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.context.enter(|| (call.work)(&crew)))) {
         // A second panic is dropped: the caller can throw only one.
         call.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
     }

@@ -59,7 +59,8 @@ impl Array {
         if self.is_contiguous() {
             return self.empty_like(dtype);
         }
-        let layout = Layout::strided(self.shape().into(), layout::dense_strides(self.shape(), self.strides()))?;
+        let layout =
+            Layout::strided(self.shape().into(), layout::dense_strides(self.shape(), self.strides()))?;
         Self::empty_strided(layout, dtype)
     }
 

@@ -1,86 +1,88 @@
 //! The pass on one thread: nodes in order, no locks, no queue.
 
-use smallvec::SmallVec;
+use smallvec::smallvec;
 
-use crate::engine::Options;
-use crate::engine::plan::Plan;
-use crate::error::{Error, Result};
-use crate::graph::{Backward, Grads, NodeRef, Tensor, vector_space};
+use crate::array::pool;
+use crate::engine::plan::{LEAF, NOWHERE, Plan};
+use crate::engine::visit::{Outputs, visit, visit_leaf};
+use crate::engine::{Options, Seeds};
+use crate::error::Result;
+use crate::graph::{Tensor, vector_space};
+
+/// A node with more work than this has the clock read before it runs, so that an interrupt is not seen late.
+pub(super) const LONG: u64 = 1 << 17;
 
 /// Runs the plan; answers with what was captured.
-pub(super) fn run(mut plan: Plan, options: Options) -> Result<Vec<Option<Tensor>>> {
+pub(super) fn run(
+    plan: &mut Plan<'_>,
+    seeds: Seeds,
+    options: Options,
+    is_watched: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let mut slots: Vec<Option<Tensor>> = vec![None; plan.slots];
     let mut answers = vec![None; plan.answers];
-    let order = std::mem::take(&mut plan.order);
-    for &i in &order {
-        step(&mut plan, i, options, &mut answers)?;
+    for (&(_, slot), grad) in plan.roots.iter().zip(seeds) {
+        add(&mut slots[slot as usize], grad)?;
     }
-    if let Some(targets) = plan.accumulate.take() {
-        for (target, grad) in targets.iter().zip(answers.drain(..)) {
-            if let (Some(leaf), Some(grad)) = (target.node.leaf(), grad) {
-                leaf.accumulate_grad(grad)?;
+    let mut answer = |place: u32, grad| answers[place as usize] = Some(grad);
+    let nodes = plan.order().len();
+    for &(step, slot) in &plan.roots {
+        let here = &plan.steps[step as usize];
+        if here.flags & LEAF != 0 && here.waiting == 0 {
+            plan.clock.leaf(nodes + step as usize);
+            visit_leaf(plan, step, slots[slot as usize].take(), &mut answer)?;
+        }
+    }
+    for place in 0..nodes {
+        let step = plan.at(place);
+        let node = plan.steps[step as usize].node;
+        if is_watched {
+            if node.work() > LONG {
+                pool::check_interrupt();
+            }
+            pool::poll_interrupt();
+        }
+        let slot = plan.steps[step as usize].slot as usize;
+        let grads: Outputs = match node.outputs().len() {
+            1 => smallvec![slots[slot].take()],
+            n => slots[slot..slot + n].iter_mut().map(Option::take).collect(),
+        };
+        plan.clock.derivative(place);
+        let results = visit(plan, step, grads, options, &mut answer)?.unwrap_or_default();
+        let mut results = results.into_iter();
+        for (k, edge) in node.edges().iter().enumerate() {
+            let grad = results.next().flatten();
+            let to = plan.leads(step)[k];
+            let Some(edge) = edge else { continue };
+            if to == NOWHERE {
+                continue;
+            }
+            let next = &mut plan.steps[to as usize];
+            next.waiting -= 1;
+            let slot = &mut slots[(next.slot + edge.output) as usize];
+            if let Some(grad) = grad {
+                plan.clock.edge(place, k);
+                let grad = vector_space::fit(grad, &edge.node.outputs()[edge.output as usize])?;
+                plan.clock.sum(place, k);
+                add(slot, grad)?;
+            }
+            let next = &plan.steps[to as usize];
+            if next.waiting == 0 && next.flags & LEAF != 0 {
+                let grad = slot.take();
+                plan.clock.leaf(nodes + to as usize);
+                visit_leaf(plan, to, grad, &mut answer)?;
             }
         }
     }
     Ok(answers)
 }
 
-fn step(plan: &mut Plan, i: u32, options: Options, answers: &mut [Option<Tensor>]) -> Result<()> {
-    let here = &mut plan.steps[i as usize];
-    let node = here.node.clone();
-    let runs = here.runs;
-    let grads = std::mem::take(&mut here.grads);
-    if grads.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    for capture in plan.captures.iter().filter(|c| c.step == i) {
-        answers[capture.place].clone_from(&grads[capture.output as usize]);
-    }
-    if let Some(extra) = node.extra() {
-        for (output, tensor) in extra.retained.lock().iter() {
-            if let (Some(tensor), Some(grad)) = (tensor.upgrade(), &grads[*output as usize]) {
-                tensor.set_grad(Some(vector_space_clone(grad)));
-            }
-        }
-    }
-    if let Some(leaf) = node.leaf() {
-        if plan.answers == 0
-            && let Some(grad) = grads.into_iter().next().flatten()
-        {
-            leaf.accumulate_grad(grad)?;
-        }
-        return Ok(());
-    }
-    if !runs {
-        return Ok(());
-    }
-    let results = derive(&node, grads, options)?;
-    for (edge, grad) in node.edges().iter().zip(results) {
-        if let (Some(edge), Some(grad)) = (edge, grad) {
-            let to = plan.number(&edge.node);
-            let grad = vector_space::fit(grad, &edge.node.outputs()[edge.output as usize])?;
-            plan.add(to, edge.output, grad)?;
-        }
-    }
+/// Adds a gradient to what a slot has so far.
+#[inline]
+fn add(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
+    *slot = Some(match slot.take() {
+        None => grad,
+        Some(sum) => vector_space::add_grads(sum, grad)?,
+    });
     Ok(())
-}
-
-fn vector_space_clone(grad: &Tensor) -> Tensor {
-    grad.clone()
-}
-
-/// A node's derivative, with the values it kept freed afterwards.
-fn derive(node: &NodeRef, grads: SmallVec<[Option<Tensor>; 1]>, options: Options) -> Result<Grads> {
-    let results = node.rule().backward(&mut Backward::new(node, grads))?;
-    if !options.retain_graph {
-        node.release();
-    }
-    if results.len() < node.edges().len() {
-        return Err(Error::runtime(format!(
-            "{} returned an incorrect number of gradients (expected {}, got {})",
-            node.name(),
-            node.edges().len(),
-            results.len()
-        )));
-    }
-    Ok(results)
 }

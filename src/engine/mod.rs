@@ -1,9 +1,20 @@
 //! Layer 3b: plans and runs a backward pass. Knows no op.
 
+mod clock;
+mod fold;
 mod inline;
+mod parallel;
 mod plan;
+mod visit;
 
-use crate::error::{Error, Result};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use smallvec::SmallVec;
+
+use crate::array::pool;
+use crate::engine::plan::{Plan, Targets};
+use crate::error::{Error, Kind, Result};
 use crate::graph::{Edge, Tensor, mode, vector_space};
 
 /// How a backward pass is run.
@@ -23,7 +34,39 @@ pub struct Root {
     pub grad: Tensor,
 }
 
+/// Who runs a pass. Gradients have the same bits either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Schedule {
+    /// The caller, and the pool when the graph is wide and its work pays for waking somebody.
+    #[default]
+    Auto,
+    /// The caller alone.
+    Inline,
+    /// The caller and the pool, whatever the graph.
+    Parallel,
+}
+
+/// What a heavy pass may ask of the program that the engine is embedded in.
+#[derive(Clone, Copy, Default)]
+pub struct Host<'a> {
+    /// Runs a closure, once, in surroundings where a long computation is in nobody's way (without an interpreter's lock).
+    pub detached: Option<&'a dyn Fn(&mut (dyn FnMut() + Send))>,
+    /// Whether the pass should stop. Asked on the calling thread, at most every 20 milliseconds.
+    pub interrupted: Option<&'a (dyn Fn() -> bool + Sync)>,
+    /// Who runs the pass.
+    pub schedule: Schedule,
+}
+
+/// The gradients at the roots, in their order.
+type Seeds = SmallVec<[Tensor; 1]>;
+
+/// Work, in elements of element-wise work, from which a pass is detached and watched for interrupts: about 50 µs.
+const HEAVY: u64 = 1 << 19;
+
 /// The gradient with which a pass starts at `y`: the given one, checked, or one for a tensor of one element.
+///
+/// `index` is the output's place among the outputs, for messages. Fails when `y` has no history, when the shapes differ,
+/// and when no gradient is given for several elements.
 pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
     let edge = y.gradient_edge().ok_or_else(|| {
         Error::runtime(format!(
@@ -54,25 +97,130 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
 }
 
 /// Adds the gradients of the roots into `.grad` of every leaf before them, or only of `inputs` if some are given.
+///
+/// Fails with what a node failed with, a panic included; `.grad` of each leaf is then as it was or whole.
 pub fn backward(roots: Vec<Root>, inputs: Option<&[Tensor]>, options: Options) -> Result<()> {
-    let targets = inputs.map(targets).transpose()?;
-    let _guard = mode::enter(mode::Mode { grad: options.create_graph, ..mode::get() });
-    let plan = plan::Plan::new(roots, targets.as_deref(), true)?;
-    inline::run(plan, options).map(drop)
+    Host::default().backward(roots, inputs, options)
 }
 
 /// The gradients of the roots with respect to `inputs`; `None` for one that they do not depend on.
+///
+/// Fails as [`backward`] does.
 pub fn grad(roots: Vec<Root>, inputs: &[Tensor], options: Options) -> Result<Vec<Option<Tensor>>> {
-    let targets = targets(inputs)?;
-    let _guard = mode::enter(mode::Mode { grad: options.create_graph, ..mode::get() });
-    let plan = plan::Plan::new(roots, Some(&targets), false)?;
-    inline::run(plan, options)
+    Host::default().grad(roots, inputs, options)
 }
 
-fn targets(inputs: &[Tensor]) -> Result<Vec<Edge>> {
+impl Host<'_> {
+    /// [`backward`] in this host.
+    pub fn backward(self, roots: Vec<Root>, inputs: Option<&[Tensor]>, options: Options) -> Result<()> {
+        let Some(inputs) = inputs else {
+            return self.run(roots, &Targets::Leaves, options).map(drop);
+        };
+        let edges = edges(inputs)?;
+        for x in inputs {
+            x.retain_grad()?;
+        }
+        self.run(roots, &Targets::These(&edges), options).map(drop)
+    }
+
+    /// [`grad`] in this host.
+    pub fn grad(self, roots: Vec<Root>, inputs: &[Tensor], options: Options) -> Result<Vec<Option<Tensor>>> {
+        self.run(roots, &Targets::Captured(&edges(inputs)?), options)
+    }
+
+    fn run(self, roots: Vec<Root>, targets: &Targets<'_>, options: Options) -> Result<Vec<Option<Tensor>>> {
+        let mut edges: SmallVec<[Edge; 1]> = SmallVec::with_capacity(roots.len());
+        let mut grads = Seeds::with_capacity(roots.len());
+        for root in roots {
+            edges.push(root.edge);
+            grads.push(root.grad);
+        }
+        let mode = mode::Mode { grad: options.create_graph, ..mode::get() };
+        let _guard = mode::enter(mode);
+        let mut plan = Plan::new(&edges, targets);
+        let is_heavy = plan.work >= HEAVY;
+        let is_parallel = match self.schedule {
+            Schedule::Auto => is_heavy && parallel::pays(&plan),
+            Schedule::Inline => false,
+            Schedule::Parallel => true,
+        };
+        let is_watched = is_heavy && self.interrupted.is_some();
+        let mut pass = || {
+            let grads = std::mem::take(&mut grads);
+            if is_parallel {
+                parallel::run(&plan, grads, options, mode)
+            } else {
+                inline::run(&mut plan, grads, options, is_watched)
+            }
+        };
+        if !is_heavy {
+            return caught(pass);
+        }
+        let mut watched = || match self.interrupted {
+            Some(check) => pool::with_interrupt(check, || caught(&mut pass)),
+            None => caught(&mut pass),
+        };
+        match self.detached {
+            Some(detached) => {
+                let mut answer = None;
+                detached(&mut || answer = Some(watched()));
+                answer.unwrap_or_else(|| Err(Error::runtime("the host did not run the backward pass")))
+            }
+            None => watched(),
+        }
+    }
+}
+
+/// What `pass` answers, or the error that its panic is.
+fn caught<R>(pass: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|panic| Err(error_of(panic)))
+}
+
+/// The error for a panic of a node.
+#[cold]
+fn error_of(panic: Box<dyn Any + Send>) -> Error {
+    let panic = match panic.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(panic) => panic,
+    };
+    if panic.is::<pool::Interrupted>() {
+        return Kind::Interrupted.into();
+    }
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words");
+    Kind::Panic { message: message.to_owned() }.into()
+}
+
+fn edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
     let edges = inputs.iter().map(|x| {
         x.gradient_edge()
             .ok_or_else(|| Error::runtime("One of the differentiated Tensors does not require grad"))
     });
     edges.collect()
+}
+
+impl Tensor {
+    /// Adds the gradient of this tensor, which has one element, with respect to every leaf before it into the leaf's
+    /// `grad`, and frees what the graph kept.
+    ///
+    /// Fails when the tensor has more than one element or no history, and with whatever a derivative fails with.
+    ///
+    /// ```
+    /// use arcgrad::Tensor;
+    /// let x = Tensor::from_slice(&[3.0_f32], &[1])?.requires_grad_(true)?;
+    /// x.mul(&x)?.backward()?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [6.0]);
+    /// # Ok::<(), arcgrad::Error>(())
+    /// ```
+    pub fn backward(&self) -> Result<()> {
+        backward(vec![root(self, 0, None)?], None, Options::default())
+    }
+
+    /// [`Tensor::backward`] for a tensor of any shape, given the gradient with respect to it.
+    pub fn backward_from(&self, gradient: &Self) -> Result<()> {
+        backward(vec![root(self, 0, Some(gradient))?], None, Options::default())
+    }
 }

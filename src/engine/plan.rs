@@ -1,66 +1,98 @@
-//! What a backward pass will do: the nodes it reaches, in order, with a numbered slot for each.
+//! What a backward pass will do: the nodes it reaches, in order, each with a number and a slot for each of its outputs.
 
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::engine::Root;
-use crate::error::Result;
-use crate::graph::{Edge, NodeRef, Tensor};
+use smallvec::SmallVec;
 
-/// A node's place in the pass.
-pub(super) struct Step {
-    pub node: NodeRef,
-    /// Contributions still to come.
+use crate::engine::clock::Clock;
+use crate::graph::{Edge, NodeRef};
+
+/// A node's part in the pass. Nodes are borrowed: the roots keep everything before them alive.
+pub(super) struct Step<'g> {
+    pub node: &'g NodeRef,
+    /// Contributions that have to arrive before it runs.
     pub waiting: u32,
-    /// What has come so far, per output.
-    pub grads: SmallVec<[Option<Tensor>; 1]>,
-    /// Whether its derivative must run (a target's own need not).
-    pub runs: bool,
+    /// The slot of its first output.
+    pub slot: u32,
+    /// The place of its first edge in [`Plan::targets`].
+    pub edges: u32,
+    pub flags: u8,
 }
 
-/// A gradient somebody asked for.
+/// Adds into a leaf, as soon as its gradient is whole, instead of waiting for its turn.
+pub(super) const LEAF: u8 = 1;
+/// Its derivative is wanted; a target's own need not be.
+pub(super) const RUNS: u8 = 2;
+/// Its gradient is part of the answer.
+pub(super) const CAPTURED: u8 = 4;
+
+/// A gradient that somebody asked for.
+#[derive(Clone, Copy)]
 pub(super) struct Capture {
     pub step: u32,
     pub output: u32,
     /// Its place in the answer.
-    pub place: usize,
+    pub place: u32,
 }
 
-pub(super) struct Plan {
-    pub steps: Vec<Step>,
-    /// Steps in the order in which they run when nobody helps: newest node first.
-    pub order: Vec<u32>,
-    pub captures: Vec<Capture>,
+/// What the targets of a pass are for.
+pub(super) enum Targets<'a> {
+    /// All leaves take their gradients.
+    Leaves,
+    /// These take theirs.
+    These(&'a [Edge]),
+    /// Nobody takes any: these are handed to the caller.
+    Captured(&'a [Edge]),
+}
+
+pub(super) struct Plan<'g> {
+    pub steps: Vec<Step<'g>>,
+    /// For each root, its step and the slot of its gradient.
+    pub roots: SmallVec<[(u32, u32); 1]>,
+    /// For each edge of each step, the step that it leads to ([`NOWHERE`] if the input needs no gradient).
+    pub targets: Vec<u32>,
+    pub slots: usize,
+    /// All steps but leaves, newest node first: each comes after all that lead to it.
+    order: Vec<(u64, u32)>,
+    captures: Vec<Capture>,
     pub answers: usize,
-    /// Whether captured gradients go into `.grad`.
-    pub accumulate: Option<Vec<Edge>>,
-    numbers: Numbers,
+    /// Estimated, in elements of element-wise work, nodes that will not run included.
+    pub work: u64,
+    pub is_restricted: bool,
+    pub clock: Clock,
 }
 
-/// Note [Numbered slots]: a pass gives each node it reaches a number, written into the node itself together with the
-/// pass's own id. A node that another pass is walking at the same time is numbered in a side table instead. Marks are
-/// taken back when the pass ends, however it ends.
-#[derive(Default)]
-struct Numbers {
+/// Where the edge of an input that needs no gradient leads.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// What running a node costs besides its kernels, in elements of element-wise work.
+const OVERHEAD: u64 = 512;
+
+/// Note [Numbered slots]: while it plans, a pass gives each node that it reaches a number, written into the node together
+/// with the pass's own id. A node that another pass is numbering at the same time is numbered in a side table instead.
+/// Marks are taken back when the plan is made: what runs afterwards looks nothing up.
+struct Walk<'g> {
+    steps: Vec<Step<'g>>,
+    slots: u32,
     pass: u64,
     side: HashMap<usize, u32>,
 }
 
-static PASSES: AtomicU32 = AtomicU32::new(0);
+static PASSES: AtomicU32 = AtomicU32::new(1);
 
-impl Numbers {
+impl<'g> Walk<'g> {
     fn new() -> Self {
-        // Relaxed: only uniqueness matters. Zero means unmarked, so it is skipped.
-        let mut id = PASSES.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        // Relaxed: only uniqueness among the passes that plan at one time matters. Zero means unmarked.
+        let mut id = PASSES.fetch_add(1, Ordering::Relaxed);
         while id == 0 {
-            id = PASSES.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            id = PASSES.fetch_add(1, Ordering::Relaxed);
         }
-        Self { pass: u64::from(id) << 32, side: HashMap::new() }
+        Self { steps: Vec::with_capacity(16), slots: 0, pass: u64::from(id) << 32, side: HashMap::new() }
     }
 
     #[inline]
-    fn get(&self, node: &NodeRef) -> Option<u32> {
+    fn number(&self, node: &NodeRef) -> Option<u32> {
         // Relaxed: a mark with this pass's id was written by this thread.
         let mark = node.slot.load(Ordering::Relaxed);
         if mark & !0xffff_ffff == self.pass {
@@ -69,118 +101,213 @@ impl Numbers {
         if self.side.is_empty() { None } else { self.side.get(&node.address()).copied() }
     }
 
+    /// The step of a node, made if it is new.
     #[inline]
-    fn set(&mut self, node: &NodeRef, number: u32) {
-        let mark = self.pass | u64::from(number);
-        if node.slot.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            self.side.insert(node.address(), number);
-        }
-    }
-
-    fn clear(&self, node: &NodeRef) {
-        if node.slot.load(Ordering::Relaxed) & !0xffff_ffff == self.pass {
-            node.slot.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Plan {
-    fn drop(&mut self) {
-        for step in &self.steps {
-            self.numbers.clear(&step.node);
-        }
-    }
-}
-
-impl Plan {
-    pub fn new(roots: Vec<Root>, targets: Option<&[Edge]>, accumulate: bool) -> Result<Self> {
-        let mut plan = Self {
-            steps: Vec::new(),
-            order: Vec::new(),
-            captures: Vec::new(),
-            answers: targets.map_or(0, <[Edge]>::len),
-            accumulate: targets.filter(|_| accumulate).map(<[Edge]>::to_vec),
-            numbers: Numbers::new(),
-        };
-        for root in &roots {
-            plan.reach(&root.edge.node);
-        }
-        // Every node before a root, each once; `steps` grows while it is walked.
-        let mut at = 0;
-        while at < plan.steps.len() {
-            let node = plan.steps[at].node.clone();
-            for edge in node.edges().iter().flatten() {
-                let to = plan.reach(&edge.node);
-                plan.steps[to as usize].waiting += 1;
-            }
-            at += 1;
-        }
-        plan.order = (0..plan.steps.len() as u32).collect();
-        plan.order.sort_unstable_by_key(|&i| std::cmp::Reverse(plan.steps[i as usize].node.sequence()));
-        if let Some(targets) = targets {
-            plan.restrict(targets);
-        }
-        for root in roots {
-            let step = plan.number(&root.edge.node);
-            plan.add(step, root.edge.output, root.grad)?;
-        }
-        Ok(plan)
-    }
-
-    fn reach(&mut self, node: &NodeRef) -> u32 {
-        if let Some(number) = self.numbers.get(node) {
+    fn reach(&mut self, node: &'g NodeRef) -> u32 {
+        if let Some(number) = self.number(node) {
             return number;
         }
         let number = self.steps.len() as u32;
-        self.numbers.set(node, number);
-        self.steps.push(Step {
-            node: node.clone(),
-            waiting: 0,
-            grads: SmallVec::from_elem(None, node.outputs().len()),
-            runs: true,
-        });
+        let mark = self.pass | u64::from(number);
+        // Relaxed: a mark says something only to the thread that wrote it.
+        if node.slot.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            self.side.insert(node.address(), number);
+        }
+        let is_leaf = node.edges().is_empty() && node.leaf().is_some();
+        let flags = if is_leaf { LEAF | RUNS } else { RUNS };
+        self.steps.push(Step { node, waiting: 0, slot: self.slots, edges: 0, flags });
+        self.slots += node.outputs().len() as u32;
         number
     }
+}
 
-    /// The number of a node that the plan reached.
-    #[inline]
-    pub fn number(&self, node: &NodeRef) -> u32 {
-        self.numbers.get(node).unwrap_or_else(|| unreachable!("an edge leads to a node that was reached"))
+impl<'g> Walk<'g> {
+    /// Takes the marks back.
+    fn finish(mut self) -> Vec<Step<'g>> {
+        self.clear();
+        std::mem::take(&mut self.steps)
+    }
+
+    fn clear(&self) {
+        for step in &self.steps {
+            if step.node.slot.load(Ordering::Relaxed) & !0xffff_ffff == self.pass {
+                step.node.slot.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Walk<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl<'g> Plan<'g> {
+    /// The plan of a pass that starts at `roots`.
+    pub fn new(roots: &'g [Edge], targets: &Targets<'_>) -> Self {
+        let mut walk = Walk::new();
+        let mut order = Vec::with_capacity(16);
+        let mut leads = Vec::with_capacity(16);
+        let (mut newest, mut is_sorted, mut work) = (0, true, 0_u64);
+        let mut seeds = SmallVec::with_capacity(roots.len());
+        for root in roots {
+            let step = walk.reach(&root.node);
+            seeds.push((step, walk.steps[step as usize].slot + root.output));
+        }
+        // Every node before a root, each once; `steps` grows while it is walked.
+        let mut at = 0;
+        while at < walk.steps.len() {
+            let node: &'g NodeRef = walk.steps[at].node;
+            walk.steps[at].edges = leads.len() as u32;
+            for edge in node.edges() {
+                leads.push(edge.as_ref().map_or(NOWHERE, |edge| {
+                    let to = walk.reach(&edge.node);
+                    walk.steps[to as usize].waiting += 1;
+                    to
+                }));
+            }
+            work = work.saturating_add(node.work().saturating_add(OVERHEAD));
+            if walk.steps[at].flags & LEAF == 0 {
+                // Complemented, so that the newest comes first; nodes of one age, which do not feed each other, keep
+                // the order in which the walk met them.
+                let age = !node.sequence();
+                is_sorted &= newest <= age;
+                newest = age;
+                order.push((age, at as u32));
+            }
+            at += 1;
+        }
+        if !is_sorted {
+            order.sort_unstable();
+        }
+        let (edges, captured) = match targets {
+            Targets::Leaves => (None, false),
+            Targets::These(edges) => (Some(*edges), false),
+            Targets::Captured(edges) => (Some(*edges), true),
+        };
+        let numbers: Option<Vec<Option<u32>>> =
+            edges.map(|edges| edges.iter().map(|e| walk.number(&e.node)).collect());
+        let slots = walk.slots as usize;
+        let steps = walk.finish();
+        let mut plan = Self {
+            slots,
+            clock: Clock::new(
+                order.len() + steps.len(),
+                roots.iter().map(|e| e.node.sequence()).max().unwrap_or(0),
+            ),
+            steps,
+            roots: seeds,
+            targets: leads,
+            order,
+            captures: Vec::new(),
+            answers: if captured { edges.map_or(0, <[Edge]>::len) } else { 0 },
+            work,
+            is_restricted: false,
+        };
+        if let (Some(edges), Some(numbers)) = (edges, numbers) {
+            plan.restrict(edges, &numbers, captured);
+        }
+        plan
     }
 
     /// Only what leads to a target runs.
-    fn restrict(&mut self, targets: &[Edge]) {
+    fn restrict(&mut self, edges: &[Edge], numbers: &[Option<u32>], captured: bool) {
+        self.is_restricted = true;
         for step in &mut self.steps {
-            step.runs = false;
+            step.flags &= !RUNS;
         }
         let mut needed = vec![false; self.steps.len()];
-        for (place, target) in targets.iter().enumerate() {
-            if let Some(step) = self.numbers.get(&target.node) {
-                needed[step as usize] = true;
-                self.captures.push(Capture { step, output: target.output, place });
+        for ((place, edge), number) in (0..).zip(edges).zip(numbers) {
+            let Some(step) = *number else { continue };
+            needed[step as usize] = true;
+            let flags = &mut self.steps[step as usize].flags;
+            if captured {
+                *flags |= CAPTURED;
+                self.captures.push(Capture { step, output: edge.output, place });
+            } else if *flags & LEAF != 0 {
+                *flags |= RUNS;
             }
         }
+        self.captures.sort_unstable_by_key(|c| (c.step, c.place));
         // Oldest first: a node is needed if a node before it is.
-        for &i in self.order.iter().rev() {
-            let leads = self.steps[i as usize]
-                .node
-                .edges()
-                .iter()
-                .flatten()
-                .any(|e| needed[self.number(&e.node) as usize]);
-            self.steps[i as usize].runs = leads;
-            needed[i as usize] |= leads;
+        for &(_, i) in self.order.iter().rev() {
+            if self.leads(i).iter().any(|&to| to != NOWHERE && needed[to as usize]) {
+                self.steps[i as usize].flags |= RUNS;
+                needed[i as usize] = true;
+            }
         }
     }
 
-    /// Adds a gradient to what a step has so far.
+    /// The steps in the order in which they run when nobody helps.
+    pub fn order(&self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator + '_ {
+        self.order.iter().map(|&(_, i)| i)
+    }
+
+    /// The step at a place in the order.
     #[inline]
-    pub fn add(&mut self, step: u32, output: u32, grad: Tensor) -> Result<()> {
-        let slot = &mut self.steps[step as usize].grads[output as usize];
-        *slot = Some(match slot.take() {
-            None => grad,
-            Some(sum) => crate::graph::vector_space::add_grads(sum, grad)?,
-        });
-        Ok(())
+    pub fn at(&self, place: usize) -> u32 {
+        self.order[place].1
+    }
+
+    /// Where the edges of a step lead.
+    #[inline]
+    pub fn leads(&self, step: u32) -> &[u32] {
+        let step = &self.steps[step as usize];
+        let first = step.edges as usize;
+        &self.targets[first..first + step.node.edges().len()]
+    }
+
+    /// The edges of a step that lead somewhere: each one's number and slot.
+    pub fn edges(&self, step: u32) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let node = self.steps[step as usize].node;
+        let edges = node.edges().iter().zip(self.leads(step)).enumerate();
+        edges.filter_map(|(k, (edge, &to))| {
+            let output = edge.as_ref()?.output;
+            Some((k, (self.steps.get(to as usize)?.slot + output) as usize))
+        })
+    }
+
+    /// What was asked for of a step's gradients.
+    pub fn captures(&self, step: u32) -> impl Iterator<Item = &Capture> {
+        let first = self.captures.partition_point(|c| c.step < step);
+        self.captures[first..].iter().take_while(move |c| c.step == step)
+    }
+
+    /// Which of a step's inputs want their gradient, one bit each; inputs past the 63rd always do.
+    pub fn wanted(&self, step: u32) -> u64 {
+        if !self.is_restricted {
+            return u64::MAX;
+        }
+        let mut wanted = u64::MAX;
+        for (k, &to) in self.leads(step).iter().enumerate().take(63) {
+            if to != NOWHERE && self.steps[to as usize].flags & (RUNS | CAPTURED) == 0 {
+                wanted &= !(1 << k);
+            }
+        }
+        wanted
+    }
+
+    /// The work of what will run, and that of its heaviest path.
+    pub fn work_and_path(&self) -> (u64, u64) {
+        let (mut total, mut longest) = (0_u64, 0);
+        let mut before = vec![0_u64; self.steps.len()];
+        for i in self.order() {
+            let step = &self.steps[i as usize];
+            if step.flags & RUNS == 0 {
+                continue;
+            }
+            let work = step.node.work().saturating_add(OVERHEAD);
+            total = total.saturating_add(work);
+            let here = before[i as usize].saturating_add(work);
+            longest = here.max(longest);
+            for &to in self.leads(i) {
+                if to != NOWHERE {
+                    let there = &mut before[to as usize];
+                    *there = here.max(*there);
+                }
+            }
+        }
+        (total, longest)
     }
 }

@@ -13,7 +13,9 @@ pub mod vector_space;
 pub mod view;
 
 pub use accumulate::AccumulateGrad;
+pub(crate) use accumulate::retain;
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+pub(crate) use node::{clock, set_clock};
 pub use record::{
     Backward, Forward, Keep, Onto, linear, linear_view, overwrite, record, record_many, record_views, record_with_work,
     relabel,

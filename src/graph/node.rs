@@ -86,6 +86,16 @@ thread_local! {
     static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
+/// This thread's clock: the age of the newest node that it made.
+pub(crate) fn clock() -> u64 {
+    CLOCK.get()
+}
+
+/// Sets this thread's clock, for a pass that says what ages its nodes have.
+pub(crate) fn set_clock(age: u64) {
+    CLOCK.set(age);
+}
+
 impl<R: Rule> Node<R> {
     /// A node whose edges lead to `edges`. It is newer than each of them.
     #[inline]

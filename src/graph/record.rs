@@ -4,8 +4,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::Result;
-use crate::graph::row::check_writable;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::row::check_writable;
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -14,13 +14,19 @@ use crate::graph::{mode, view};
 pub struct Backward<'a> {
     node: &'a NodeRef,
     grads: SmallVec<[Option<Tensor>; 1]>,
+    /// One bit per input; those past the 63rd share the last.
+    wanted: u64,
+    /// The saved values, if this pass is the last to use them.
+    taken: Option<Saved>,
 }
 
 impl<'a> Backward<'a> {
-    /// For the engine.
+    /// For the engine: `wanted` has one bit per input (the last one stands for all inputs past the 63rd). With `take` the
+    /// saved values leave the node, for nobody to use again.
     #[inline]
-    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>) -> Self {
-        Self { node, grads }
+    pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>, wanted: u64, take: bool) -> Self {
+        let taken = take.then(|| node.saved.lock().take());
+        Self { node, grads, wanted, taken }
     }
 
     /// The node whose derivative this is.
@@ -40,9 +46,15 @@ impl<'a> Backward<'a> {
         self.grads.get_mut(output).and_then(Option::take)
     }
 
-    /// Whether the input of this number wants its gradient.
+    /// Whether this pass wants the gradient of the input of this number.
     #[inline]
     pub fn needs(&self, input: usize) -> bool {
+        self.has_edge(input) && self.wanted >> input.min(63) & 1 != 0
+    }
+
+    /// Whether the input of this number required a gradient when the operation was recorded.
+    #[inline]
+    pub(crate) fn has_edge(&self, input: usize) -> bool {
         self.node.edges().get(input).is_some_and(Option::is_some)
     }
 
@@ -53,9 +65,24 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        let value = self.node.saved.lock().values(self.node)?.get(index).cloned();
+        let value = self.values(|values| Ok(values.get(index).cloned()))?;
         let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
         value.check(self.node)
+    }
+
+    /// Reads the kept values in place: under the node's lock, unless this pass took them.
+    #[inline]
+    pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
+        match &self.taken {
+            Some(saved) => read(saved.values(self.node)?),
+            None => read(self.node.saved.lock().values(self.node)?),
+        }
+    }
+
+    /// Whether [`Self::values`] reads without a lock.
+    #[inline]
+    pub(crate) fn has_taken(&self) -> bool {
+        self.taken.is_some()
     }
 }
 
@@ -362,6 +389,7 @@ where
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;
+    view::carry_tangent(x)?;
     view::rebase(x, history);
     Ok(x.clone())
 }

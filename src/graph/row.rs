@@ -8,6 +8,7 @@
 //! kind name(inputs) -> y = formula, as "NodeName0", on 0.2..4.0, { dinput(what it needs) = formula, ... };
 //! ```
 //!
+//! * `table NAME with methods` makes each row a method of `Tensor` too.
 //! * `kind`: `real` (integers become the default float), `number` (every dtype keeps itself), `test` (numbers to truths),
 //!   `real_test` (floats to truths), `logic` (truths to truths), `bits` (integers and truths).
 //! * In a derivative, `g` is the gradient of the output, an input's name is that input, `y` is the output. What the list
@@ -576,31 +577,32 @@ impl Rule for RowRule {
         if mode::is_grad_enabled() {
             return self.backward_recorded(cx, &g);
         }
-        let node = cx.node();
-        if g.state().array.numel() <= BRIEF {
-            let saved = node.saved.lock();
-            return self.backward_numbers(node, &g, saved.values(node)?);
+        if cx.has_taken() || g.state().array.numel() <= BRIEF {
+            return cx.values(|values| self.backward_numbers(cx, &g, values));
         }
-        let values: SmallVec<[SavedValue; 2]> = node.saved.lock().values(node)?.iter().cloned().collect();
-        self.backward_numbers(node, &g, &values)
+        let values: SmallVec<[SavedValue; 2]> = cx.values(|values| Ok(values.iter().cloned().collect()))?;
+        self.backward_numbers(cx, &g, &values)
     }
 }
 
 impl RowRule {
     /// One pass over memory for each input.
-    fn backward_numbers(&self, node: &NodeRef, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
-        let edges = node.edges();
-        let needs = self.row.needs(|i| edges.get(i).is_some_and(Option::is_some));
+    fn backward_numbers(&self, cx: &Backward<'_>, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
+        // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
+        let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
         let mut values = saved.iter();
         for (bit, source) in kept.iter_mut().enumerate() {
             if needs & (1 << bit) != 0 {
-                *source = values.next().map_or_else(|| unreachable!("what a derivative takes was kept"), |v| v.source(node))?;
+                *source = values.next().map_or_else(
+                    || unreachable!("what a derivative takes was kept"),
+                    |v| v.source(cx.node()),
+                )?;
             }
         }
         let mut grads = Grads::new();
-        for (input, edge) in edges.iter().enumerate() {
-            let derivative = if edge.is_some() { self.row.derivative(input) } else { None };
+        for input in 0..cx.node().edges().len() {
+            let derivative = if cx.needs(input) { self.row.derivative(input) } else { None };
             grads.push(match derivative {
                 None => None,
                 Some(d) if d.identity => Some(g.clone()),
@@ -612,7 +614,7 @@ impl RowRule {
 
     #[cold]
     fn backward_recorded(&self, cx: &Backward<'_>, g: &Tensor) -> Result<Grads> {
-        let needs = self.row.needs(|i| cx.needs(i));
+        let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
         for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
             let value = cx.unpack(kept.len())?;
@@ -716,6 +718,10 @@ fn propagate_row<const N: usize>(row: &'static Row, operands: &[Operand<'_>; N],
 /// The table of element-wise ops. See the head of this file for the language.
 #[macro_export]
 macro_rules! rows {
+    (table $table:ident with methods; $($rows:tt)*) => {
+        $crate::rows! { table $table; $($rows)* }
+        $crate::rows! { @methods $($rows)* }
+    };
     (table $table:ident; $( $(#[doc = $doc:literal])* $kind:ident $name:ident ( $($x:ident $(= $default:literal)?),+ ) -> $y:ident = $forward:expr
         $(, as $node:literal)? $(, on $low:literal .. $high:literal)?
         , { $( $d:ident ( $($k:ident),+ ) = $rule:expr ),* $(,)? } );* $(;)?
@@ -771,6 +777,21 @@ macro_rules! rows {
         )*
         /// The rows of this table.
         pub static $table: &[&$crate::graph::Row] = &[$( &$name::ROW ),*];
+    };
+    // A row's formula does not matter to its method; its shape must be read all the same.
+    (@methods $( $(#[doc = $doc:literal])* $kind:ident $name:ident (
+            $first:ident $(= $d0:literal)? $(, $rest:ident $(= $default:literal)?)*
+        ) -> $y:ident = $forward:expr $(, as $node:literal)? $(, on $low:literal .. $high:literal)? , { $($rules:tt)* } );*
+        $(;)?
+    ) => {
+        impl $crate::graph::Tensor { $(
+            $(#[doc = $doc])*
+            pub fn $name<'a>(
+                &'a self $(, $rest: impl Into<$crate::graph::Operand<'a>>)*
+            ) -> $crate::error::Result<Self> {
+                self::$name(self $(, $rest)*)
+            }
+        )* }
     };
     (@forward real ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {

@@ -221,7 +221,11 @@ impl Tensor {
     /// Whether an operation on this tensor would be recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        if self.0.base.is_none() { self.flag(REQUIRES_GRAD | HISTORY) } else { view::refresh(self) || self.flag(REQUIRES_GRAD) }
+        if self.0.base.is_none() {
+            self.flag(REQUIRES_GRAD | HISTORY)
+        } else {
+            view::refresh(self) || self.flag(REQUIRES_GRAD)
+        }
     }
 
     /// Whether the user made it: it has no history.
@@ -344,7 +348,12 @@ impl Tensor {
 
     /// Whether nobody else holds this tensor or its storage, so that its memory may be taken over.
     pub(crate) fn is_unshared(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.0.base.is_none() && self.state().array.storage().is_unique()
+        let alone = Arc::strong_count(&self.0) == 1
+            && self.0.base.is_none()
+            && self.state().array.storage().is_unique();
+        // Acquire: who held it before, on another thread perhaps, is done reading.
+        std::sync::atomic::fence(Ordering::Acquire);
+        alone
     }
 
     /// Makes a non-leaf keep its gradient in `.grad`.

@@ -17,7 +17,7 @@ use crate::graph::tensor::Tensor;
 use crate::rows;
 
 rows! {
-    table SUM;
+    table SUM with methods;
 
     /// Sum of two tensors.
     number add(a, b) -> y = a + b, { da(g) = g, db(g) = g }

@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table ACTIVATION;
+    table ACTIVATION with methods;
 
     /// x where positive, else zero. The derivative at zero is zero.
     number relu(x) -> y = x.positive_part(), { dx(g, y) = y.le(0.0).select(0.0, g) };

@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table ARITHMETIC;
+    table ARITHMETIC with methods;
 
     /// Difference of two tensors.
     number sub(a, b) -> y = a - b, { da(g) = g, db(g) = -g };

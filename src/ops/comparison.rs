@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table COMPARISON;
+    table COMPARISON with methods;
 
     /// Whether a equals b.
     test eq(a, b) -> y = a.eq(b), { };

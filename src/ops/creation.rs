@@ -142,8 +142,7 @@ pub fn logspace(start: f64, end: f64, steps: i64, base: f64, dtype: Option<DType
 
 fn spaced(steps: i64, dtype: Option<DType>) -> Result<(Array, DType)> {
     let dtype = dtype.unwrap_or_else(default_dtype);
-    let count =
-        usize::try_from(steps).map_err(|_| Error::runtime("number of steps must be non-negative"))?;
+    let count = usize::try_from(steps).map_err(|_| Error::runtime("number of steps must be non-negative"))?;
     Ok((Array::empty(&[count], dtype)?, dtype))
 }
 
@@ -152,7 +151,11 @@ fn spacing(start: f64, end: f64, steps: usize, dtype: DType) -> impl Fn(usize) -
     let round = move |x: f64| if dtype == DType::F64 { x } else { f64::from(x as f32) };
     let step = if steps > 1 { round((end - start) / (steps - 1) as f64) } else { 0.0 };
     move |i| {
-        if i < steps / 2 || steps == 1 { start + i as f64 * step } else { end - (steps - 1 - i) as f64 * step }
+        if i < steps / 2 || steps == 1 {
+            start + i as f64 * step
+        } else {
+            end - (steps - 1 - i) as f64 * step
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table EXPONENTIAL;
+    table EXPONENTIAL with methods;
 
     /// e to the power of x.
     real exp(x) -> y = x.exp(), { dx(g, y) = g * y };

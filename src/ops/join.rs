@@ -1,8 +1,8 @@
 //! Several tensors as one.
 
+use crate::array::Array;
 use crate::array::kernels::copy as copying;
 use crate::array::layout::{self, Dims};
-use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::row::result_type;
@@ -27,7 +27,9 @@ pub fn cat(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
         return Err(Error::value("torch.cat(): expected a non-empty list of Tensors"));
     }
     if let Some(i) = arrays.iter().position(|x| x.ndim() == 0) {
-        return Err(Error::runtime(format!("zero-dimensional tensor (at position {i}) cannot be concatenated")));
+        return Err(Error::runtime(format!(
+            "zero-dimensional tensor (at position {i}) cannot be concatenated"
+        )));
     }
     let model = arrays.iter().find(|x| !is_skipped(x.shape())).unwrap_or(&arrays[0]);
     let axis = layout::axis(dim, model.ndim())?;
@@ -164,13 +166,18 @@ pub fn dstack(tensors: &[Tensor]) -> Result<Tensor> {
 /// Side by side; a vector is a column.
 pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
     nonempty("column_stack", tensors)?;
-    let columns = tensors.iter().map(|x| if x.ndim() <= 1 { reshape_to(x, &[x.numel(), 1]) } else { Ok(x.clone()) });
+    let columns =
+        tensors.iter().map(|x| if x.ndim() <= 1 { reshape_to(x, &[x.numel(), 1]) } else { Ok(x.clone()) });
     hstack(&columns.collect::<Result<Vec<_>>>()?)
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("cat", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[2, 1])?]), |x| Ok(vec![cat(x, 1)?])),
     Check::new("stack", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[2, 3])?]), |x| Ok(vec![stack(x, 1)?])),
-    Check::new("column_stack", |s| Ok(vec![s.normal(&[2])?, s.normal(&[2, 3])?]), |x| Ok(vec![column_stack(x)?])),
+    Check::new(
+        "column_stack",
+        |s| Ok(vec![s.normal(&[2])?, s.normal(&[2, 3])?]),
+        |x| Ok(vec![column_stack(x)?]),
+    ),
 ];

@@ -2,13 +2,13 @@
 //!
 //! A part is data: how to find it in an array of a given shape. So one view op and one adjoint serve all of them.
 
-use crate::array::kernels::copy as copying;
+use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims, Strides};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space};
-use crate::ops::clone;
+use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space, view};
+use crate::ops::copying;
 use smallvec::smallvec;
 
 /// Where a part lies in a whole.
@@ -39,7 +39,9 @@ impl Part {
         match self {
             Self::Select { .. } => ["SelectBackward0", "SelectBackwardBackward0", "SelectScatterBackward0"],
             Self::Slice { .. } => ["SliceBackward0", "SliceBackwardBackward0", "SliceScatterBackward0"],
-            Self::Diagonal { .. } => ["DiagonalBackward0", "DiagonalBackwardBackward0", "DiagonalScatterBackward0"],
+            Self::Diagonal { .. } => {
+                ["DiagonalBackward0", "DiagonalBackwardBackward0", "DiagonalScatterBackward0"]
+            }
             Self::Windows { .. } => ["UnfoldBackward0", "UnfoldBackwardBackward0", "UnfoldScatterBackward0"],
         }
     }
@@ -55,7 +57,8 @@ fn diagonal_of(x: &Array, offset: isize, a: usize, b: usize) -> Result<Array> {
     let down = offset.min(0).unsigned_abs();
     let right = offset.max(0).unsigned_abs();
     let length = rows.saturating_sub(down).min(columns.saturating_sub(right));
-    let first = if length == 0 { 0 } else { down as isize * x.strides()[a] + right as isize * x.strides()[b] };
+    let first =
+        if length == 0 { 0 } else { down as isize * x.strides()[a] + right as isize * x.strides()[b] };
     let kept = || (0..x.ndim()).filter(|&i| i != a && i != b);
     let mut shape: Dims = kept().map(|i| x.shape()[i]).collect();
     let mut strides: Strides = kept().map(|i| x.strides()[i]).collect();
@@ -95,17 +98,11 @@ pub(crate) fn embed(x: &Tensor, whole: &[usize], part: &Part) -> Result<Tensor> 
     if part.repeats() {
         vector_space::add_each(&place, &array)?;
     } else {
-        copying::copy(&array, &place);
+        copy::copy(&array, &place);
     }
     let (adjoint, again) = (part.clone(), part.clone());
     let whole: Dims = whole.into();
-    linear(
-        part.names()[1],
-        x,
-        y,
-        move |g| self::part(g, adjoint.clone()),
-        move |t| embed(t, &whole, &again),
-    )
+    linear(part.names()[1], x, y, move |g| self::part(g, adjoint.clone()), move |t| embed(t, &whole, &again))
 }
 
 /// A copy of `x` with a part replaced by `src`.
@@ -127,7 +124,7 @@ fn replace(x: &Tensor, src: &Tensor, part: Part) -> Result<Tensor> {
         &[x, src],
         &[],
         |y| {
-            copying::copy(&source, &place.of(y)?);
+            copy::copy(&source, &place.of(y)?);
             Ok(())
         },
         // dx = g without the part, dsrc = the part of g.
@@ -137,7 +134,7 @@ fn replace(x: &Tensor, src: &Tensor, part: Part) -> Result<Tensor> {
                 let window = self::part(g, part.clone())?;
                 replace(g, &vector_space::zeros_like(&window)?, part.clone())
             };
-            let inside = || clone(&self::part(g, part.clone())?);
+            let inside = || copying::clone(&self::part(g, part.clone())?);
             Ok(smallvec![cx.needs(0).then(rest).transpose()?, cx.needs(1).then(inside).transpose()?])
         },
         |cx| {
@@ -199,7 +196,13 @@ fn slice_part(x: &Tensor, dim: isize, start: Option<isize>, end: Option<isize>, 
 }
 
 /// Positions `start..end` along an axis, every `step`-th, as a view. Negative bounds count from the end; all are clamped.
-pub fn slice(x: &Tensor, dim: isize, start: Option<isize>, end: Option<isize>, step: isize) -> Result<Tensor> {
+pub fn slice(
+    x: &Tensor,
+    dim: isize,
+    start: Option<isize>,
+    end: Option<isize>,
+    step: isize,
+) -> Result<Tensor> {
     part(x, slice_part(x, dim, start, end, step)?)
 }
 
@@ -278,7 +281,7 @@ pub fn diag_embed(x: &Tensor, offset: isize, dim1: isize, dim2: isize) -> Result
     let array = x.array();
     let place = Part::Diagonal { offset, axes: [a, b] };
     let y = Array::zeros(&whole, array.dtype())?;
-    copying::copy(&array, &place.of(&y)?);
+    copy::copy(&array, &place.of(&y)?);
     linear(
         "DiagEmbedBackward0",
         x,
@@ -328,6 +331,34 @@ pub fn unfold(x: &Tensor, dim: isize, size: isize, step: isize) -> Result<Tensor
     part(x, Part::Windows { axis, size: size as usize, step: step as usize })
 }
 
+/// Any view of the memory of `x`: extents, strides in elements, and where it starts (`None`: where `x` does).
+///
+/// Fails when a place would lie outside the memory.
+pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
+    if size.len() != stride.len() {
+        return Err(Error::runtime("mismatch in length of strides and shape"));
+    }
+    if stride.iter().any(|&s| s < 0) {
+        return Err(Error::runtime(format!(
+            "as_strided: Negative strides are not supported at the moment, got strides: {stride:?}"
+        )));
+    }
+    if size.iter().any(|&n| n < 0) {
+        return Err(Error::runtime(format!(
+            "Storage size calculation overflowed with sizes={size:?} and strides={stride:?}"
+        )));
+    }
+    let array = x.array();
+    let offset = match offset {
+        None => array.offset(),
+        Some(offset) => usize::try_from(offset)
+            .map_err(|_| Error::runtime(format!("Tensor: invalid storage offset {offset}")))?,
+    };
+    let shape: Dims = size.iter().map(|&n| n as usize).collect();
+    let layout = Layout::strided(shape, stride.into())?;
+    view::strided(x, layout, offset)
+}
+
 /// The parts that an axis is cut into, one after the other, as views of one node.
 pub(crate) fn cut(name: &'static str, x: &Tensor, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
     let array = x.array();
@@ -367,7 +398,8 @@ fn several(name: &'static str, x: &Tensor, array: &Array, parts: Vec<Part>) -> R
             if given.is_empty() {
                 return Ok(smallvec![None]);
             }
-            let (places, grads): (Vec<_>, Vec<_>) = given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
+            let (places, grads): (Vec<_>, Vec<_>) =
+                given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
             Ok(smallvec![Some(assemble(&grads, &whole, &places)?)])
         },
         move |t| again.into_iter().map(|p| part(t, p)).collect(),
@@ -379,7 +411,7 @@ fn assemble(tensors: &[Tensor], whole: &[usize], places: &[Part]) -> Result<Tens
     let dtype = tensors[0].dtype();
     let y = Array::zeros(whole, dtype)?;
     for (x, place) in tensors.iter().zip(places) {
-        copying::copy(&x.array(), &place.of(&y)?);
+        copy::copy(&x.array(), &place.of(&y)?);
     }
     let inputs: Vec<&Tensor> = tensors.iter().collect();
     let (adjoint, again): (Vec<Part>, Vec<Part>) = (places.into(), places.into());
@@ -403,7 +435,7 @@ fn assemble(tensors: &[Tensor], whole: &[usize], places: &[Part]) -> Result<Tens
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("select", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![select(&x[0], 1, -1)?])),
     Check::new("slice", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![slice(&x[0], 0, Some(1), None, 2)?])),
     Check::new("narrow", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![narrow(&x[0], 0, -4, 2)?])),
@@ -412,6 +444,11 @@ pub const CHECKS: &[Check] = &[
     Check::new("diag", |s| Ok(vec![s.normal(&[3, 4])?]), |x| Ok(vec![diag(&x[0], 1)?])),
     Check::new("unfold", |s| Ok(vec![s.normal(&[6, 2])?]), |x| Ok(vec![unfold(&x[0], 0, 3, 2)?])),
     Check::new("unbind", |s| Ok(vec![s.normal(&[3, 2])?]), |x| unbind(&x[0], 1)),
+    Check::new(
+        "as_strided",
+        |s| Ok(vec![s.normal(&[6])?]),
+        |x| Ok(vec![as_strided(&x[0], &[3, 2], &[1, 2], Some(1))?]),
+    ),
     Check::new(
         "select_scatter",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3])?]),

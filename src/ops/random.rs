@@ -272,8 +272,13 @@ pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator
         copy::copy(&samples, &ordered);
     }
     // The written value depends on nothing: dx = 0.
-    let written =
-        linear(distribution.node(), x, array, |g| vector_space::zeros_like(g), |t| vector_space::zeros_like(t))?;
+    let written = linear(
+        distribution.node(),
+        x,
+        array,
+        |g| vector_space::zeros_like(g),
+        |t| vector_space::zeros_like(t),
+    )?;
     view::rebase(x, written.history());
     if x.has_tangent() {
         x.set_tangent(written.tangent());

@@ -19,11 +19,21 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
+
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
-    super::write::CHECKS,
+    super::nn::convolution::CHECKS,
+pub static BLOCKS: &[&[Check]] = &[
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
+    super::copying::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
     super::product::added::CHECKS,
@@ -36,6 +46,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::distance::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table ROUNDING;
+    table ROUNDING with methods;
 
     /// The largest integer not above x.
     number floor(x) -> y = x.floor(), { dx(g) = g.zero() };

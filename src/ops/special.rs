@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table SPECIAL;
+    table SPECIAL with methods;
 
     /// The error function.
     real erf(x) -> y = x.erf(), { dx(g, x) = g * (std::f64::consts::FRAC_2_SQRT_PI * (-(x * x)).exp()) };

@@ -22,7 +22,9 @@ pub fn split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
         return Err(Error::runtime("split expects at least a 1-dimensional tensor"));
     }
     if size < 0 {
-        return Err(Error::runtime(format!("split expects split_size be non-negative, but got split_size={size}")));
+        return Err(Error::runtime(format!(
+            "split expects split_size be non-negative, but got split_size={size}"
+        )));
     }
     let axis = layout::axis(dim, shape.len())?;
     let extent = shape[axis];
@@ -86,14 +88,18 @@ pub fn chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
 pub fn tensor_split(x: &Tensor, cuts: Cuts<'_>, dim: isize) -> Result<Vec<Tensor>> {
     let shape = x.shape();
     if shape.is_empty() {
-        return Err(Error::runtime("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"));
+        return Err(Error::runtime(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims",
+        ));
     }
     let axis = layout::axis(dim, shape.len())?;
     let part = |start: isize, end: Option<isize>| slice(x, axis as isize, Some(start), end, 1);
     match cuts {
         Cuts::Sections(sections) => {
             if sections <= 0 {
-                return Err(Error::runtime(format!("number of sections must be larger than 0, got {sections}")));
+                return Err(Error::runtime(format!(
+                    "number of sections must be larger than 0, got {sections}"
+                )));
             }
             let (size, longer) = (shape[axis] as isize / sections, shape[axis] as isize % sections);
             let bound = |i: isize| i * size + i.min(longer);
@@ -143,8 +149,16 @@ fn dividing(x: &Tensor, name: &str, least: usize, dim: isize, cuts: Cuts<'_>) ->
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("split", |s| Ok(vec![s.normal(&[5, 2])?]), |x| split(&x[0], 2, 0)),
-    Check::new("split_with_sizes", |s| Ok(vec![s.normal(&[5, 2])?]), |x| split_with_sizes(&x[0], &[1, 0, 4], 0)),
-    Check::new("tensor_split", |s| Ok(vec![s.normal(&[5, 2])?]), |x| tensor_split(&x[0], Cuts::Sections(3), 0)),
+    Check::new(
+        "split_with_sizes",
+        |s| Ok(vec![s.normal(&[5, 2])?]),
+        |x| split_with_sizes(&x[0], &[1, 0, 4], 0),
+    ),
+    Check::new(
+        "tensor_split",
+        |s| Ok(vec![s.normal(&[5, 2])?]),
+        |x| tensor_split(&x[0], Cuts::Sections(3), 0),
+    ),
 ];

@@ -3,7 +3,7 @@
 use crate::rows;
 
 rows! {
-    table TRIGONOMETRIC;
+    table TRIGONOMETRIC with methods;
 
     /// Sine.
     real sin(x) -> y = x.sin(), { dx(g, x) = g * x.cos() };

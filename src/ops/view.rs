@@ -7,7 +7,7 @@ use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Tensor, linear, linear_view, relabel, vector_space};
-use crate::ops::copying;
+use crate::ops::copying::contiguous;
 
 /// A list of axes.
 pub type Axes = SmallVec<[usize; 6]>;
@@ -27,7 +27,9 @@ fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
                 return Err(Error::runtime("only one dimension can be inferred"));
             }
         } else if n < 0 {
-            return Err(Error::runtime(format!("invalid shape dimension {n} at index {i} of shape {wanted:?}")));
+            return Err(Error::runtime(format!(
+                "invalid shape dimension {n} at index {i} of shape {wanted:?}"
+            )));
         } else {
             known = known
                 .checked_mul(n as usize)
@@ -76,7 +78,7 @@ pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if let Ok(y) = array.view(shape) {
         return viewed(x, &array, y);
     }
-    let copy = copying::clone(x)?;
+    let copy = contiguous(x)?;
     let y = copy.array().view(shape)?;
     let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
     linear("UnsafeViewBackward0", &copy, y, move |g| reshape_to(g, &from), move |t| reshape_to(t, &to))
@@ -122,7 +124,7 @@ pub fn flatten(x: &Tensor, start: isize, end: isize) -> Result<Tensor> {
 
 /// One axis, row-major.
 pub fn ravel(x: &Tensor) -> Result<Tensor> {
-    reshape_to(&copying::contiguous(x)?, &[x.numel()])
+    reshape_to(&contiguous(x)?, &[x.numel()])
 }
 
 /// One axis as several. One of their extents may be `-1`.
@@ -167,7 +169,10 @@ pub fn transpose(x: &Tensor, dim0: isize, dim1: isize) -> Result<Tensor> {
 pub fn t(x: &Tensor) -> Result<Tensor> {
     let array = x.array();
     if array.ndim() > 2 {
-        return Err(Error::runtime(format!("t() expects a tensor with <= 2 dimensions, but self is {}D", array.ndim())));
+        return Err(Error::runtime(format!(
+            "t() expects a tensor with <= 2 dimensions, but self is {}D",
+            array.ndim()
+        )));
     }
     let y = swapped(&array, 0, array.ndim().saturating_sub(1))?;
     linear_view("TBackward0", x, y, t, t)
@@ -404,7 +409,10 @@ pub fn transpose_(x: &Tensor, dim0: isize, dim1: isize) -> Result<Tensor> {
 pub fn t_(x: &Tensor) -> Result<Tensor> {
     let array = x.array();
     if array.ndim() > 2 {
-        return Err(Error::runtime(format!("t_() expects a tensor with <= 2 dimensions, but self is {}D", array.ndim())));
+        return Err(Error::runtime(format!(
+            "t_() expects a tensor with <= 2 dimensions, but self is {}D",
+            array.ndim()
+        )));
     }
     let y = swapped(&array, 0, array.ndim().saturating_sub(1))?;
     relabel("TBackward1", x, y, t, t)
@@ -435,13 +443,9 @@ pub fn atleast_3d(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("view", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![view(&x[0], &[3, -1])?])),
-    Check::new(
-        "reshape",
-        |s| Ok(vec![s.normal(&[2, 6])?]),
-        |x| Ok(vec![reshape(&t(&x[0])?, &[3, 4])?]),
-    ),
+    Check::new("reshape", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![reshape(&t(&x[0])?, &[3, 4])?])),
     Check::new("flatten", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![flatten(&x[0], 1, -1)?])),
     Check::new("unflatten", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![unflatten(&x[0], 1, &[2, -1])?])),
     Check::new("transpose", |s| Ok(vec![s.normal(&[2, 3, 4])?]), |x| Ok(vec![transpose(&x[0], 0, -1)?])),
@@ -449,6 +453,10 @@ pub const CHECKS: &[Check] = &[
     Check::new("permute", |s| Ok(vec![s.normal(&[2, 3, 4])?]), |x| Ok(vec![permute(&x[0], &[2, 0, 1])?])),
     Check::new("movedim", |s| Ok(vec![s.normal(&[2, 3, 4])?]), |x| Ok(vec![movedim(&x[0], &[0], &[-1])?])),
     Check::new("expand", |s| Ok(vec![s.normal(&[3, 1])?]), |x| Ok(vec![expand(&x[0], &[2, -1, 4])?])),
-    Check::new("squeeze", |s| Ok(vec![s.normal(&[1, 3, 1])?]), |x| Ok(vec![squeeze(&x[0], None)?, squeeze(&x[0], Some(&[0]))?])),
+    Check::new(
+        "squeeze",
+        |s| Ok(vec![s.normal(&[1, 3, 1])?]),
+        |x| Ok(vec![squeeze(&x[0], None)?, squeeze(&x[0], Some(&[0]))?]),
+    ),
     Check::new("unsqueeze", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![unsqueeze(&x[0], 1)?])),
 ];

@@ -43,7 +43,7 @@ unsafe fn portable<const ARITY: usize, F: Formula<ARITY>>(
     unsafe { body::<ARITY, F>(inputs, output, n) }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
 unsafe fn avx2<const ARITY: usize, F: Formula<ARITY>>(
     inputs: &[*const u8; MAX_INPUTS],
@@ -54,7 +54,7 @@ unsafe fn avx2<const ARITY: usize, F: Formula<ARITY>>(
     unsafe { body::<ARITY, F>(inputs, output, n) }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
     inputs: &[*const u8; MAX_INPUTS],
@@ -68,14 +68,14 @@ unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
 /// One formula's tile for each instruction-set level.
 pub type Levels = [Tile; LEVELS];
 
-/// Compiles a float formula for every level.
-#[cfg(target_arch = "x86_64")]
+/// Compiles a float formula for every level. A debug build compiles it once: it is read more often than run.
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
     [portable::<ARITY, F>, avx2::<ARITY, F>, avx512::<ARITY, F>]
 }
 
-/// Compiles a float formula for every level.
-#[cfg(not(target_arch = "x86_64"))]
+/// Compiles a float formula once for every level.
+#[cfg(any(not(target_arch = "x86_64"), debug_assertions))]
 pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
     [portable::<ARITY, F>; LEVELS]
 }

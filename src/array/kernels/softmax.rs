@@ -124,8 +124,7 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
                 std::slice::from_raw_parts_mut(self.y.add(at), n),
             )
         };
-        let most =
-            if L::MOST { fold::run(&Extreme::<T, true>(PhantomData), a) } else { <T as Real>::ZERO };
+        let most = if L::MOST { fold::run(&Extreme::<T, true>(PhantomData), a) } else { <T as Real>::ZERO };
         for i in 0..n {
             y[i] = L::first(a[i], b[i], most);
         }

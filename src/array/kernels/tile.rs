@@ -57,14 +57,7 @@ pub fn run_fresh(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DTyp
 }
 
 #[inline]
-fn drive(
-    tile: Tile,
-    compute: DType,
-    inputs: &[Source<'_>],
-    result: DType,
-    output: &Array,
-    aliased: bool,
-) {
+fn drive(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array, aliased: bool) {
     let n = output.numel();
     if n <= SMALL && !aliased && run_small(tile, compute, inputs, result, output) {
         return;
@@ -303,7 +296,8 @@ impl Plan {
     }
 }
 
-fn walk(
+/// Calls `visit(offset, step, n)` for the runs along the last axis that make up elements `start..start + n`.
+pub(crate) fn walk(
     shape: &[usize],
     strides: &[isize],
     start: usize,

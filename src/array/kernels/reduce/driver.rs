@@ -227,8 +227,7 @@ impl<R: Reduction> ByRows<'_, R> {
         let mut buffer: Buffer<R::In> = [const { std::mem::MaybeUninit::uninit() }; CHUNK];
         self.gather(&mut buffer, base, start, n);
         // SAFETY: `gather` has filled the first `n`.
-        self.reduction
-            .run(unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<R::In>(), n) }, start)
+        self.reduction.run(unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<R::In>(), n) }, start)
     }
 
     #[inline(never)]

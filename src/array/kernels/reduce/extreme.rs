@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 use crate::array::kernels::real::Real;
+use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 use crate::array::kernels::reduce::fold::{self, Fold};
 use crate::array::kernels::reduce::sum::Float;
 use crate::array::{Bool, Element};

@@ -1,4 +1,4 @@
-//! Writes into a tensor's memory: of another tensor, or of one number.
+//! Writing one tensor, or one number, over another.
 
 use smallvec::smallvec;
 
@@ -6,8 +6,8 @@ use crate::array::kernels::{copy as copying, fill as filling};
 use crate::array::{Array, Scalar, layout};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::ops::clone;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
+use crate::ops::copying::clone;
 
 /// Writes `src`, broadcast and converted, into `x`.
 ///
@@ -23,8 +23,13 @@ pub fn copy_(x: &Tensor, src: &Tensor) -> Result<Tensor> {
     }
     let write = |y: &Array| {
         // Memory that both share, in another order, would be read after it was written.
-        let apart = !source.storage().is(y.storage()) || source.layout() == y.layout() && source.offset() == y.offset();
-        if apart { copying::copy(&source, y) } else { copying::copy(&source.copied()?, y) }
+        let apart = !source.storage().is(y.storage())
+            || source.layout() == y.layout() && source.offset() == y.offset();
+        if apart {
+            copying::copy(&source, y)
+        } else {
+            copying::copy(&source.copied()?, y)
+        }
         Ok(())
     };
     overwrite(
@@ -40,7 +45,10 @@ pub fn copy_(x: &Tensor, src: &Tensor) -> Result<Tensor> {
             Ok(smallvec![nothing, Some(g.clone())])
         },
         |cx| match cx.tangent(1) {
-            Some(t) => clone(&vector_space::expand(&vector_space::to_dtype(&t, cx.output().dtype())?, &cx.output().shape())?),
+            Some(t) => clone(&vector_space::expand(
+                &vector_space::to_dtype(&t, cx.output().dtype())?,
+                &cx.output().shape(),
+            )?),
             None => vector_space::zeros_like(cx.output()),
         },
     )
@@ -99,7 +107,10 @@ fn filled(onto: Onto, x: &Tensor, value: Operand<'_>, names: [&'static str; 2]) 
                     Ok(smallvec![nothing, Some(g.clone())])
                 },
                 |cx| match cx.tangent(1) {
-                    Some(t) => clone(&vector_space::expand(&vector_space::to_dtype(&t, cx.output().dtype())?, &cx.output().shape())?),
+                    Some(t) => clone(&vector_space::expand(
+                        &vector_space::to_dtype(&t, cx.output().dtype())?,
+                        &cx.output().shape(),
+                    )?),
                     None => vector_space::zeros_like(cx.output()),
                 },
             )
@@ -108,15 +119,11 @@ fn filled(onto: Onto, x: &Tensor, value: Operand<'_>, names: [&'static str; 2]) 
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "copy_",
         |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?]),
         |x| Ok(vec![copy_(&clone(&x[0])?, &x[1])?]),
     ),
-    Check::new(
-        "fill",
-        |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[])?]),
-        |x| Ok(vec![fill(&x[0], &x[1])?]),
-    ),
+    Check::new("fill", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[])?]), |x| Ok(vec![fill(&x[0], &x[1])?])),
 ];

@@ -1,0 +1,371 @@
+//! The pass on several threads: whoever finishes a node goes on with one that it made ready.
+//!
+//! Note [A chain stays on its thread]: a worker that finishes a node continues with the newest of the nodes it made ready,
+//! and leaves the others to whoever looks for work, inviting helpers as there are others. A helper that finds nothing
+//! leaves, so that kernels can use its thread; only the caller waits. When one long node is all that is left to do and
+//! a helper made it ready, it leaves that node to the waiting caller, for its own thread to help in the node's kernels.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::array::pool::{self, Crew};
+use crate::engine::fold::Fold;
+use crate::engine::inline::LONG;
+use crate::engine::plan::{LEAF, NOWHERE, Plan};
+use crate::engine::visit::{Outputs, visit, visit_leaf};
+use crate::engine::{Options, Seeds, error_of};
+use crate::error::{Error, Kind, Result};
+use crate::graph::{Tensor, mode, vector_space};
+
+/// Work, in elements of element-wise work, below which waking a helper costs more than it gives: about 100 µs.
+const WORTH_WAKING: u64 = 1 << 20;
+/// Mean work of a node below which threads would mostly wait for each other's bookkeeping: about 2 µs.
+const COARSE: u64 = 1 << 14;
+/// Work of one node whose kernels are worth a helper's thread: about 50 µs.
+const WIDE_KERNEL: u64 = 1 << 19;
+
+/// Whether several threads would finish the pass sooner than one.
+pub(super) fn pays(plan: &Plan<'_>) -> bool {
+    if pool::num_threads() == 1 || plan.work < WORTH_WAKING {
+        return false;
+    }
+    let (total, path) = plan.work_and_path();
+    // Wide: the work is at least 1.3 times its heaviest path.
+    total >= WORTH_WAKING && total / 13 > path / 10 && total / plan.steps.len() as u64 >= COARSE
+}
+
+/// Runs the plan; answers with what was captured.
+pub(super) fn run(
+    plan: &Plan<'_>,
+    seeds: Seeds,
+    options: Options,
+    mode: mode::Mode,
+) -> Result<Vec<Option<Tensor>>> {
+    let pass = Pass::new(plan, options, mode);
+    for ((&(_, slot), grad), number) in plan.roots.iter().zip(seeds).zip(&pass.roots) {
+        pass.slots[slot as usize].bring(*number, Some(grad), |_, a, b| vector_space::add_grads(a, b))?;
+    }
+    for &(step, _) in &plan.roots {
+        let here = &plan.steps[step as usize];
+        if here.waiting == 0 && here.flags & LEAF != 0 {
+            pass.leaf(step)?;
+        }
+    }
+    pool::open_call(&|crew| pass.work(crew));
+    let state = pass.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match state.failure {
+        Some((_, error)) => Err(error),
+        None => Ok(pass.answers.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+/// What all workers share.
+struct Pass<'p, 'g> {
+    plan: &'p Plan<'g>,
+    options: Options,
+    mode: mode::Mode,
+    threads: usize,
+    slots: Vec<Fold>,
+    /// For each step, its place in the order.
+    places: Vec<u32>,
+    /// For each edge, the number of its contribution; for each slot, the edges by number, for their ages.
+    numbers: Vec<u32>,
+    roots: Vec<u32>,
+    sources: Vec<SmallVec<[(u32, u32); 1]>>,
+    answers: Mutex<Vec<Option<Tensor>>>,
+    state: Mutex<State>,
+    /// Tells the caller, the only one who waits, that there is work or none is left.
+    news: Condvar,
+}
+
+struct State {
+    /// Contributions still to come, per step.
+    waiting: Vec<u32>,
+    /// Places of nodes that could run, the newest node on top.
+    ready: BinaryHeap<Reverse<u32>>,
+    /// Workers that run a node.
+    active: usize,
+    /// Helpers that are here or on their way.
+    helpers: usize,
+    caller_waits: bool,
+    /// What went wrong, at the earliest place among those where something did.
+    failure: Option<(u32, Error)>,
+}
+
+/// What a worker does next.
+enum Next {
+    /// Runs the node at this place.
+    Run(u32, Surroundings),
+    /// Looks for work.
+    Look,
+    /// Goes: its thread is of more use to a kernel.
+    Leave,
+}
+
+/// Whether a node's kernels would find idle threads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Surroundings {
+    Crowded,
+    Idle,
+}
+
+impl<'p, 'g> Pass<'p, 'g> {
+    fn new(plan: &'p Plan<'g>, options: Options, mode: mode::Mode) -> Self {
+        let mut counts = vec![0_u32; plan.slots];
+        let mut number = |slot: usize| {
+            counts[slot] += 1;
+            counts[slot] - 1
+        };
+        let mut sources = vec![SmallVec::new(); plan.slots];
+        let mut places = vec![0; plan.steps.len()];
+        let mut numbers = vec![0; plan.targets.len()];
+        let roots: Vec<u32> = plan.roots.iter().map(|&(_, slot)| number(slot as usize)).collect();
+        for &(_, slot) in &plan.roots {
+            sources[slot as usize].push((0, 0));
+        }
+        for (place, step) in (0..).zip(plan.order()) {
+            places[step as usize] = place;
+            let first = plan.steps[step as usize].edges as usize;
+            for (k, slot) in plan.edges(step) {
+                numbers[first + k] = number(slot);
+                sources[slot].push((place, k as u32));
+            }
+        }
+        let ready = plan.order().enumerate().filter(|&(_, step)| plan.steps[step as usize].waiting == 0);
+        let state = State {
+            waiting: plan.steps.iter().map(|s| s.waiting).collect(),
+            ready: ready.map(|(place, _)| Reverse(place as u32)).collect(),
+            active: 0,
+            helpers: 0,
+            caller_waits: false,
+            failure: None,
+        };
+        Self {
+            plan,
+            options,
+            mode,
+            threads: pool::num_threads(),
+            slots: (0..plan.slots).map(|_| Fold::default()).collect(),
+            places,
+            numbers,
+            roots,
+            sources,
+            answers: Mutex::new(vec![None; plan.answers]),
+            state: Mutex::new(state),
+            news: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, place: u32, grad: Tensor) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers[place as usize] = Some(grad);
+    }
+
+    /// What each participant does.
+    fn work(&self, crew: &Crew<'_>) {
+        let _mode = mode::enter(self.mode);
+        let mut next = Next::Look;
+        loop {
+            let (place, surroundings) = match next {
+                Next::Run(place, surroundings) => (place, surroundings),
+                Next::Look => match self.look(crew) {
+                    Some(found) => found,
+                    None => return,
+                },
+                Next::Leave => return,
+            };
+            let step = self.plan.at(place as usize);
+            // An interrupt reaches the caller as a panic, and as a failure of the node it interrupts.
+            let ran = catch_unwind(AssertUnwindSafe(|| match surroundings {
+                Surroundings::Crowded => pool::serially(|| self.run(place, step)),
+                Surroundings::Idle => self.run(place, step),
+            }));
+            next = match ran.unwrap_or_else(|panic| Err(error_of(panic))) {
+                Ok(()) => self.finish(crew, step),
+                Err(error) => self.fail(crew, place, error),
+            };
+        }
+    }
+
+    /// Runs a node and brings its gradients to where they belong.
+    fn run(&self, place: u32, step: u32) -> Result<()> {
+        let plan = self.plan;
+        let here = &plan.steps[step as usize];
+        if here.node.work() > LONG {
+            pool::check_interrupt();
+        }
+        pool::poll_interrupt();
+        let slot = here.slot as usize;
+        let grads: Outputs = match here.node.outputs().len() {
+            1 => smallvec![self.slots[slot].take()],
+            n => self.slots[slot..slot + n].iter().map(Fold::take).collect(),
+        };
+        plan.clock.derivative(place as usize);
+        let results = visit(plan, step, grads, self.options, &mut |place, grad| self.answer(place, grad))?;
+        let mut results = results.unwrap_or_default();
+        for (k, slot) in plan.edges(step) {
+            let mut grad = results.get_mut(k).and_then(Option::take);
+            if let (Some(found), Some(edge)) = (grad.take(), &here.node.edges()[k]) {
+                plan.clock.edge(place as usize, k);
+                grad = Some(vector_space::fit(found, &edge.node.outputs()[edge.output as usize])?);
+            }
+            let number = self.numbers[here.edges as usize + k];
+            self.slots[slot].bring(number, grad, |number, sum, grad| {
+                let (place, k) = self.sources[slot][number as usize];
+                plan.clock.sum(place as usize, k as usize);
+                vector_space::add_grads(sum, grad)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Counts a node's contributions as arrived and says what to do next.
+    fn finish(&self, crew: &Crew<'_>, step: u32) -> Next {
+        let mut leaves: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut made: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut state = self.lock();
+        for &to in self.plan.leads(step) {
+            if to == NOWHERE {
+                continue;
+            }
+            let waiting = &mut state.waiting[to as usize];
+            *waiting -= 1;
+            if *waiting == 0 {
+                if self.plan.steps[to as usize].flags & LEAF == 0 {
+                    made.push(self.places[to as usize]);
+                } else {
+                    leaves.push(to);
+                }
+            }
+        }
+        if state.failure.is_some() {
+            return self.rest(crew, state);
+        }
+        made.sort_unstable();
+        let own = made.first().copied();
+        for &place in made.iter().skip(1) {
+            state.ready.push(Reverse(place));
+        }
+        let wanted = state.ready.len().min((self.threads - 1).saturating_sub(state.helpers));
+        state.helpers += wanted;
+        let caller_waits = state.caller_waits && !state.ready.is_empty();
+        if !leaves.is_empty() {
+            // Others need not wait for the leaves, but the pass must: this worker counts as active meanwhile.
+            drop(state);
+            self.call_for_help(crew, wanted, caller_waits);
+            for leaf in leaves {
+                let added = catch_unwind(AssertUnwindSafe(|| self.leaf(leaf)));
+                if let Err(error) = added.unwrap_or_else(|panic| Err(error_of(panic))) {
+                    return self.fail(crew, u32::MAX, error);
+                }
+            }
+            state = self.lock();
+        } else if wanted > 0 || caller_waits {
+            drop(state);
+            self.call_for_help(crew, wanted, caller_waits);
+            state = self.lock();
+        }
+        if state.failure.is_some() {
+            return self.rest(crew, state);
+        }
+        let Some(place) = own else { return self.rest(crew, state) };
+        let is_last = state.caller_waits && state.active == 1 && state.ready.is_empty();
+        if is_last && self.plan.steps[self.plan.at(place as usize) as usize].node.work() >= WIDE_KERNEL {
+            state.ready.push(Reverse(place));
+            state.active -= 1;
+            state.helpers = state.helpers.saturating_sub(1);
+            drop(state);
+            self.news.notify_one();
+            return Next::Leave;
+        }
+        Next::Run(place, self.surroundings(&state))
+    }
+
+    /// With nothing to go on with: no longer active.
+    fn rest(&self, crew: &Crew<'_>, mut state: MutexGuard<'_, State>) -> Next {
+        state.active -= 1;
+        let is_over = state.active == 0 && (state.ready.is_empty() || state.failure.is_some());
+        drop(state);
+        if is_over && !crew.is_caller() {
+            self.news.notify_one();
+        }
+        Next::Look
+    }
+
+    fn call_for_help(&self, crew: &Crew<'_>, helpers: usize, caller_waits: bool) {
+        if caller_waits {
+            self.news.notify_one();
+        }
+        crew.invite(helpers);
+    }
+
+    fn fail(&self, crew: &Crew<'_>, place: u32, error: Error) -> Next {
+        let mut state = self.lock();
+        if state.failure.as_ref().is_none_or(|(first, _)| place < *first) {
+            state.failure = Some((place, error));
+        }
+        self.rest(crew, state)
+    }
+
+    fn surroundings(&self, state: &State) -> Surroundings {
+        if state.active + state.ready.len() >= self.threads {
+            Surroundings::Crowded
+        } else {
+            Surroundings::Idle
+        }
+    }
+
+    /// A node to run; `None` when there will be none, or, for a helper, when there is none.
+    fn look(&self, crew: &Crew<'_>) -> Option<(u32, Surroundings)> {
+        /// How long the caller sleeps before it asks whether to go on.
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let mut state = self.lock();
+        loop {
+            if state.failure.is_none()
+                && let Some(Reverse(place)) = state.ready.pop()
+            {
+                state.active += 1;
+                let surroundings = self.surroundings(&state);
+                let wanted = state.ready.len().min((self.threads - 1).saturating_sub(state.helpers));
+                state.helpers += wanted;
+                drop(state);
+                crew.invite(wanted);
+                return Some((place, surroundings));
+            }
+            if !crew.is_caller() {
+                state.helpers = state.helpers.saturating_sub(1);
+                return None;
+            }
+            if state.active == 0 || state.failure.is_some() {
+                return None;
+            }
+            state.caller_waits = true;
+            state = self.news.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            state.caller_waits = false;
+            drop(state);
+            // Asked without the lock: the check may run anything.
+            let asked = catch_unwind(pool::check_interrupt);
+            let is_interrupted = pool::is_interrupted();
+            state = self.lock();
+            if state.failure.is_none() && (is_interrupted || asked.is_err()) {
+                let error = asked.map_or_else(error_of, |()| Kind::Interrupted.into());
+                state.failure = Some((0, error));
+            }
+        }
+    }
+
+    fn leaf(&self, step: u32) -> Result<()> {
+        let grad = self.slots[self.plan.steps[step as usize].slot as usize].take();
+        self.plan.clock.leaf(self.places.len() + step as usize);
+        visit_leaf(self.plan, step, grad, &mut |place, grad| self.answer(place, grad))
+    }
+}

@@ -1,0 +1,90 @@
+//! One node's turn: hands out what was asked for, runs the derivative, frees what was saved.
+
+use smallvec::SmallVec;
+
+use crate::array::pool;
+use crate::engine::Options;
+use crate::engine::plan::{CAPTURED, Plan, RUNS};
+use crate::error::{Error, Result};
+use crate::graph::{Backward, Grads, NodeRef, Tensor, retain};
+
+/// The gradients of a node's outputs.
+pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
+
+/// Runs a step that is not a leaf; `None` if it has nothing to hand on.
+///
+/// What was asked for of its gradients goes to `answer` with its place.
+#[inline]
+pub(super) fn visit(
+    plan: &Plan<'_>,
+    step: u32,
+    grads: Outputs,
+    options: Options,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<Option<Grads>> {
+    if grads.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let here = &plan.steps[step as usize];
+    if here.flags & CAPTURED != 0 {
+        for capture in plan.captures(step) {
+            if let Some(grad) = &grads[capture.output as usize] {
+                answer(capture.place, grad.clone());
+            }
+        }
+    }
+    if let Some(extra) = here.node.extra() {
+        let retained = extra.retained.lock().clone();
+        for (output, tensor) in retained {
+            if let (Some(tensor), Some(grad)) = (tensor.upgrade(), &grads[output as usize]) {
+                pool::uninterruptible(|| retain(&tensor, grad))?;
+            }
+        }
+    }
+    if here.flags & RUNS == 0 {
+        return Ok(None);
+    }
+    derive(here.node, grads, plan.wanted(step), options).map(Some)
+}
+
+/// A leaf's turn: its gradient is whole.
+#[inline]
+pub(super) fn visit_leaf(
+    plan: &Plan<'_>,
+    step: u32,
+    grad: Option<Tensor>,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<()> {
+    let Some(grad) = grad else { return Ok(()) };
+    let here = &plan.steps[step as usize];
+    if here.flags & CAPTURED != 0 {
+        for capture in plan.captures(step) {
+            answer(capture.place, grad.clone());
+        }
+    }
+    if here.flags & RUNS != 0
+        && let Some(leaf) = here.node.leaf()
+    {
+        // Whole or not at all: an interrupted pass leaves no half-added gradient.
+        pool::uninterruptible(|| leaf.accumulate_grad(grad))?;
+    }
+    Ok(())
+}
+
+/// A node's derivative. Without `retain_graph` it takes the saved values along, so that of several passes that meet at a node
+/// one gets them and the others an error.
+#[inline]
+fn derive(node: &NodeRef, grads: Outputs, wanted: u64, options: Options) -> Result<Grads> {
+    let mut cx = Backward::new(node, grads, wanted, !options.retain_graph);
+    let results = node.rule().backward(&mut cx)?;
+    if results.len() == node.edges().len() { Ok(results) } else { Err(wrong_count(node, results.len())) }
+}
+
+#[cold]
+fn wrong_count(node: &NodeRef, got: usize) -> Error {
+    Error::runtime(format!(
+        "{} returned an incorrect number of gradients (expected {}, got {got})",
+        node.name(),
+        node.edges().len(),
+    ))
+}
