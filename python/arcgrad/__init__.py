@@ -14,3 +14,4 @@ from ._layout import (
 )
 from ._limits import finfo, iinfo
 from ._size import Size
+from .functional import einsum

@@ -19,17 +19,15 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
-
+#[rustfmt::skip] // one a line
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
     super::nn::convolution::CHECKS,
-pub static BLOCKS: &[&[Check]] = &[
     super::reduction::sum::CHECKS,
     super::reduction::product::CHECKS,
     super::reduction::extrema::CHECKS,
     super::reduction::moments::CHECKS,
     super::reduction::softmax::CHECKS,
-    super::copying::CHECKS,
     super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
