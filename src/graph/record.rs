@@ -423,3 +423,17 @@ where
     }
     Ok(x.clone())
 }
+
+/// Gives `x` the values and the history of `y`, which was computed from it and has its shape.
+pub fn assume(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let array = x.array();
+    view::check_write(x, is_recorded(&[x, y]))?;
+    check_writable("copy", &array)?;
+    crate::array::kernels::copy::copy(&y.array(), &array);
+    if let Some(tangent) = y.tangent() {
+        x.set_tangent(Some(tangent));
+        view::carry_tangent(x)?;
+    }
+    view::rebase(x, y.history());
+    Ok(x.clone())
+}
