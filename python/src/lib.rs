@@ -3,10 +3,14 @@
 mod array_interface;
 mod bindings;
 mod convert;
+mod device;
 mod dispatch;
 mod dtype;
 mod error;
+mod generator;
+mod legacy;
 mod named;
+mod nested;
 mod node;
 mod properties;
 mod size;
@@ -18,6 +22,10 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
+    module.add_class::<device::PyDevice>()?;
+    module.add_class::<generator::PyGenerator>()?;
+    module.add("default_generator", generator::default_object(module.py())?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     dtype::register(module)?;
     dispatch::register(module, &bindings::rows::entries())?;
     for group in bindings::GROUPS {
@@ -25,5 +33,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
+    bindings::nn::register(module)?;
     Ok(())
 }

@@ -1,13 +1,24 @@
 //! `arcgrad.Tensor`: the Rust tensor itself as a Python object, with Python's operators.
+//!
+//! Methods and attributes with names are declared in `bindings`; here stands what CPython calls through a slot of the type.
+
+// PyO3's wrappers are unsafe functions whose bodies the compiler lays to our charge when a macro writes the methods.
+#![allow(unsafe_op_in_unsafe_fn)]
 
 use std::sync::atomic::Ordering;
 
 use arcgrad::graph::Operand;
-use arcgrad::{Tensor, ops};
+use arcgrad::ops::{self, Place};
+use arcgrad::{Scalar, Tensor};
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::{self, Answer};
-use crate::error::guarded;
+use crate::dispatch::work;
+use crate::error::{guarded, raise};
+use crate::legacy;
 
 /// A multi-dimensional array that can remember how it was computed.
 #[pyclass(name = "Tensor", module = "arcgrad", frozen, subclass, dict, weakref, freelist = 512)]
@@ -19,7 +30,24 @@ impl Drop for PyTensor {
     }
 }
 
-/// Runs an operator on this tensor and something that may not be an operand at all.
+/// A tensor on its way into an object of a subclass: what `Tensor.__new__` is given by [`subclass_object`].
+#[pyclass(name = "_Pending", module = "arcgrad._core", frozen)]
+pub struct Pending(Tensor);
+
+/// A new object of a class derived from Tensor.
+pub fn subclass_object(class: &Bound<'_, PyType>, tensor: Tensor) -> PyResult<Py<PyAny>> {
+    let py = class.py();
+    if class.is(py.get_type::<PyTensor>()) {
+        return convert::object(py, tensor);
+    }
+    let object =
+        py.get_type::<PyTensor>().getattr("__new__")?.call1((class, Bound::new(py, Pending(tensor))?))?;
+    // Tells the tensor where its object is.
+    convert::tensor(&object);
+    Ok(object.unbind())
+}
+
+/// Runs an operator on two operands, of which the second may be none at all.
 #[inline]
 fn binary<'py>(
     this: &Bound<'py, PyTensor>,
@@ -29,23 +57,274 @@ fn binary<'py>(
     let py = this.py();
     let this = Operand::Tensor(&this.get().0);
     guarded(|| match convert::operand(other)? {
-        Some(other) => crate::dispatch::work(py, &[this, other], || op(this, other)).object(py),
+        Some(other) => work(py, &[this, other], || op(this, other)).object(py),
         None => Ok(py.NotImplemented()),
     })
 }
 
-#[pymethods]
-impl PyTensor {
-    fn __add__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        binary(slf, other, |a, b| ops::add(a, b))
+/// Runs an operator on this tensor's own memory.
+#[inline]
+fn in_place(
+    this: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    symbol: &str,
+    op: impl Fn(Operand<'_>, Operand<'_>) -> arcgrad::Result<Tensor> + Send + Sync,
+) -> PyResult<()> {
+    let py = this.py();
+    let target = Operand::Tensor(&this.get().0);
+    guarded(|| match convert::operand(other)? {
+        Some(other) => work(py, &[target, other], || op(target, other)).map(drop).map_err(|e| raise(&e)),
+        None => Err(PyTypeError::new_err(format!(
+            "unsupported operand type(s) for {symbol}: 'Tensor' and '{}'",
+            other.get_type().name()?
+        ))),
+    })
+}
+
+#[inline]
+fn unary(
+    this: &Bound<'_, PyTensor>,
+    op: impl Fn(&Tensor) -> arcgrad::Result<Tensor> + Send + Sync,
+) -> PyResult<Py<PyAny>> {
+    let py = this.py();
+    let x = &this.get().0;
+    guarded(|| work(py, &[Operand::Tensor(x)], || op(x)).object(py))
+}
+
+/// The only element of a tensor, for `float(x)` and its like.
+fn single(x: &Tensor) -> PyResult<Scalar> {
+    if x.numel() != 1 {
+        return Err(PyValueError::new_err(format!(
+            "only one element tensors can be converted to Python scalars (this one has shape {:?})",
+            x.shape().as_slice()
+        )));
     }
-    fn __radd__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        binary(slf, other, |a, b| ops::add(a, b))
+    x.item().map_err(|e| raise(&e))
+}
+
+const ONE: Scalar = Scalar::Int(1);
+
+/// Writes out the slots: a macro, because their bodies differ in one name only.
+macro_rules! slots {
+    (
+        binary { $( $name:ident, $reflected:ident = $op:expr; )* }
+        in_place { $( $own:ident $symbol:literal = $own_op:expr; )* }
+        unary { $( $unary:ident = $unary_op:expr; )* }
+        { $($rest:tt)* }
+    ) => {
+        #[pymethods]
+        impl PyTensor {
+            $(
+                fn $name(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                    binary(slf, other, $op)
+                }
+                fn $reflected(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                    binary(slf, other, |b, a| ($op)(a, b))
+                }
+            )*
+            $(
+                fn $own(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+                    in_place(slf, other, $symbol, $own_op)
+                }
+            )*
+            $(
+                fn $unary(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+                    unary(slf, $unary_op)
+                }
+            )*
+            $($rest)*
+        }
+    };
+}
+
+slots! {
+    binary {
+        __add__, __radd__ = |a, b| ops::add(a, b);
+        __sub__, __rsub__ = |a, b| ops::sub_alpha(a, b, ONE, Place::New);
+        __mul__, __rmul__ = |a, b| ops::mul(a, b);
+        __truediv__, __rtruediv__ = |a, b| ops::divide(a, b, None, Place::New);
+        __floordiv__, __rfloordiv__ = |a, b| ops::integer_division(&ops::floor_divide::ROW, a, b, Place::New);
+        __mod__, __rmod__ = |a, b| ops::integer_division(&ops::remainder::ROW, a, b, Place::New);
+        __and__, __rand__ = |a, b| ops::bitwise_and(a, b);
+        __or__, __ror__ = |a, b| ops::bitwise_or(a, b);
+        __xor__, __rxor__ = |a, b| ops::bitwise_xor(a, b);
+        __lshift__, __rlshift__ = |a, b| ops::bitwise_left_shift(a, b);
+        __rshift__, __rrshift__ = |a, b| ops::bitwise_right_shift(a, b);
     }
-    fn __mul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        binary(slf, other, |a, b| ops::mul(a, b))
+    in_place {
+        __iadd__ "+=" = |a, b| ops::add_alpha(a, b, ONE, Place::First);
+        __isub__ "-=" = |a, b| ops::sub_alpha(a, b, ONE, Place::First);
+        __imul__ "*=" = |a, b| ops::numbers::run(&ops::mul::ROW, [a, b], Place::First);
+        __itruediv__ "/=" = |a, b| ops::divide(a, b, None, Place::First);
+        __ifloordiv__ "//=" = |a, b| ops::integer_division(&ops::floor_divide::ROW, a, b, Place::First);
+        __imod__ "%=" = |a, b| ops::integer_division(&ops::remainder::ROW, a, b, Place::First);
+        __iand__ "&=" = |a, b| ops::numbers::run(&ops::bitwise_and::ROW, [a, b], Place::First);
+        __ior__ "|=" = |a, b| ops::numbers::run(&ops::bitwise_or::ROW, [a, b], Place::First);
+        __ixor__ "^=" = |a, b| ops::numbers::run(&ops::bitwise_xor::ROW, [a, b], Place::First);
+        __ilshift__ "<<=" = |a, b| ops::numbers::run(&ops::bitwise_left_shift::ROW, [a, b], Place::First);
+        __irshift__ ">>=" = |a, b| ops::numbers::run(&ops::bitwise_right_shift::ROW, [a, b], Place::First);
     }
-    fn __rmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        binary(slf, other, |a, b| ops::mul(a, b))
+    unary {
+        __neg__ = |x| ops::negative(x, Place::New);
+        __pos__ = |x| ops::positive(x);
+        __abs__ = |x| ops::abs(x);
+        __invert__ = |x| ops::bitwise_not(x, Place::New);
+    }
+    {
+        fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+            guarded(|| crate::bindings::indexing::getitem(slf, key))
+        }
+
+        fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+            guarded(|| crate::bindings::indexing::setitem(slf, key, value))
+        }
+
+        #[new]
+        #[pyo3(signature = (*args, **kwargs))]
+        #[classmethod]
+        fn new(
+            _class: &Bound<'_, PyType>,
+            args: &Bound<'_, PyTuple>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<Self> {
+            if args.len() == 1
+                && let Ok(pending) = args.get_borrowed_item(0)?.cast::<Pending>()
+            {
+                return Ok(Self(pending.get().0.clone()));
+            }
+            guarded(|| legacy::construct(args, kwargs).map(Self))
+        }
+
+        /// An object of class `cls` that shares this data, as a leaf.
+        #[staticmethod]
+        #[pyo3(signature = (cls, data, require_grad=false))]
+        fn _make_subclass(
+            cls: &Bound<'_, PyType>,
+            data: &Bound<'_, Self>,
+            require_grad: bool,
+        ) -> PyResult<Py<PyAny>> {
+            guarded(|| {
+                let x = data.get().0.detach().requires_grad_(require_grad).map_err(|e| raise(&e))?;
+                subclass_object(cls, x)
+            })
+        }
+
+        fn __pow__(
+            slf: &Bound<'_, Self>,
+            other: &Bound<'_, PyAny>,
+            modulus: Option<&Bound<'_, PyAny>>,
+        ) -> PyResult<Py<PyAny>> {
+            if modulus.is_some() {
+                return Ok(slf.py().NotImplemented());
+            }
+            binary(slf, other, |a, b| ops::power(a, b, Place::New))
+        }
+        fn __rpow__(
+            slf: &Bound<'_, Self>,
+            other: &Bound<'_, PyAny>,
+            modulus: Option<&Bound<'_, PyAny>>,
+        ) -> PyResult<Py<PyAny>> {
+            if modulus.is_some() {
+                return Ok(slf.py().NotImplemented());
+            }
+            binary(slf, other, |b, a| ops::power(a, b, Place::New))
+        }
+        fn __ipow__(
+            slf: &Bound<'_, Self>,
+            other: &Bound<'_, PyAny>,
+            _modulus: Option<&Bound<'_, PyAny>>,
+        ) -> PyResult<()> {
+            in_place(slf, other, "**=", |a, b| ops::power(a, b, Place::First))
+        }
+
+        fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+            let py = slf.py();
+            let Some(b) = convert::tensor(other) else { return Ok(py.NotImplemented()) };
+            let a = &slf.get().0;
+            guarded(|| work(py, &[a.into(), b.into()], || ops::matmul(a, b)).object(py))
+        }
+
+        fn __richcmp__(
+            slf: &Bound<'_, Self>,
+            other: &Bound<'_, PyAny>,
+            comparison: CompareOp,
+        ) -> PyResult<Py<PyAny>> {
+            binary(slf, other, |a, b| match comparison {
+                CompareOp::Lt => ops::lt(a, b),
+                CompareOp::Le => ops::le(a, b),
+                CompareOp::Eq => ops::eq(a, b),
+                CompareOp::Ne => ops::ne(a, b),
+                CompareOp::Gt => ops::gt(a, b),
+                CompareOp::Ge => ops::ge(a, b),
+            })
+        }
+
+        fn __hash__(slf: &Bound<'_, Self>) -> isize {
+            // Rotated as CPython's own identity hash, so that aligned addresses spread over a table.
+            slf.as_ptr().addr().rotate_right(4) as isize
+        }
+
+        fn __bool__(&self) -> PyResult<bool> {
+            crate::bindings::values::truth(&self.0)
+        }
+        fn __float__(&self) -> PyResult<f64> {
+            single(&self.0).map(Scalar::to_f64)
+        }
+        fn __int__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            let value = convert::number(slf.py(), single(&slf.get().0)?)?;
+            value.call_method0(slf.py(), "__int__")
+        }
+        fn __complex__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            let value = single(&slf.get().0)?.to_f64();
+            Ok(pyo3::types::PyComplex::from_doubles(slf.py(), value, 0.0).into_any().unbind())
+        }
+        fn __index__(&self) -> PyResult<i64> {
+            if self.0.dtype().is_floating() || self.0.numel() != 1 {
+                return Err(PyTypeError::new_err(
+                    "only integer tensors of a single element can be converted to an index",
+                ));
+            }
+            self.0.item().map(Scalar::to_i64).map_err(|e| raise(&e))
+        }
+
+        fn __len__(&self) -> PyResult<usize> {
+            self.0.shape().first().copied().ok_or_else(|| PyTypeError::new_err("len() of a 0-d tensor"))
+        }
+        fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            if slf.get().0.ndim() == 0 {
+                return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
+            }
+            let parts = ops::unbind(&slf.get().0, 0).object(slf.py())?;
+            Ok(parts.bind(slf.py()).try_iter()?.into_any().unbind())
+        }
+        fn __contains__(slf: &Bound<'_, Self>, element: &Bound<'_, PyAny>) -> PyResult<bool> {
+            let x = Operand::Tensor(&slf.get().0);
+            let Some(element) = convert::operand(element)? else {
+                return Err(PyRuntimeError::new_err(format!(
+                    "Tensor.__contains__ only supports Tensor or scalar, but you passed in a {}.",
+                    element.get_type().repr()?
+                )));
+            };
+            guarded(|| {
+                let equal = ops::eq(x, element).and_then(|y| y.to_vec::<arcgrad::array::Bool>());
+                Ok(equal.map_err(|e| raise(&e))?.iter().any(|b| b.get()))
+            })
+        }
+
+        fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            static PRINT: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+            PRINT.import(slf.py(), "arcgrad._tensor_str", "_str")?.call1((slf,)).map(Bound::unbind)
+        }
+        fn __format__(slf: &Bound<'_, Self>, specification: &str) -> PyResult<Py<PyAny>> {
+            let py = slf.py();
+            if slf.get().0.ndim() == 0 {
+                let value = convert::number(py, single(&slf.get().0)?)?;
+                return value.call_method1(py, "__format__", (specification,));
+            }
+            if specification.is_empty() {
+                return Ok(slf.str()?.into_any().unbind());
+            }
+            Err(PyTypeError::new_err("unsupported format string passed to Tensor.__format__"))
+        }
     }
 }

@@ -65,27 +65,24 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        match &self.taken {
-            Some(saved) => self.read(saved, index),
-            None => self.read(&self.node.saved.lock(), index),
-        }
+        let value = self.values(|values| Ok(values.get(index).cloned()))?;
+        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
+        value.check(self.node)
     }
 
+    /// Reads the kept values in place: under the node's lock, unless this pass took them.
     #[inline]
-    fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
-        let value = saved.values(self.node)?.get(index);
-        value
-            .unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()))
-            .check(self.node)
-    }
-
-    /// All that was kept, for a reader that is done before anything else happens: a lock may be held meanwhile.
-    #[inline]
-    pub(crate) fn with_kept<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
+    pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
         match &self.taken {
             Some(saved) => read(saved.values(self.node)?),
             None => read(self.node.saved.lock().values(self.node)?),
         }
+    }
+
+    /// Whether [`Self::values`] reads without a lock.
+    #[inline]
+    pub(crate) fn has_taken(&self) -> bool {
+        self.taken.is_some()
     }
 }
 
@@ -393,6 +390,7 @@ where
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;
+    view::carry_tangent(x)?;
     view::rebase(x, history);
     Ok(x.clone())
 }
@@ -423,5 +421,19 @@ where
     if tangent.is_some() {
         x.set_tangent(tangent);
     }
+    Ok(x.clone())
+}
+
+/// Gives `x` the values and the history of `y`, which was computed from it and has its shape.
+pub fn assume(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let array = x.array();
+    view::check_write(x, is_recorded(&[x, y]))?;
+    check_writable("copy", &array)?;
+    crate::array::kernels::copy::copy(&y.array(), &array);
+    if let Some(tangent) = y.tangent() {
+        x.set_tangent(Some(tangent));
+        view::carry_tangent(x)?;
+    }
+    view::rebase(x, y.history());
     Ok(x.clone())
 }

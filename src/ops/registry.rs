@@ -19,7 +19,11 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
+#[rustfmt::skip] // one a line
 pub static BLOCKS: &[&[Check]] = &[
+    super::copying::CHECKS,
+    super::gather::CHECKS,
+    super::nn::convolution::CHECKS,
     super::reduction::sum::CHECKS,
     super::reduction::product::CHECKS,
     super::reduction::extrema::CHECKS,
@@ -27,17 +31,34 @@ pub static BLOCKS: &[&[Check]] = &[
     super::reduction::norm::CHECKS,
     super::reduction::order::CHECKS,
     super::reduction::softmax::CHECKS,
-    super::copying::CHECKS,
-    super::write::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::rearrange::CHECKS,
+    super::scatter::CHECKS,
+    super::scatter::REDUCTIONS,
+    super::selection::CHECKS,
+    super::sorting::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
+    super::nn::pooling::CHECKS,
+    super::nn::loss::CHECKS,
+    super::nn::class_loss::CHECKS,
+    super::nn::normalization::CHECKS,
+    super::nn::embedding::CHECKS,
+    super::nn::resampling::CHECKS,
+    super::nn::activation::CHECKS,
     super::product::added::CHECKS,
     super::product::batch::CHECKS,
     super::product::broadcast::CHECKS,
+    super::einsum::CHECKS,
+    super::product::chain::CHECKS,
+    super::product::contraction::CHECKS,
+    super::product::cross::CHECKS,
+    super::product::distance::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

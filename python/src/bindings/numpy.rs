@@ -1,33 +1,40 @@
-//! NumPy's arrays: shared memory, both ways.
+//! NumPy's arrays over a tensor's memory.
 
-use arcgrad::Tensor;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
 
 use crate::array_interface;
 use crate::bindings;
+use crate::dispatch::Args;
+
+fn shared(a: &Args<'_, '_>, force: bool) -> PyResult<Py<PyAny>> {
+    let x = a.tensor(0)?;
+    if x.requires_grad() && !force {
+        return Err(PyRuntimeError::new_err(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
+        ));
+    }
+    array_interface::to_numpy(a.py(), x.array())
+}
 
 bindings! {
-    /// A tensor that shares memory with a NumPy array; read-only if the array is.
-    function from_numpy {
-        "(Any ndarray) -> Tensor" => |a| {
-            let Some(array) = a.get(0) else {
-                return Err(PyTypeError::new_err("expected np.ndarray (got NoneType)"));
-            };
-            array_interface::from_numpy(array).map(|x| Ok(Tensor::new(x)))?
-        }
-    }
     /// A NumPy array that shares memory with this tensor.
     ///
     /// Raises RuntimeError for a tensor that requires a gradient, unless `force` is true.
-    method numpy {
-        "(Tensor input, *, bool force=False) -> Any" => |a| {
-            let x = a.tensor(0)?;
-            if x.requires_grad() && !a.flag(1)? {
-                return Err(PyRuntimeError::new_err(
-                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
-                ));
+    method numpy { "(Tensor input, *, bool force=False) -> Any" => |a| shared(a, a.flag(1)?)? }
+    /// A NumPy array that shares memory with this tensor, or a copy if another dtype is wanted: NumPy's protocol.
+    method __array__ {
+        "(Tensor input, Any? dtype=None, bool? copy=None) -> Any" => |a| {
+            let array = shared(a, false)?;
+            match (a.get(1), a.optional_flag(2)?) {
+                (None, None | Some(false)) => array,
+                (None, Some(true)) => array.call_method0(a.py(), "copy")?,
+                (Some(dtype), copy) => {
+                    let kwargs = pyo3::types::PyDict::new(a.py());
+                    kwargs.set_item("copy", copy.unwrap_or(false))?;
+                    array.call_method(a.py(), "astype", (dtype,), Some(&kwargs))?
+                }
             }
-            array_interface::to_numpy(a.py(), x.array())?
         }
     }
 }

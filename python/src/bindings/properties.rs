@@ -1,7 +1,9 @@
 //! What a tensor says about itself, as attributes.
 
+use arcgrad::ops;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::convert::{self, Answer};
 use crate::error::raise;
@@ -74,9 +76,137 @@ pub static PROPERTIES: &[Property] = &[
         doc: "The same memory without a history.",
         kind: "Tensor",
         get: |x| x.get().0.detach().object(x.py()),
+        set: Some(|x, value| {
+            let data = value
+                .and_then(convert::tensor)
+                .ok_or_else(|| PyTypeError::new_err("Variable data has to be a tensor"))?;
+            x.get().0.set_data(data).map_err(|e| raise(&e))
+        }),
+    },
+    Property {
+        name: "device",
+        doc: "Where the tensor lies: the CPU.",
+        kind: "device",
+        get: |x| crate::device::cpu(x.py()),
+        set: None,
+    },
+    Property {
+        name: "layout",
+        doc: "How elements lie in memory: by strides.",
+        kind: "layout",
+        get: |x| {
+            static STRIDED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            Ok(STRIDED.import(x.py(), "arcgrad._layout", "strided")?.clone().unbind())
+        },
+        set: None,
+    },
+    Property {
+        name: "T",
+        doc: "The axes in reverse order, as a view.",
+        kind: "Tensor",
+        get: |x| ops::numpy_t(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "mT",
+        doc: "The last two axes exchanged, as a view.",
+        kind: "Tensor",
+        get: |x| ops::matrix_transpose(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "H",
+        doc: "A matrix transposed, as a view.",
+        kind: "Tensor",
+        get: |x| ops::adjoint(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "mH",
+        doc: "The last two axes exchanged, as a view.",
+        kind: "Tensor",
+        get: |x| ops::matrix_transpose(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "itemsize",
+        doc: "Bytes per element.",
+        kind: "int",
+        get: |x| x.get().0.dtype().size().object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "nbytes",
+        doc: "Bytes of all elements.",
+        kind: "int",
+        get: |x| (x.get().0.numel() * x.get().0.dtype().size()).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "retains_grad",
+        doc: "Whether this non-leaf keeps its gradient.",
+        kind: "bool",
+        get: |x| truth(x.py(), x.get().0.retains_grad()),
+        set: None,
+    },
+    Property {
+        name: "output_nr",
+        doc: "Which output of its node this tensor is.",
+        kind: "int",
+        get: |x| x.get().0.history().map_or(0, |edge| i64::from(edge.output)).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "_version",
+        doc: "How often the memory was written to.",
+        kind: "int",
+        get: |x| i64::from(x.get().0.version()).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "_base",
+        doc: "The tensor that this one is a view of.",
+        kind: "Tensor | None",
+        get: |x| x.get().0.base().cloned().object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "real",
+        doc: "The tensor itself: its elements have no imaginary part.",
+        kind: "Tensor",
+        get: |x| x.get().0.clone().object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "imag",
+        doc: "Always fails: there are no complex numbers.",
+        kind: "Tensor",
+        get: |_| Err(PyRuntimeError::new_err("imag is not implemented for tensors with non-complex dtypes.")),
+        set: None,
+    },
+    Property { name: "is_cpu", doc: "Always true.", kind: "bool", get: |x| truth(x.py(), true), set: None },
+    never("is_cuda"),
+    never("is_meta"),
+    never("is_mkldnn"),
+    never("is_mps"),
+    never("is_nested"),
+    never("is_quantized"),
+    never("is_sparse"),
+    never("is_sparse_csr"),
+    never("is_xpu"),
+    Property {
+        name: "__array_priority__",
+        doc: "Tells NumPy to leave operators between its arrays and tensors to the tensors.",
+        kind: "int",
+        get: |x| 1000_i64.object(x.py()),
         set: None,
     },
 ];
+
+/// What no tensor is.
+const fn never(name: &'static str) -> Property {
+    Property { name, doc: "Always false.", kind: "bool", get: |x| truth(x.py(), false), set: None }
+}
 
 fn set_grad(x: &Bound<'_, PyTensor>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let this = &x.get().0;

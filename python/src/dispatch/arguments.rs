@@ -25,13 +25,19 @@ pub struct Args<'a, 'py> {
 /// Runs `body` without the GIL if these operands are large.
 #[inline]
 pub fn work<R: Send>(py: Python<'_>, operands: &[Operand<'_>], body: impl FnOnce() -> R + Send) -> R {
-    let elements: usize = operands
+    let elements = operands
         .iter()
         .map(|x| match x {
             Operand::Tensor(x) => x.numel(),
             Operand::Scalar(_) => 0,
         })
         .sum();
+    work_of(py, elements, body)
+}
+
+/// Runs `body` without the GIL if it is work on many elements.
+#[inline]
+pub fn work_of<R: Send>(py: Python<'_>, elements: usize, body: impl FnOnce() -> R + Send) -> R {
     if elements > RELEASE_ABOVE { py.detach(body) } else { body() }
 }
 

@@ -5,7 +5,7 @@ mod arguments;
 mod enter;
 mod signature;
 
-pub use arguments::{Args, work};
+pub use arguments::{Args, work, work_of};
 pub use enter::{Binding, Entry, Fast, Implementation, Overload, enter, register};
 pub use signature::{Kind, Signature};
 

@@ -160,6 +160,14 @@ pub fn addr(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<Tens
                 )));
             }
         }
+        if v.dtype() == DType::Bool && product.dtype() == DType::Bool {
+            return match (beta.is_true(), alpha.is_true()) {
+                (true, true) => ops::logical_or(c, &product),
+                (false, true) => Ok(product),
+                (true, false) => ops::logical_and(c, &ops::logical_or(&product, true)?),
+                (false, false) => ops::logical_and(&product, false),
+            };
+        }
         if !beta.is_true() {
             return scaled(&product, alpha);
         }
@@ -271,7 +279,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 const ODD: Weights = [Scalar::Float(0.7), Scalar::Float(-1.3)];
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "addmm",
         |s| Ok(vec![s.normal(&[4])?, s.normal(&[2, 3])?, s.normal(&[3, 4])?]),
