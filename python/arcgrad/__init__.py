@@ -1,6 +1,6 @@
 """arcgrad: automatic differentiation for the CPU, with the names of PyTorch."""
 
-from . import _core, autograd
+from . import _core, autograd, linalg
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._layout import (
