@@ -347,7 +347,7 @@ fn fold(x: &Tensor, groups: [&[usize]; 3], ones: &[usize]) -> Result<Tensor> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "einsum bij,bjk->bik",
         |s| Ok(vec![s.normal(&[2, 2, 3])?, s.normal(&[2, 3, 2])?]),

@@ -146,7 +146,7 @@ pub fn matrix_power(x: &Tensor, n: i64) -> Result<Tensor> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "linalg.multi_dot",
         |s| Ok(vec![s.normal(&[4])?, s.normal(&[4, 2])?, s.normal(&[2, 3])?, s.normal(&[3])?]),

@@ -190,7 +190,7 @@ fn check_bilinear(x: &[usize], z: &[usize], weight: &[usize], bias: Option<Dims>
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "tensordot",
         |s| Ok(vec![s.normal(&[2, 3, 2])?, s.normal(&[3, 2, 2])?]),

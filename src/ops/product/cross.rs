@@ -84,7 +84,7 @@ pub fn cross(a: &Tensor, b: &Tensor, dim: Option<isize>) -> Result<Tensor> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[Check::new(
+pub(crate) const CHECKS: &[Check] = &[Check::new(
     "linalg.cross",
     |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[1, 3])?]),
     |x| Ok(vec![linalg_cross(&x[0], &x[1], -1)?]),

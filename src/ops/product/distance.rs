@@ -293,7 +293,7 @@ fn euclidean(
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "cdist",
         |s| Ok(vec![s.normal(&[2, 3, 2])?, s.normal(&[2, 2])?]),
