@@ -98,6 +98,10 @@ bindings! {
     both matrix_power {
         "(Tensor input, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))
     }
+    /// Inverse of square matrices.
+    both inverse { "(Tensor input) -> Tensor" => |a| a.call(ops::inverse, (a.tensor(0)?,)) }
+    /// Inverse of square matrices.
+    function linalg_inv { "(Tensor A) -> Tensor" => |a| a.call(ops::inverse, (a.tensor(0)?,)) }
     /// Power of square matrices.
     function linalg_matrix_power {
         "(Tensor A, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))
