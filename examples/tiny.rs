@@ -31,7 +31,11 @@ fn main() -> Result<()> {
         std::slice::from_ref(&x),
         engine::Options::default(),
     )?;
-    println!("d3(x^3): {:?}, then {:?}", first.to_vec::<f64>()?, second[0].as_ref().map(|g| g.to_vec::<f64>()));
+    println!(
+        "d3(x^3): {:?}, then {:?}",
+        first.to_vec::<f64>()?,
+        second[0].as_ref().map(|g| g.to_vec::<f64>())
+    );
 
     // Under a guard nothing is recorded, and nothing is kept.
     let _guard = no_grad();

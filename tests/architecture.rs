@@ -32,7 +32,9 @@ fn naming(folder: &str, modules: &[&str]) -> Vec<String> {
     for path in files(folder, "rs") {
         let code = code(&path);
         for module in modules {
-            for way in [format!("crate::{module}::"), format!("crate::{module};"), format!("crate::{{{module}")] {
+            for way in
+                [format!("crate::{module}::"), format!("crate::{module};"), format!("crate::{{{module}")]
+            {
                 if code.contains(&way) {
                     wrong.push(format!("{} names {module}", path.display()));
                 }
