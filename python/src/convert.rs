@@ -125,6 +125,11 @@ pub fn number(py: Python<'_>, value: Scalar) -> PyResult<Py<PyAny>> {
     })
 }
 
+/// The core's answer, or its error as an exception.
+pub fn core<R>(answer: arcgrad::Result<R>) -> PyResult<R> {
+    answer.map_err(|e| raise(&e))
+}
+
 /// What a binding answers with.
 pub trait Answer {
     /// As a Python object.

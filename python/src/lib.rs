@@ -10,6 +10,7 @@ mod error;
 mod generator;
 mod legacy;
 mod nested;
+mod named;
 mod node;
 mod properties;
 mod size;

@@ -171,6 +171,14 @@ slots! {
         __invert__ = |x| ops::bitwise_not(x, Place::New);
     }
     {
+        fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+            guarded(|| crate::bindings::indexing::getitem(slf, key))
+        }
+
+        fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+            guarded(|| crate::bindings::indexing::setitem(slf, key, value))
+        }
+
         #[new]
         #[pyo3(signature = (*args, **kwargs))]
         #[classmethod]

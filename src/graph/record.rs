@@ -65,27 +65,24 @@ impl<'a> Backward<'a> {
 
     /// A kept value, provided nobody overwrote it.
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
-        match &self.taken {
-            Some(saved) => self.read(saved, index),
-            None => self.read(&self.node.saved.lock(), index),
-        }
+        let value = self.values(|values| Ok(values.get(index).cloned()))?;
+        let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
+        value.check(self.node)
     }
 
+    /// Reads the kept values in place: under the node's lock, unless this pass took them.
     #[inline]
-    fn read(&self, saved: &Saved, index: usize) -> Result<Unpacked> {
-        let value = saved.values(self.node)?.get(index);
-        value
-            .unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()))
-            .check(self.node)
-    }
-
-    /// All that was kept, for a reader that is done before anything else happens: a lock may be held meanwhile.
-    #[inline]
-    pub(crate) fn with_kept<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
+    pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
         match &self.taken {
             Some(saved) => read(saved.values(self.node)?),
             None => read(self.node.saved.lock().values(self.node)?),
         }
+    }
+
+    /// Whether [`Self::values`] reads without a lock.
+    #[inline]
+    pub(crate) fn has_taken(&self) -> bool {
+        self.taken.is_some()
     }
 }
 
@@ -388,11 +385,11 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array));
-        let node =
-            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node = Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Edge { node: NodeRef::new(node), output: 0 }
     });
     propagate(inputs, x, forward)?;
+    view::carry_tangent(x)?;
     view::rebase(x, history);
     Ok(x.clone())
 }

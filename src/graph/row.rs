@@ -577,10 +577,10 @@ impl Rule for RowRule {
         if mode::is_grad_enabled() {
             return self.backward_recorded(cx, &g);
         }
-        if g.state().array.numel() <= BRIEF {
-            return cx.with_kept(|values| self.backward_numbers(cx, &g, values));
+        if cx.has_taken() || g.state().array.numel() <= BRIEF {
+            return cx.values(|values| self.backward_numbers(cx, &g, values));
         }
-        let values: SmallVec<[SavedValue; 2]> = cx.with_kept(|values| Ok(values.into()))?;
+        let values: SmallVec<[SavedValue; 2]> = cx.values(|values| Ok(values.iter().cloned().collect()))?;
         self.backward_numbers(cx, &g, &values)
     }
 }
@@ -588,20 +588,20 @@ impl Rule for RowRule {
 impl RowRule {
     /// One pass over memory for each input.
     fn backward_numbers(&self, cx: &Backward<'_>, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
-        let node = cx.node();
         // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
         let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
         let mut values = saved.iter();
         for (bit, source) in kept.iter_mut().enumerate() {
             if needs & (1 << bit) != 0 {
-                *source = values
-                    .next()
-                    .map_or_else(|| unreachable!("what a derivative takes was kept"), |v| v.source(node))?;
+                *source = values.next().map_or_else(
+                    || unreachable!("what a derivative takes was kept"),
+                    |v| v.source(cx.node()),
+                )?;
             }
         }
         let mut grads = Grads::new();
-        for input in 0..node.edges().len() {
+        for input in 0..cx.node().edges().len() {
             let derivative = if cx.needs(input) { self.row.derivative(input) } else { None };
             grads.push(match derivative {
                 None => None,

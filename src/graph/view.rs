@@ -10,7 +10,7 @@ use smallvec::smallvec;
 use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
-use crate::graph::record::{Backward, linear};
+use crate::graph::record::{Backward, linear, linear_view};
 use crate::graph::saved::Saved;
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, vector_space};
@@ -152,6 +152,20 @@ pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
     refresh(x);
 }
 
+/// Writes the tangent of a view that was just overwritten into its base's tangent.
+pub(crate) fn carry_tangent(x: &Tensor) -> Result<()> {
+    let (Some((base, _)), Some(tangent)) = (x.base_and_origin(), x.tangent()) else { return Ok(()) };
+    let (array, whole) = (x.array(), base.array());
+    let window = Window { layout: array.layout().clone(), offset: array.offset() };
+    let (whole, part) = Geometry::of(&whole).scratch(&window, whole.dtype())?;
+    if let Some(before) = base.tangent() {
+        crate::array::kernels::copy::copy(&before.array(), &whole);
+    }
+    crate::array::kernels::copy::copy(&tangent.array(), &part);
+    base.set_tangent(Some(Tensor::new(whole)));
+    Ok(())
+}
+
 /// The end of the path of a value that needs no gradient.
 fn constant_edge(x: &Tensor) -> Edge {
     let array = x.array();
@@ -236,6 +250,21 @@ impl Rule for CopySlices {
         let rest = cx.needs(0).then(|| clear_window(g, &self.window, &self.base)).transpose()?;
         Ok(smallvec![rest, Some(written)])
     }
+}
+
+/// A view of any layout and offset over the storage of `x`.
+pub(crate) fn strided(x: &Tensor, layout: std::sync::Arc<Layout>, offset: usize) -> Result<Tensor> {
+    let array = x.array();
+    let y = Array::from_parts(array.storage().clone(), layout.clone(), offset, array.dtype())?;
+    let (window, base) = (Window { layout, offset }, Geometry::of(&array));
+    let again = (window.clone(), base.clone());
+    linear_view(
+        "AsStridedBackward0",
+        x,
+        y,
+        move |g| scatter_window(g, &window, &base),
+        move |t| read_window(t, &again.0, &again.1),
+    )
 }
 
 /// zeros with `x` added at the window.

@@ -40,7 +40,7 @@ pub fn to_copy(x: &Tensor, dtype: DType) -> Result<Tensor> {
 }
 
 /// The checks of these ops.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("clone", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![clone(&x[0])?])),
     Check::new("to_copy", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![to_copy(&x[0], DType::F64)?])),
 ];

@@ -172,7 +172,7 @@ pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("cat", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[2, 1])?]), |x| Ok(vec![cat(x, 1)?])),
     Check::new("stack", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[2, 3])?]), |x| Ok(vec![stack(x, 1)?])),
     Check::new(

@@ -7,14 +7,19 @@ pub mod comparison;
 pub mod copying;
 pub mod creation;
 pub mod exponential;
+pub mod indexing;
 pub mod join;
+pub mod nn;
 pub mod numbers;
 mod operators;
 pub mod part;
+mod places;
 pub mod product;
 pub mod random;
+pub mod reduction;
 pub mod registry;
 pub mod rounding;
+pub mod selection;
 pub mod special;
 pub mod special_cases;
 pub mod split;
@@ -22,22 +27,24 @@ mod term;
 pub mod trigonometric;
 pub mod view;
 pub mod write;
+pub mod writing;
 
 pub use crate::graph::vector_space::{add, sum_to, to_dtype};
 pub use activation::*;
 pub use arithmetic::*;
-pub use closeness::{allclose, equal, isclose};
+pub use closeness::*;
 pub use comparison::*;
-pub use copying::{clone, contiguous, to_copy};
+pub use copying::*;
 pub use exponential::*;
-pub use join::{cat, column_stack, dstack, hstack, stack, vstack};
+pub use indexing::*;
+pub use join::*;
+pub use nn::*;
 pub use numbers::*;
-pub use part::{
-    diag, diag_embed, diagonal, diagonal_scatter, narrow, select, select_scatter, slice, slice_scatter,
-    unbind, unfold,
-};
+pub use part::*;
 pub use product::*;
+pub use reduction::*;
 pub use rounding::*;
+pub use selection::*;
 pub use special::*;
 pub use split::{Cuts, chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, vsplit};
 pub use trigonometric::*;
@@ -47,3 +54,7 @@ pub use view::{
     transpose, transpose_, unflatten, unsqueeze, unsqueeze_, view, view_as,
 };
 pub use write::{copy_, fill, fill_, zero_};
+pub use split::*;
+pub use trigonometric::*;
+pub use view::*;
+pub use writing::*;

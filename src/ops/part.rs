@@ -2,13 +2,13 @@
 //!
 //! A part is data: how to find it in an array of a given shape. So one view op and one adjoint serve all of them.
 
-use crate::array::kernels::copy as copying;
+use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims, Strides};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space};
-use crate::ops::clone;
+use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space, view};
+use crate::ops::copying;
 use smallvec::smallvec;
 
 /// Where a part lies in a whole.
@@ -98,7 +98,7 @@ pub(crate) fn embed(x: &Tensor, whole: &[usize], part: &Part) -> Result<Tensor> 
     if part.repeats() {
         vector_space::add_each(&place, &array)?;
     } else {
-        copying::copy(&array, &place);
+        copy::copy(&array, &place);
     }
     let (adjoint, again) = (part.clone(), part.clone());
     let whole: Dims = whole.into();
@@ -124,7 +124,7 @@ fn replace(x: &Tensor, src: &Tensor, part: Part) -> Result<Tensor> {
         &[x, src],
         &[],
         |y| {
-            copying::copy(&source, &place.of(y)?);
+            copy::copy(&source, &place.of(y)?);
             Ok(())
         },
         // dx = g without the part, dsrc = the part of g.
@@ -134,7 +134,7 @@ fn replace(x: &Tensor, src: &Tensor, part: Part) -> Result<Tensor> {
                 let window = self::part(g, part.clone())?;
                 replace(g, &vector_space::zeros_like(&window)?, part.clone())
             };
-            let inside = || clone(&self::part(g, part.clone())?);
+            let inside = || copying::clone(&self::part(g, part.clone())?);
             Ok(smallvec![cx.needs(0).then(rest).transpose()?, cx.needs(1).then(inside).transpose()?])
         },
         |cx| {
@@ -281,7 +281,7 @@ pub fn diag_embed(x: &Tensor, offset: isize, dim1: isize, dim2: isize) -> Result
     let array = x.array();
     let place = Part::Diagonal { offset, axes: [a, b] };
     let y = Array::zeros(&whole, array.dtype())?;
-    copying::copy(&array, &place.of(&y)?);
+    copy::copy(&array, &place.of(&y)?);
     linear(
         "DiagEmbedBackward0",
         x,
@@ -329,6 +329,34 @@ pub fn unfold(x: &Tensor, dim: isize, size: isize, step: isize) -> Result<Tensor
         return Err(Error::runtime(format!("step is {step} but must be > 0")));
     }
     part(x, Part::Windows { axis, size: size as usize, step: step as usize })
+}
+
+/// Any view of the memory of `x`: extents, strides in elements, and where it starts (`None`: where `x` does).
+///
+/// Fails when a place would lie outside the memory.
+pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
+    if size.len() != stride.len() {
+        return Err(Error::runtime("mismatch in length of strides and shape"));
+    }
+    if stride.iter().any(|&s| s < 0) {
+        return Err(Error::runtime(format!(
+            "as_strided: Negative strides are not supported at the moment, got strides: {stride:?}"
+        )));
+    }
+    if size.iter().any(|&n| n < 0) {
+        return Err(Error::runtime(format!(
+            "Storage size calculation overflowed with sizes={size:?} and strides={stride:?}"
+        )));
+    }
+    let array = x.array();
+    let offset = match offset {
+        None => array.offset(),
+        Some(offset) => usize::try_from(offset)
+            .map_err(|_| Error::runtime(format!("Tensor: invalid storage offset {offset}")))?,
+    };
+    let shape: Dims = size.iter().map(|&n| n as usize).collect();
+    let layout = Layout::strided(shape, stride.into())?;
+    view::strided(x, layout, offset)
 }
 
 /// The parts that an axis is cut into, one after the other, as views of one node.
@@ -383,7 +411,7 @@ fn assemble(tensors: &[Tensor], whole: &[usize], places: &[Part]) -> Result<Tens
     let dtype = tensors[0].dtype();
     let y = Array::zeros(whole, dtype)?;
     for (x, place) in tensors.iter().zip(places) {
-        copying::copy(&x.array(), &place.of(&y)?);
+        copy::copy(&x.array(), &place.of(&y)?);
     }
     let inputs: Vec<&Tensor> = tensors.iter().collect();
     let (adjoint, again): (Vec<Part>, Vec<Part>) = (places.into(), places.into());
@@ -407,7 +435,7 @@ fn assemble(tensors: &[Tensor], whole: &[usize], places: &[Part]) -> Result<Tens
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("select", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![select(&x[0], 1, -1)?])),
     Check::new("slice", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![slice(&x[0], 0, Some(1), None, 2)?])),
     Check::new("narrow", |s| Ok(vec![s.normal(&[5, 3])?]), |x| Ok(vec![narrow(&x[0], 0, -4, 2)?])),
@@ -416,6 +444,11 @@ pub const CHECKS: &[Check] = &[
     Check::new("diag", |s| Ok(vec![s.normal(&[3, 4])?]), |x| Ok(vec![diag(&x[0], 1)?])),
     Check::new("unfold", |s| Ok(vec![s.normal(&[6, 2])?]), |x| Ok(vec![unfold(&x[0], 0, 3, 2)?])),
     Check::new("unbind", |s| Ok(vec![s.normal(&[3, 2])?]), |x| unbind(&x[0], 1)),
+    Check::new(
+        "as_strided",
+        |s| Ok(vec![s.normal(&[6])?]),
+        |x| Ok(vec![as_strided(&x[0], &[3, 2], &[1, 2], Some(1))?]),
+    ),
     Check::new(
         "select_scatter",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3])?]),

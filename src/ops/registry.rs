@@ -19,11 +19,19 @@ pub static TABLES: &[&[&Row]] = &[
 ];
 
 /// The blocks' own checks.
+#[rustfmt::skip] // one a line
 pub static BLOCKS: &[&[Check]] = &[
     super::copying::CHECKS,
-    super::write::CHECKS,
+    super::nn::convolution::CHECKS,
+    super::reduction::sum::CHECKS,
+    super::reduction::product::CHECKS,
+    super::reduction::extrema::CHECKS,
+    super::reduction::moments::CHECKS,
+    super::reduction::softmax::CHECKS,
+    super::indexing::CHECKS,
     super::join::CHECKS,
     super::part::CHECKS,
+    super::selection::CHECKS,
     super::split::CHECKS,
     super::view::CHECKS,
     super::product::added::CHECKS,
@@ -31,6 +39,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::broadcast::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
+    super::writing::CHECKS,
 ];
 
 /// All rows.

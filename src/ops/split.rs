@@ -149,7 +149,7 @@ fn dividing(x: &Tensor, name: &str, least: usize, dim: isize, cuts: Cuts<'_>) ->
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("split", |s| Ok(vec![s.normal(&[5, 2])?]), |x| split(&x[0], 2, 0)),
     Check::new(
         "split_with_sizes",

@@ -7,7 +7,7 @@ use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Tensor, linear, linear_view, relabel, vector_space};
-use crate::ops::copying;
+use crate::ops::copying::contiguous;
 
 /// A list of axes.
 pub type Axes = SmallVec<[usize; 6]>;
@@ -78,7 +78,7 @@ pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if let Ok(y) = array.view(shape) {
         return viewed(x, &array, y);
     }
-    let copy = copying::clone(x)?;
+    let copy = contiguous(x)?;
     let y = copy.array().view(shape)?;
     let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
     linear("UnsafeViewBackward0", &copy, y, move |g| reshape_to(g, &from), move |t| reshape_to(t, &to))
@@ -124,7 +124,7 @@ pub fn flatten(x: &Tensor, start: isize, end: isize) -> Result<Tensor> {
 
 /// One axis, row-major.
 pub fn ravel(x: &Tensor) -> Result<Tensor> {
-    reshape_to(&copying::contiguous(x)?, &[x.numel()])
+    reshape_to(&contiguous(x)?, &[x.numel()])
 }
 
 /// One axis as several. One of their extents may be `-1`.
@@ -443,7 +443,7 @@ pub fn atleast_3d(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("view", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![view(&x[0], &[3, -1])?])),
     Check::new("reshape", |s| Ok(vec![s.normal(&[2, 6])?]), |x| Ok(vec![reshape(&t(&x[0])?, &[3, 4])?])),
     Check::new("flatten", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| Ok(vec![flatten(&x[0], 1, -1)?])),

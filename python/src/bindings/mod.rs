@@ -3,13 +3,17 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod indexing;
 pub mod numpy;
 pub mod product;
 pub mod properties;
 pub mod protocol;
 pub mod queries;
 pub mod random;
+pub mod reduction;
+pub mod product;
 pub mod rows;
+pub mod shape;
 pub mod values;
 
 use crate::dispatch::Entry;
@@ -24,6 +28,10 @@ pub static GROUPS: &[&[Entry]] = &[
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,
-    product::ENTRIES,
     values::ENTRIES,
+    reduction::ENTRIES,
+    product::ENTRIES,
+    indexing::ENTRIES,
+    indexing::methods::ENTRIES,
+    shape::ENTRIES,
 ];

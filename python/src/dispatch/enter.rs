@@ -190,8 +190,14 @@ fn bind<'a, 'py>(
         }
         let object = &given[at];
         // `x.reshape(2, 3)`: sizes spread over the positional arguments.
-        if parameter.kind == Kind::Sizes && Kind::Int.accepts(object) {
-            let count = given[at..positional].iter().take_while(|x| Kind::Int.accepts(x)).count();
+        // `cartesian_prod(a, b)`: tensors spread likewise.
+        let spread = match parameter.kind {
+            Kind::Sizes => Some(Kind::Int),
+            Kind::TensorSpread => Some(Kind::Tensor),
+            _ => None,
+        };
+        if let Some(one) = spread.filter(|one| one.accepts(object)) {
+            let count = given[at..positional].iter().take_while(|x| one.accepts(x)).count();
             values[i] = Some(PyTuple::new(py, &given[at..at + count])?.into_any());
             at += count;
             continue;

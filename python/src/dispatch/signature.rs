@@ -31,6 +31,8 @@ pub enum Kind {
     Str,
     /// A sequence of tensors.
     Tensors,
+    /// A sequence of tensors, or as many positional arguments as there are.
+    TensorSpread,
     /// Anything.
     Any,
 }
@@ -125,6 +127,7 @@ impl Kind {
             "dtype" => Self::Dtype,
             "str" => Self::Str,
             "Tensor[]" => Self::Tensors,
+            "Tensor..." => Self::TensorSpread,
             "Any" => Self::Any,
             _ => panic!("not a kind of parameter: {text}"),
         }
@@ -142,7 +145,7 @@ impl Kind {
             Self::Bool => "bool",
             Self::Dtype => "torch.dtype",
             Self::Str => "str",
-            Self::Tensors => "tuple of Tensors",
+            Self::Tensors | Self::TensorSpread => "tuple of Tensors",
             Self::Any => "object",
         }
     }
@@ -162,7 +165,7 @@ impl Kind {
                 object.is_instance_of::<PyDType>() || object.is_instance_of::<pyo3::types::PyType>()
             }
             Self::Str => object.is_instance_of::<PyString>(),
-            Self::Tensors => is_sequence_of(object, |x| convert::tensor(x).is_some()),
+            Self::Tensors | Self::TensorSpread => is_sequence_of(object, |x| convert::tensor(x).is_some()),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod combine;
+pub mod convolution;
 pub mod copy;
 pub mod fill;
 pub mod formula;
+pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod leveled;

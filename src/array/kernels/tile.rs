@@ -296,7 +296,8 @@ impl Plan {
     }
 }
 
-fn walk(
+/// Calls `visit(offset, step, n)` for the runs along the last axis that make up elements `start..start + n`.
+pub(crate) fn walk(
     shape: &[usize],
     strides: &[isize],
     start: usize,

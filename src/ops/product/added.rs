@@ -271,7 +271,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 const ODD: Weights = [Scalar::Float(0.7), Scalar::Float(-1.3)];
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "addmm",
         |s| Ok(vec![s.normal(&[4])?, s.normal(&[2, 3])?, s.normal(&[3, 4])?]),

@@ -107,7 +107,7 @@ fn batch_of(a: &Array, b: &Array) -> Result<Dims> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "bmm",
         |s| Ok(vec![s.normal(&[2, 2, 3])?, s.normal(&[2, 3, 2])?]),

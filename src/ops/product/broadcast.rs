@@ -83,7 +83,7 @@ pub fn outer(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "matmul of a vector and a matrix",
         |s| Ok(vec![s.normal(&[3])?, s.normal(&[3, 2])?]),

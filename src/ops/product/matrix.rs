@@ -90,7 +90,7 @@ pub(super) fn spoken(dtype: DType) -> &'static str {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("mm", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3, 4])?]), |x| Ok(vec![mm(&x[0], &x[1])?])),
     Check::new(
         "mm of a transpose",

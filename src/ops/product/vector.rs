@@ -152,7 +152,7 @@ pub(super) fn rank_one(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("dot", |s| Ok(vec![s.normal(&[4])?, s.normal(&[4])?]), |x| Ok(vec![dot(&x[0], &x[1])?])),
     Check::new("vdot", |s| Ok(vec![s.normal(&[4])?, s.normal(&[4])?]), |x| Ok(vec![vdot(&x[0], &x[1])?])),
     Check::new("mv", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?]), |x| Ok(vec![mv(&x[0], &x[1])?])),

@@ -1,4 +1,4 @@
-//! Writes into a tensor's memory: of another tensor, or of one number.
+//! Writing one tensor, or one number, over another.
 
 use smallvec::smallvec;
 
@@ -7,7 +7,7 @@ use crate::array::{Array, Scalar, layout};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
-use crate::ops::clone;
+use crate::ops::copying::clone;
 
 /// Writes `src`, broadcast and converted, into `x`.
 ///
@@ -119,7 +119,7 @@ fn filled(onto: Onto, x: &Tensor, value: Operand<'_>, names: [&'static str; 2]) 
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "copy_",
         |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?]),

@@ -1,0 +1,205 @@
+//! Reductions, scans and softmax.
+
+use arcgrad::{Result, Tensor, ops};
+use pyo3::PyResult;
+use smallvec::SmallVec;
+
+use crate::bindings;
+use crate::dispatch::Args;
+use crate::named::Named;
+
+type Axes = Option<SmallVec<[isize; 6]>>;
+type OfAxes<T> = fn(&Tensor, Option<&[isize]>, bool) -> Result<T>;
+type OfMoments<T> = fn(&Tensor, Option<&[isize]>, f64, bool) -> Result<T>;
+
+/// A reduction over `(input, dim, keepdim)`.
+fn over<T>(a: &Args<'_, '_>, op: OfAxes<T>) -> PyResult<Result<T>> {
+    let call = |x: &Tensor, dim: Axes, keepdim: bool| op(x, dim.as_deref(), keepdim);
+    Ok(a.call(call, (a.tensor(0)?, a.optional_ints(1)?, a.flag(2)?)))
+}
+
+/// A reduction over `(input, dim, keepdim, dtype)`.
+fn over_as(
+    a: &Args<'_, '_>,
+    op: fn(&Tensor, Option<&[isize]>, bool, Option<arcgrad::DType>) -> Result<Tensor>,
+) -> PyResult<Result<Tensor>> {
+    let call = |x: &Tensor, dim: Axes, keepdim: bool, dtype: Option<arcgrad::DType>| {
+        op(x, dim.as_deref(), keepdim, dtype)
+    };
+    Ok(a.call(call, (a.tensor(0)?, a.optional_ints(1)?, a.flag(2)?, a.dtype(3)?)))
+}
+
+/// A spread of `(input, unbiased)`.
+fn spread_of_all<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    let call = |x: &Tensor, unbiased: bool| op(x, None, f64::from(u8::from(unbiased)), false);
+    Ok(a.call(call, (a.tensor(0)?, a.flag(1)?)))
+}
+
+/// A spread over `(input, dim, unbiased, keepdim)`.
+fn spread<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    let call = |x: &Tensor, dim: Axes, unbiased: bool, keepdim: bool| {
+        op(x, dim.as_deref(), f64::from(u8::from(unbiased)), keepdim)
+    };
+    Ok(a.call(call, (a.tensor(0)?, a.optional_ints(1)?, a.flag(2)?, a.flag(3)?)))
+}
+
+/// A spread over `(input, dim, correction, keepdim)`.
+fn spread_corrected<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    let call = |x: &Tensor, dim: Axes, correction: Option<f64>, keepdim: bool| {
+        op(x, dim.as_deref(), correction.unwrap_or(1.0), keepdim)
+    };
+    Ok(a.call(call, (a.tensor(0)?, a.optional_ints(1)?, a.optional_float(2)?, a.flag(3)?)))
+}
+
+/// The op's answer as a named tuple.
+fn named<T>(answer: PyResult<Result<T>>, name: impl FnOnce(T) -> Named) -> PyResult<Result<Named>> {
+    Ok(answer?.map(name))
+}
+
+bindings! {
+    /// Sum over the given axes, or of all elements. Integers are summed in 64 bits.
+    both sum {
+        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| over_as(a, ops::sum)?
+    }
+    /// Sum of what is not NaN.
+    both nansum {
+        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| over_as(a, ops::nansum)?
+    }
+    /// Arithmetic mean over the given axes, or of all elements.
+    both mean {
+        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| over_as(a, ops::mean)?
+    }
+    /// Mean of what is not NaN.
+    both nanmean {
+        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| over_as(a, ops::nanmean)?
+    }
+    /// Product over an axis, or of all elements. Integers are multiplied in 64 bits.
+    both prod {
+        "(Tensor input, *, dtype? dtype=None) -> Tensor" => |a| a.call(
+            |x: &Tensor, dtype| ops::prod(x, None, false, dtype), (a.tensor(0)?, a.dtype(1)?)),
+        "(Tensor input, int dim, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| a.call(
+            |x: &Tensor, dim, keepdim, dtype| ops::prod(x, Some(dim), keepdim, dtype),
+            (a.tensor(0)?, a.index(1)?, a.flag(2)?, a.dtype(3)?))
+    }
+    /// The largest of all elements; or along an axis, with its position; or of two tensors, element by element.
+    both max {
+        "(Tensor input) -> Tensor" => |a| a.call(ops::max, (a.tensor(0)?,)),
+        "(Tensor input, Tensor other) -> Tensor" => |a| a.call(
+            |x: &Tensor, y: &Tensor| ops::maximum(x, y), (a.tensor(0)?, a.tensor(1)?)),
+        "(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::max_dim, (a.tensor(0)?, a.index(1)?, a.flag(2)?))), |pair| Named::chosen("max", pair))?
+    }
+    /// The smallest of all elements; or along an axis, with its position; or of two tensors, element by element.
+    both min {
+        "(Tensor input) -> Tensor" => |a| a.call(ops::min, (a.tensor(0)?,)),
+        "(Tensor input, Tensor other) -> Tensor" => |a| a.call(
+            |x: &Tensor, y: &Tensor| ops::minimum(x, y), (a.tensor(0)?, a.tensor(1)?)),
+        "(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::min_dim, (a.tensor(0)?, a.index(1)?, a.flag(2)?))), |pair| Named::chosen("min", pair))?
+    }
+    /// The largest over the given axes; equal ones share its gradient.
+    both amax {
+        "(Tensor input, int[] dim=(), bool keepdim=False) -> Tensor" => |a| over(a, ops::amax)?
+    }
+    /// The smallest over the given axes; equal ones share its gradient.
+    both amin {
+        "(Tensor input, int[] dim=(), bool keepdim=False) -> Tensor" => |a| over(a, ops::amin)?
+    }
+    /// The smallest and the largest, along an axis or of all elements.
+    both aminmax {
+        "(Tensor input, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)" => |a| named(
+            Ok(a.call(ops::aminmax, (a.tensor(0)?, a.optional_index(1)?, a.flag(2)?))), Named::ends)?
+    }
+    /// The position of the first largest element, along an axis or of all elements.
+    both argmax {
+        "(Tensor input, int? dim=None, bool keepdim=False) -> Tensor" => |a| a.call(
+            ops::argmax, (a.tensor(0)?, a.optional_index(1)?, a.flag(2)?))
+    }
+    /// The position of the first smallest element, along an axis or of all elements.
+    both argmin {
+        "(Tensor input, int? dim=None, bool keepdim=False) -> Tensor" => |a| a.call(
+            ops::argmin, (a.tensor(0)?, a.optional_index(1)?, a.flag(2)?))
+    }
+    /// Variance, by `n - 1` unless told otherwise.
+    both var {
+        "(Tensor input, bool unbiased=True) -> Tensor" => |a| spread_of_all(a, ops::var)?,
+        "(Tensor input, int[]? dim, bool unbiased=True, bool keepdim=False) -> Tensor" => |a| spread(a, ops::var)?,
+        "(Tensor input, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor" => |a| spread_corrected(a, ops::var)?
+    }
+    /// Standard deviation, by `n - 1` unless told otherwise.
+    both std {
+        "(Tensor input, bool unbiased=True) -> Tensor" => |a| spread_of_all(a, ops::std)?,
+        "(Tensor input, int[]? dim, bool unbiased=True, bool keepdim=False) -> Tensor" => |a| spread(a, ops::std)?,
+        "(Tensor input, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor" => |a| spread_corrected(a, ops::std)?
+    }
+    /// Variance and mean.
+    function var_mean {
+        "(Tensor input, bool unbiased=True) -> (Tensor, Tensor)" => |a| spread_of_all(a, ops::var_mean)?,
+        "(Tensor input, int[]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)" => |a| spread(a, ops::var_mean)?,
+        "(Tensor input, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)" => |a| spread_corrected(a, ops::var_mean)?
+    }
+    /// Standard deviation and mean.
+    function std_mean {
+        "(Tensor input, bool unbiased=True) -> (Tensor, Tensor)" => |a| spread_of_all(a, ops::std_mean)?,
+        "(Tensor input, int[]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)" => |a| spread(a, ops::std_mean)?,
+        "(Tensor input, int[]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)" => |a| spread_corrected(a, ops::std_mean)?
+    }
+    /// Whether any element differs from zero.
+    both any {
+        "(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor" => |a| over(a, ops::any)?
+    }
+    /// Whether all elements differ from zero.
+    both all {
+        "(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor" => |a| over(a, ops::all)?
+    }
+    /// How many elements differ from zero.
+    both count_nonzero {
+        "(Tensor input, int[]? dim=None) -> Tensor" => |a| a.call(
+            |x: &Tensor, dim: Axes| ops::count_nonzero(x, dim.as_deref()), (a.tensor(0)?, a.optional_ints(1)?))
+    }
+    /// Sum of the diagonal of a matrix.
+    both trace { "(Tensor input) -> Tensor" => |a| a.call(ops::trace, (a.tensor(0)?,)) }
+    /// Running sums along an axis.
+    both cumsum {
+        "(Tensor input, int dim, *, dtype? dtype=None) -> Tensor" => |a| a.call(
+            ops::cumsum, (a.tensor(0)?, a.index(1)?, a.dtype(2)?))
+    }
+    /// Running products along an axis.
+    both cumprod {
+        "(Tensor input, int dim, *, dtype? dtype=None) -> Tensor" => |a| a.call(
+            ops::cumprod, (a.tensor(0)?, a.index(1)?, a.dtype(2)?))
+    }
+    /// The largest so far along an axis, and where it stands.
+    both cummax {
+        "(Tensor input, int dim) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::cummax, (a.tensor(0)?, a.index(1)?))), |pair| Named::chosen("cummax", pair))?
+    }
+    /// The smallest so far along an axis, and where it stands.
+    both cummin {
+        "(Tensor input, int dim) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::cummin, (a.tensor(0)?, a.index(1)?))), |pair| Named::chosen("cummin", pair))?
+    }
+    /// The running logarithm of the sum of exponentials along an axis.
+    both logcumsumexp {
+        "(Tensor input, int dim) -> Tensor" => |a| a.call(ops::logcumsumexp, (a.tensor(0)?, a.index(1)?))
+    }
+    /// The logarithm of the sum of exponentials over the given axes.
+    both logsumexp {
+        "(Tensor input, int[] dim, bool keepdim=False) -> Tensor" => |a| over(a, ops::logsumexp)?
+    }
+    /// e^x by its sum along an axis.
+    both softmax {
+        "(Tensor input, int dim, dtype? dtype=None) -> Tensor" => |a| a.call(
+            ops::softmax, (a.tensor(0)?, a.index(1)?, a.dtype(2)?))
+    }
+    /// The logarithm of softmax.
+    both log_softmax {
+        "(Tensor input, int dim, dtype? dtype=None) -> Tensor" => |a| a.call(
+            ops::log_softmax, (a.tensor(0)?, a.index(1)?, a.dtype(2)?))
+    }
+    /// Softmax of the negative.
+    function softmin {
+        "(Tensor input, int dim, int _stacklevel=3, dtype? dtype=None) -> Tensor" => |a| a.call(
+            ops::softmin, (a.tensor(0)?, a.index(1)?, a.dtype(3)?))
+    }
+}

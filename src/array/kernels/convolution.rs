@@ -1,0 +1,234 @@
+//! Convolution and its two adjoints, as products of matrices over tiles of output positions.
+//!
+//! Note [One convolution, three products]: a convolution is the trilinear form `sum g y(x, w)`. Its value with respect to
+//! `g` is the convolution itself, with respect to `x` the input's gradient, with respect to `w` the weight's. The three
+//! functions here share one [`Geometry`], and each is the derivative of the others.
+//!
+//! Tiles and chunks are cut by the geometry alone, so that bits do not depend on the number of threads.
+
+mod columns;
+mod direct;
+mod geometry;
+mod scratch;
+
+use std::ops::{Add, AddAssign, Mul};
+
+pub use geometry::Geometry;
+
+use crate::array::kernels::product::{Matrix, MatrixMut, Product, gemm};
+use crate::array::pool;
+use columns::{Tile, columns};
+use scratch::{Shared, with_scratch};
+
+/// Dtypes that convolutions are computed in.
+pub trait Number: Product + Add<Output = Self> + Mul<Output = Self> + AddAssign {}
+impl Number for f32 {}
+impl Number for f64 {}
+impl Number for i64 {}
+
+/// Bytes of a tile of columns: with the tile of the output it stays in the second-level cache.
+const TILE_BYTES: usize = 192 << 10;
+
+/// The most partial sums of a weight's gradient, which is also how many threads can make them.
+const CHUNKS: usize = 16;
+
+/// Elements of partial sums together, beyond which there are fewer of them.
+const PARTIAL_ELEMENTS: usize = 1 << 23;
+
+fn tile_width<T>(rows: usize) -> usize {
+    (TILE_BYTES / size_of::<T>() / rows.max(1)).clamp(32, 1024) / 16 * 16
+}
+
+/// y = x convolved with w, plus the bias of each output channel.
+///
+/// `x` is `[batch, channels, ..input]`, `w` `[outputs, channels / groups, ..kernel]`, `y` `[batch, outputs, ..output]`, all
+/// contiguous.
+pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    let g = geometry.collapsed();
+    if g.is_depthwise() {
+        return direct::forward(&g, x, w, bias, y);
+    }
+    let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
+    let total = g.batch * positions;
+    let width = if g.is_pointwise() && positions >= 64 { positions.min(1024) } else { tile_width::<T>(rows) };
+    // A pointwise tile that stays within an image is read where it lies.
+    let tiles = Tiles::new(&g, width);
+    let y_all = Shared(y.as_mut_ptr());
+    pool::for_each(g.groups * tiles.count, &|task| {
+        let (group, range) = (task / tiles.count, tiles.range(task % tiles.count));
+        let n = range.len();
+        debug_assert!(range.end <= total);
+        with_scratch(rows * n + outputs * n, |scratch: &mut [T]| {
+            let (cols, c) = scratch.split_at_mut(rows * n);
+            let tile = Tile::new(&g, group, range.clone());
+            let b = columns(&tile, x, cols);
+            let a = Matrix::new(w, group * outputs * rows, rows as isize, 1);
+            gemm(outputs, n, rows, T::ONE, a, b, T::ZERO, MatrixMut::new(c, 0, n as isize, 1), 1);
+            for (o, row) in c.chunks_exact(n).enumerate() {
+                let o = group * outputs + o;
+                let shift = bias.map(|bias| bias[o]);
+                let mut row = row;
+                for (image, from, length) in g.spans(range.clone()) {
+                    // SAFETY: this output channel's positions of the tile are this task's alone.
+                    let target = unsafe { y_all.slice((image * g.outputs + o) * positions + from, length) };
+                    let (part, rest) = row.split_at(length);
+                    row = rest;
+                    match shift {
+                        Some(shift) => {
+                            for (y, &value) in target.iter_mut().zip(part) {
+                                *y = value + shift;
+                            }
+                        }
+                        None => target.copy_from_slice(part),
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// dx, from the gradient `g` of the output: the adjoint of [`forward`] in `x`.
+pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]) {
+    let geo = geometry.collapsed();
+    if geo.is_depthwise() && geo.stride != [1; 3] {
+        return direct::input_grad(&geo, g, w, dx);
+    }
+    if geo.stride == [1; 3] {
+        // Also a convolution: of g with the weight turned about, in channels and in space.
+        let turned = turned_weight(&geo, w);
+        return forward(&geo.turned(), g, &turned, None, dx);
+    }
+    scattered_input_grad(&geo, g, w, dx);
+}
+
+fn turned_weight<T: Number>(geo: &Geometry, w: &[T]) -> Vec<T> {
+    let (inputs, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
+    let mut turned = Vec::with_capacity(w.len());
+    for group in 0..geo.groups {
+        for c in 0..inputs {
+            for o in 0..outputs {
+                let from = ((group * outputs + o) * inputs + c) * taps;
+                turned.extend(w[from..from + taps].iter().rev());
+            }
+        }
+    }
+    turned
+}
+
+/// Where windows step over positions: columns of gradients, added back to where they were read.
+fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T]) {
+    let (inputs, outputs, taps, positions) =
+        (geo.channels_per_group(), geo.outputs_per_group(), geo.taps(), geo.positions());
+    let plane = geo.plane();
+    let block = (128 / taps).clamp(1, inputs.max(1));
+    let blocks = inputs.div_ceil(block);
+    let width = tile_width::<T>(block * taps);
+    let all = Shared(dx.as_mut_ptr());
+    pool::for_each(geo.batch * geo.groups * blocks, &|task| {
+        let (image, group, first) =
+            (task / (geo.groups * blocks), task / blocks % geo.groups, task % blocks * block);
+        let count = block.min(inputs - first);
+        let start = (image * geo.channels + group * inputs + first) * plane;
+        // SAFETY: these channels of this image are this task's alone.
+        let dx = unsafe { all.slice(start, count * plane) };
+        dx.fill(T::ZERO);
+        let rows = count * taps;
+        let mut from = 0;
+        while from < positions {
+            let n = width.min(positions - from);
+            with_scratch(rows * n, |cols: &mut [T]| {
+                let a = Matrix::new(w, (group * outputs * inputs + first) * taps, 1, (inputs * taps) as isize);
+                let b =
+                    Matrix::new(g, (image * geo.outputs + group * outputs) * positions + from, positions as isize, 1);
+                gemm(rows, n, outputs, T::ONE, a, b, T::ZERO, MatrixMut::new(cols, 0, n as isize, 1), 1);
+                columns::scatter(geo, from..from + n, cols, dx);
+            });
+            from += n;
+        }
+    });
+}
+
+/// dw, from the input and the gradient `g` of the output: the adjoint of [`forward`] in `w`.
+///
+/// Positions are cut into chunks whose sums are added in order.
+pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
+    let geo = geometry.collapsed();
+    dw.fill(T::ZERO);
+    if geo.is_depthwise() {
+        return direct::weight_grad(&geo, x, g, dw);
+    }
+    let (rows, outputs, positions) = (geo.rows(), geo.outputs_per_group(), geo.positions());
+    let tiles = Tiles::new(&geo, tile_width::<T>(rows + outputs).min(512));
+    let size = dw.len();
+    let chunks = tiles.count.min(CHUNKS).min((PARTIAL_ELEMENTS / size.max(1)).max(2)).max(1);
+    let per_chunk = tiles.count.div_ceil(chunks);
+    let mut partial = vec![T::ZERO; size * chunks];
+    let all = Shared(partial.as_mut_ptr());
+    pool::for_each(chunks * geo.groups, &|task| {
+        let (chunk, group) = (task / geo.groups, task % geo.groups);
+        // SAFETY: this group's rows of this chunk's sum are this task's alone.
+        let sum = unsafe { all.slice(chunk * size + group * outputs * rows, outputs * rows) };
+        for index in chunk * per_chunk..tiles.count.min((chunk + 1) * per_chunk) {
+            let range = tiles.range(index);
+            let n = range.len();
+            with_scratch(rows * n + outputs * n, |scratch: &mut [T]| {
+                let (cols, grads) = scratch.split_at_mut(rows * n);
+                let tile = Tile::new(&geo, group, range.clone());
+                let b = columns(&tile, x, cols).transposed();
+                let within = range.start / positions == (range.end - 1) / positions;
+                let a = if within {
+                    let (image, from) = (range.start / positions, range.start % positions);
+                    let offset = (image * geo.outputs + group * outputs) * positions + from;
+                    Matrix::new(g, offset, positions as isize, 1)
+                } else {
+                    for (o, mut row) in grads.chunks_exact_mut(n).enumerate() {
+                        for (image, from, length) in geo.spans(range.clone()) {
+                            let at = (image * geo.outputs + group * outputs + o) * positions + from;
+                            let (part, rest) = row.split_at_mut(length);
+                            part.copy_from_slice(&g[at..at + length]);
+                            row = rest;
+                        }
+                    }
+                    Matrix::new(grads, 0, n as isize, 1)
+                };
+                gemm(outputs, rows, n, T::ONE, a, b, T::ONE, MatrixMut::new(sum, 0, rows as isize, 1), 1);
+            });
+        }
+    });
+    for sum in partial.chunks_exact(size.max(1)) {
+        for (dw, &part) in dw.iter_mut().zip(sum) {
+            *dw += part;
+        }
+    }
+}
+
+/// How all output positions of a batch, in order, are cut into tiles.
+struct Tiles {
+    total: usize,
+    positions: usize,
+    width: usize,
+    /// Tiles of one image where tiles do not cross images, else 0.
+    per_image: usize,
+    count: usize,
+}
+
+impl Tiles {
+    fn new(g: &Geometry, width: usize) -> Self {
+        let positions = g.positions();
+        let total = g.batch * positions;
+        let per_image = if positions >= 64 { positions.div_ceil(width) } else { 0 };
+        let count = if per_image > 0 { per_image * g.batch } else { total.div_ceil(width) };
+        // Equal tiles: no sliver at the end of an image.
+        let width = if per_image > 0 { positions.div_ceil(per_image) } else { width };
+        Self { total, positions, width, per_image, count }
+    }
+
+    fn range(&self, index: usize) -> std::ops::Range<usize> {
+        if self.per_image == 0 {
+            return index * self.width..self.total.min((index + 1) * self.width);
+        }
+        let (image, part) = (index / self.per_image, index % self.per_image);
+        let start = image * self.positions;
+        start + part * self.width..start + self.positions.min((part + 1) * self.width)
+    }
+}

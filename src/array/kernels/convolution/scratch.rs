@@ -1,0 +1,42 @@
+//! Memory that tasks share, and memory that a thread keeps for its next task.
+
+use std::cell::Cell;
+
+use super::Number;
+
+/// A buffer whose tasks write to places of their own.
+pub struct Shared<T>(pub *mut T);
+
+// SAFETY: each task writes to places that no other task touches; the methods' callers promise so.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// A window of the buffer.
+    ///
+    /// # Safety
+    /// The window lies in the buffer and no other live slice covers any of it.
+    #[allow(clippy::mut_from_ref, reason = "windows of different tasks are disjoint, by the caller's promise")]
+    pub unsafe fn slice(&self, start: usize, length: usize) -> &mut [T] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
+    }
+}
+
+thread_local! {
+    static KEPT: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `body` with `length` elements of any value, kept from one call to the next.
+pub fn with_scratch<T: Number, R>(length: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+    const { assert!(align_of::<T>() <= align_of::<u64>()) };
+    let mut words = KEPT.take();
+    let needed = (length * size_of::<T>()).div_ceil(size_of::<u64>());
+    if words.len() < needed {
+        words.resize(needed, 0);
+    }
+    // SAFETY: the words hold at least `length` elements, aligned, and every bit pattern is a number.
+    let elements = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<T>(), length) };
+    let answer = body(elements);
+    KEPT.set(words);
+    answer
+}

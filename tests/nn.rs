@@ -1,0 +1,197 @@
+//! Ops of neural networks against plain loops, over strides, padding, dilation and groups.
+
+use arcgrad::array::pool;
+use arcgrad::ops::nn::{self, Padding};
+use arcgrad::{Tensor, enable_grad, engine};
+use proptest::prelude::*;
+
+/// Whole numbers of small size: sums of them are exact in any order.
+fn whole(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7 + seed * 13 + i * i / 3) % 11) as f32 - 5.0).collect()
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    batch: usize,
+    groups: usize,
+    channels: usize,
+    outputs: usize,
+    input: [usize; 2],
+    kernel: [usize; 2],
+    stride: [isize; 2],
+    padding: [isize; 2],
+    dilation: [isize; 2],
+}
+
+impl Case {
+    fn output(&self) -> [usize; 2] {
+        [0, 1].map(|i| {
+            let reach = self.dilation[i] * (self.kernel[i] as isize - 1) + 1;
+            ((self.input[i] as isize + 2 * self.padding[i] - reach) / self.stride[i] + 1) as usize
+        })
+    }
+
+    fn fits(&self) -> bool {
+        (0..2).all(|i| {
+            self.input[i] as isize + 2 * self.padding[i] > self.dilation[i] * (self.kernel[i] as isize - 1)
+        })
+    }
+
+    /// Calls with (input index, weight index, output index) of each product.
+    fn each_product(&self, mut body: impl FnMut(usize, usize, usize)) {
+        let [oh, ow] = self.output();
+        let (c, o) = (self.channels / self.groups, self.outputs / self.groups);
+        for n in 0..self.batch {
+            for out in 0..self.outputs {
+                for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+                    for inner in 0..c {
+                        for (ky, kx) in
+                            (0..self.kernel[0]).flat_map(|y| (0..self.kernel[1]).map(move |x| (y, x)))
+                        {
+                            let at = |i: usize, p: usize, k: usize| {
+                                p as isize * self.stride[i] + k as isize * self.dilation[i] - self.padding[i]
+                            };
+                            let (iy, ix) = (at(0, y, ky), at(1, x, kx));
+                            if iy < 0 || ix < 0 || iy >= self.input[0] as isize || ix >= self.input[1] as isize {
+                                continue;
+                            }
+                            let channel = n * self.channels + out / o * c + inner;
+                            body(
+                                (channel * self.input[0] + iy as usize) * self.input[1] + ix as usize,
+                                ((out * c + inner) * self.kernel[0] + ky) * self.kernel[1] + kx,
+                                ((n * self.outputs + out) * oh + y) * ow + x,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Output, input's gradient and weight's gradient by the crate.
+    fn run(&self, x: &[f32], w: &[f32], b: &[f32], g: &[f32]) -> [Vec<f32>; 4] {
+        let tensor = |v: &[f32], shape: &[usize]| {
+            Tensor::from_slice(v, shape).unwrap().requires_grad_(true).unwrap()
+        };
+        let x = tensor(x, &[self.batch, self.channels, self.input[0], self.input[1]]);
+        let w = tensor(w, &[self.outputs, self.channels / self.groups, self.kernel[0], self.kernel[1]]);
+        let b = tensor(b, &[self.outputs]);
+        let _guard = enable_grad();
+        let y = nn::conv2d(
+            &x,
+            &w,
+            Some(&b),
+            &self.stride,
+            Padding::Each(&self.padding),
+            &self.dilation,
+            self.groups as isize,
+        )
+        .unwrap();
+        let [oh, ow] = self.output();
+        let g = Tensor::from_slice(g, &[self.batch, self.outputs, oh, ow]).unwrap();
+        let root = engine::root(&y, 0, Some(&g)).unwrap();
+        let inputs = [x.clone(), w.clone(), b.clone()];
+        let grads = engine::grad(vec![root], &inputs, engine::Options::default()).unwrap();
+        let mut grads = grads.into_iter().map(|g| g.unwrap().to_vec::<f32>().unwrap());
+        [y.to_vec().unwrap(), grads.next().unwrap(), grads.next().unwrap(), grads.next().unwrap()]
+    }
+
+    fn operands(&self) -> [Vec<f32>; 4] {
+        let [oh, ow] = self.output();
+        [
+            whole(self.batch * self.channels * self.input[0] * self.input[1], 1),
+            whole(self.outputs * self.channels / self.groups * self.kernel[0] * self.kernel[1], 2),
+            whole(self.outputs, 3),
+            whole(self.batch * self.outputs * oh * ow, 4),
+        ]
+    }
+
+    fn check(&self) {
+        let [x, w, b, g] = self.operands();
+        let [oh, ow] = self.output();
+        let mut y: Vec<f32> = (0..g.len()).map(|i| b[i / (oh * ow) % self.outputs]).collect();
+        let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; b.len()]);
+        self.each_product(|i, k, o| {
+            y[o] += x[i] * w[k];
+            dx[i] += g[o] * w[k];
+            dw[k] += g[o] * x[i];
+        });
+        for (i, g) in g.iter().enumerate() {
+            db[i / (oh * ow) % self.outputs] += g;
+        }
+        let found = self.run(&x, &w, &b, &g);
+        assert_eq!(found[0], y, "{self:?}");
+        assert_eq!(found[1], dx, "{self:?}");
+        assert_eq!(found[2], dw, "{self:?}");
+        assert_eq!(found[3], db, "{self:?}");
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pair = |low: usize, high: usize| [low..=high, low..=high];
+    (1..4usize, 1..4usize, 1..4usize, 1..4usize, pair(1, 9), pair(1, 4), pair(1, 3), pair(0, 2), pair(1, 2))
+        .prop_map(|(batch, groups, c, o, input, kernel, stride, padding, dilation)| Case {
+            batch,
+            groups,
+            channels: groups * c,
+            outputs: groups * o,
+            input,
+            kernel,
+            stride: stride.map(|n| n as isize),
+            padding: padding.map(|n| n as isize),
+            dilation: dilation.map(|n| n as isize),
+        })
+        .prop_filter("the kernel fits", Case::fits)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution_and_its_gradients_are_the_plain_sums(case in cases()) {
+        case.check();
+    }
+}
+
+const LARGE: [Case; 5] = {
+    let base = Case {
+        batch: 3,
+        groups: 1,
+        channels: 24,
+        outputs: 20,
+        input: [19, 23],
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+    };
+    [
+        Case { ..base },
+        Case { stride: [2, 2], ..base },
+        Case { kernel: [1, 1], padding: [0, 0], ..base },
+        Case { groups: 4, input: [5, 6], batch: 20, ..base },
+        Case { groups: 24, outputs: 48, ..base },
+    ]
+};
+
+#[test]
+fn convolutions_of_many_tiles_are_the_plain_sums() {
+    for case in &LARGE {
+        case.check();
+    }
+}
+
+#[test]
+fn bits_of_a_convolution_do_not_depend_on_threads() {
+    for case in &LARGE {
+        let [x, w, b, g] = case.operands().map(|v| v.iter().map(|v| v * 0.37 + 0.011).collect::<Vec<f32>>());
+        let bits = |threads| {
+            pool::set_num_threads(threads);
+            case.run(&x, &w, &b, &g).map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        let alone = bits(1);
+        for threads in [2, 3, 4, 8] {
+            assert!(bits(threads) == alone, "{case:?} on {threads} threads");
+        }
+    }
+}
