@@ -52,7 +52,11 @@ impl Case {
                                 p as isize * self.stride[i] + k as isize * self.dilation[i] - self.padding[i]
                             };
                             let (iy, ix) = (at(0, y, ky), at(1, x, kx));
-                            if iy < 0 || ix < 0 || iy >= self.input[0] as isize || ix >= self.input[1] as isize {
+                            if iy < 0
+                                || ix < 0
+                                || iy >= self.input[0] as isize
+                                || ix >= self.input[1] as isize
+                            {
                                 continue;
                             }
                             let channel = n * self.channels + out / o * c + inner;
@@ -70,9 +74,8 @@ impl Case {
 
     /// Output, input's gradient and weight's gradient by the crate.
     fn run(&self, x: &[f32], w: &[f32], b: &[f32], g: &[f32]) -> [Vec<f32>; 4] {
-        let tensor = |v: &[f32], shape: &[usize]| {
-            Tensor::from_slice(v, shape).unwrap().requires_grad_(true).unwrap()
-        };
+        let tensor =
+            |v: &[f32], shape: &[usize]| Tensor::from_slice(v, shape).unwrap().requires_grad_(true).unwrap();
         let x = tensor(x, &[self.batch, self.channels, self.input[0], self.input[1]]);
         let w = tensor(w, &[self.outputs, self.channels / self.groups, self.kernel[0], self.kernel[1]]);
         let b = tensor(b, &[self.outputs]);

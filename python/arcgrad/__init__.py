@@ -39,6 +39,8 @@ from ._settings import (
     use_deterministic_algorithms,
 )
 from ._size import Size
+from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .functional import einsum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

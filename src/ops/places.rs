@@ -147,11 +147,6 @@ pub(crate) fn clear(x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
     linear("IndexPutBackward0", x, y, move |g| clear(g, &adjoint), move |t| clear(t, &again))
 }
 
-/// The integers of an index tensor, row-major.
-pub(crate) fn integers(index: &Tensor) -> Result<Vec<i64>> {
-    index.to_vec::<i64>()
-}
-
 /// Positions along an axis of this extent; negative ones count from the end.
 ///
 /// Fails as PyTorch's indexing does, naming the axis.

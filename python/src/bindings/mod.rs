@@ -3,15 +3,17 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod gather;
 pub mod indexing;
+pub mod nn;
 pub mod numpy;
 pub mod product;
 pub mod properties;
 pub mod protocol;
 pub mod queries;
 pub mod random;
+pub mod rearrange;
 pub mod reduction;
-pub mod product;
 pub mod rows;
 pub mod shape;
 pub mod values;
@@ -24,14 +26,17 @@ pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
     creation::ENTRIES,
+    gather::ENTRIES,
+    indexing::ENTRIES,
+    indexing::methods::ENTRIES,
     numpy::ENTRIES,
+    product::ENTRIES,
+    nn::ENTRIES, numpy::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,
-    values::ENTRIES,
+    rearrange::ENTRIES,
     reduction::ENTRIES,
-    product::ENTRIES,
-    indexing::ENTRIES,
-    indexing::methods::ENTRIES,
     shape::ENTRIES,
+    values::ENTRIES,
 ];

@@ -137,9 +137,14 @@ fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T
         while from < positions {
             let n = width.min(positions - from);
             with_scratch(rows * n, |cols: &mut [T]| {
-                let a = Matrix::new(w, (group * outputs * inputs + first) * taps, 1, (inputs * taps) as isize);
-                let b =
-                    Matrix::new(g, (image * geo.outputs + group * outputs) * positions + from, positions as isize, 1);
+                let a =
+                    Matrix::new(w, (group * outputs * inputs + first) * taps, 1, (inputs * taps) as isize);
+                let b = Matrix::new(
+                    g,
+                    (image * geo.outputs + group * outputs) * positions + from,
+                    positions as isize,
+                    1,
+                );
                 gemm(rows, n, outputs, T::ONE, a, b, T::ZERO, MatrixMut::new(cols, 0, n as isize, 1), 1);
                 columns::scatter(geo, from..from + n, cols, dx);
             });

@@ -97,14 +97,14 @@ impl Blocks {
 
 /// A pointer that is handed to threads which touch disjoint elements.
 #[derive(Clone, Copy)]
-struct Shared(*mut u8);
+pub(crate) struct Shared(pub *mut u8);
 // SAFETY: the kernels below cut their work so that no two threads write the same element.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
 
 impl Shared {
-    fn at<T>(self, index: isize) -> *mut T {
+    pub fn at<T>(self, index: isize) -> *mut T {
         self.0.cast::<T>().wrapping_offset(index)
     }
 }

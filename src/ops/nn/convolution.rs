@@ -225,8 +225,7 @@ impl Call<'_> {
         let stride = self.steps(self.stride, "stride", 1)?;
         let dilation = self.steps(self.dilation, "dilation", 1)?;
         let (x, w) = (self.batched_shape(), self.weight.shape());
-        let reach: Steps =
-            w[2..].iter().zip(&dilation).map(|(&k, &d)| d * k.saturating_sub(1)).collect();
+        let reach: Steps = w[2..].iter().zip(&dilation).map(|(&k, &d)| d * k.saturating_sub(1)).collect();
         // Zeros on both sides together, and how many of them stand before.
         let (padded, before): (Steps, Steps) = match padding {
             Padding::Each(given) => {

@@ -62,7 +62,12 @@ pub fn columns<'a, T: Number>(tile: &Tile<'_>, x: &'a [T], cols: &'a mut [T]) ->
     if g.is_pointwise() {
         let (image, from) = (tile.range.start / plane, tile.range.start % plane);
         if from + n <= plane {
-            return Matrix::new(x, (image * g.channels + tile.group * channels) * plane + from, plane as isize, 1);
+            return Matrix::new(
+                x,
+                (image * g.channels + tile.group * channels) * plane + from,
+                plane as isize,
+                1,
+            );
         }
         for (c, mut row) in cols.chunks_exact_mut(n).enumerate() {
             for (image, from, length) in g.spans(tile.range.clone()) {

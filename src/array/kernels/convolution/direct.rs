@@ -26,7 +26,8 @@ fn each_line(g: &Geometry, mut body: impl FnMut(usize, usize, usize, usize)) {
                         }
                         let tap = (kd * g.kernel[1] + kh) * g.kernel[2] + kw;
                         let x = (d * g.input[1] + h) * g.input[2]
-                            + (inside.start * g.stride[2] + kw * g.dilation[2]).wrapping_add_signed(-g.padding[2]);
+                            + (inside.start * g.stride[2] + kw * g.dilation[2])
+                                .wrapping_add_signed(-g.padding[2]);
                         body(tap, (d_out * height + h_out) * width + inside.start, x, inside.len());
                     }
                 }

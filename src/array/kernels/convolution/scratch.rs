@@ -15,7 +15,10 @@ impl<T> Shared<T> {
     ///
     /// # Safety
     /// The window lies in the buffer and no other live slice covers any of it.
-    #[allow(clippy::mut_from_ref, reason = "windows of different tasks are disjoint, by the caller's promise")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "windows of different tasks are disjoint, by the caller's promise"
+    )]
     pub unsafe fn slice(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
