@@ -170,6 +170,12 @@ impl Error {
         Self::said(Class::NotImplemented, format!("\"{op}\" not implemented for '{}'", dtype.c_name()))
     }
 
+    /// A failure of class `NotImplemented` that is described in one place only.
+    #[cold]
+    pub fn not_implemented(message: impl Into<String>) -> Self {
+        Self::said(Class::NotImplemented, message)
+    }
+
     #[cold]
     fn said(class: Class, message: impl Into<String>) -> Self {
         Kind::Said { class, message: message.into() }.into()

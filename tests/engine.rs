@@ -344,10 +344,11 @@ fn an_inner_value_can_be_asked_for_and_can_keep_its_gradient() {
         let g = on(schedule).grad(root(&y), &[h.clone(), y.clone(), x.clone()], kept).unwrap();
         let g: Vec<Vec<f64>> = g.iter().map(|g| g.as_ref().unwrap().to_vec().unwrap()).collect();
         assert_eq!(g, [[12.0], [1.0], [36.0]]);
-        h.retain_grad().unwrap();
+        on(schedule).backward(root(&y), Some(std::slice::from_ref(&h)), kept).unwrap();
+        assert!(h.retains_grad() && x.grad().is_none());
         on(schedule).backward(root(&y), None, kept).unwrap();
         on(schedule).backward(root(&y), None, kept).unwrap();
-        assert_eq!(h.grad().unwrap().to_vec::<f64>().unwrap(), [24.0]);
+        assert_eq!(h.grad().unwrap().to_vec::<f64>().unwrap(), [36.0]);
         assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [72.0]);
     }
 }

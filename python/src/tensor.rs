@@ -238,10 +238,10 @@ slots! {
         }
 
         fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-            match other.cast::<Self>() {
-                Ok(_) => slf.call_method1("matmul", (other,)).map(Bound::unbind),
-                Err(_) => Ok(slf.py().NotImplemented()),
-            }
+            let py = slf.py();
+            let Some(b) = convert::tensor(other) else { return Ok(py.NotImplemented()) };
+            let a = &slf.get().0;
+            guarded(|| work(py, &[a.into(), b.into()], || ops::matmul(a, b)).object(py))
         }
 
         fn __richcmp__(
@@ -294,7 +294,8 @@ slots! {
             if slf.get().0.ndim() == 0 {
                 return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
             }
-            Ok(slf.call_method1("unbind", (0,))?.try_iter()?.into_any().unbind())
+            let parts = ops::unbind(&slf.get().0, 0).object(slf.py())?;
+            Ok(parts.bind(slf.py()).try_iter()?.into_any().unbind())
         }
         fn __contains__(slf: &Bound<'_, Self>, element: &Bound<'_, PyAny>) -> PyResult<bool> {
             let x = Operand::Tensor(&slf.get().0);

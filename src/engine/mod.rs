@@ -76,7 +76,9 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
     })?;
     let array = y.array();
     let grad = match grad {
-        Some(grad) if grad.shape().as_slice() == array.shape() => grad.clone(),
+        Some(grad) if grad.shape().as_slice() == array.shape() => {
+            vector_space::to_dtype(grad, array.dtype())?
+        }
         Some(grad) => {
             return Err(Error::runtime(format!(
                 "Mismatch in shape: grad_output[{index}] has a shape of {:?} and output[{index}] has a shape of {:?}.",
@@ -116,10 +118,10 @@ impl Host<'_> {
         let Some(inputs) = inputs else {
             return self.run(roots, &Targets::Leaves, options).map(drop);
         };
-        let edges = edges(inputs)?;
         for x in inputs {
             x.retain_grad()?;
         }
+        let edges = edges(inputs)?;
         self.run(roots, &Targets::These(&edges), options).map(drop)
     }
 

@@ -27,6 +27,9 @@ pub(super) const RUNS: u8 = 2;
 /// Its gradient is part of the answer.
 pub(super) const CAPTURED: u8 = 4;
 
+/// Its gradient is asked for, as part of the answer or to be kept in `.grad`.
+pub(super) const ASKED: u8 = 8;
+
 /// A gradient that somebody asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Capture {
@@ -222,6 +225,7 @@ impl<'g> Plan<'g> {
             let Some(step) = *number else { continue };
             needed[step as usize] = true;
             let flags = &mut self.steps[step as usize].flags;
+            *flags |= ASKED;
             if captured {
                 *flags |= CAPTURED;
                 self.captures.push(Capture { step, output: edge.output, place });
@@ -281,7 +285,7 @@ impl<'g> Plan<'g> {
         }
         let mut wanted = u64::MAX;
         for (k, &to) in self.leads(step).iter().enumerate().take(63) {
-            if to != NOWHERE && self.steps[to as usize].flags & (RUNS | CAPTURED) == 0 {
+            if to != NOWHERE && self.steps[to as usize].flags & (RUNS | ASKED) == 0 {
                 wanted &= !(1 << k);
             }
         }

@@ -640,7 +640,7 @@ fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {
 }
 
 /// One pass over memory; `kept` is indexed by the bit of what a derivative takes.
-fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[Source<'_>; 8]) -> Result<Tensor> {
+pub(crate) fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[Source<'_>; 8]) -> Result<Tensor> {
     let state = g.state();
     let g = &state.array;
     let dtype = g.dtype();

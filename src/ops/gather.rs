@@ -357,7 +357,7 @@ fn positions(values: &[i64], shape: &[usize]) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "gather",
         |s| Ok(vec![s.normal(&[3, 2])?]),

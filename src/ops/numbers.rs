@@ -48,14 +48,10 @@ pub fn sub_alpha(a: Operand<'_>, b: Operand<'_>, alpha: Scalar, place: Place) ->
         ));
     }
     if is_bool(a) || is_bool(b) {
-        let number_is_bool =
-            matches!(a, Operand::Scalar(Scalar::Bool(_))) || matches!(b, Operand::Scalar(Scalar::Bool(_)));
-        if !number_is_bool {
-            return Err(Error::runtime(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
-                 use the `~` or `logical_not()` operator instead.",
-            ));
-        }
+        return Err(Error::runtime(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use \
+             the `~` or `logical_not()` operator instead.",
+        ));
     }
     if is_one(alpha) {
         return run(&arithmetic::sub::ROW, [a, b], place);
@@ -120,8 +116,11 @@ pub fn divide(a: Operand<'_>, b: Operand<'_>, rounding: Option<&str>, place: Pla
     }
 }
 
-/// Runs a row of division; integers must not be divided by zero.
+/// Runs a row of division; integers must not be divided by zero, and truth values not at all.
 pub fn integer_division(row: &'static Row, a: Operand<'_>, b: Operand<'_>, place: Place) -> Result<Tensor> {
+    if is_bool(a) && is_bool(b) {
+        return Err(Error::unsupported(row.name, DType::Bool));
+    }
     check_divisor(a, b)?;
     run(row, [a, b], place)
 }
@@ -143,6 +142,9 @@ fn check_divisor(a: Operand<'_>, b: Operand<'_>) -> Result<()> {
 /// a to the power of b: by the row that suits the operands.
 pub fn power(a: Operand<'_>, b: Operand<'_>, place: Place) -> Result<Tensor> {
     use crate::ops::special_cases::{pow_number, pow_of_number, squared};
+    if is_bool(a) && is_bool(b) && matches!(b, Operand::Tensor(_)) {
+        return Err(Error::unsupported("pow", DType::Bool));
+    }
     match (a, b) {
         (Operand::Tensor(x), Operand::Scalar(exponent)) => {
             let integers = !result_type(&[a, b]).is_floating();

@@ -451,7 +451,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new("flip", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![flip(&x[0], &[0, -1])?])),
     Check::new(
         "roll",

@@ -2,6 +2,8 @@
 
 pub(crate) mod extrema;
 pub(crate) mod moments;
+pub(crate) mod norm;
+pub(crate) mod order;
 pub(crate) mod product;
 pub(crate) mod softmax;
 mod spread;
@@ -10,6 +12,8 @@ mod truth;
 
 pub use extrema::*;
 pub use moments::*;
+pub use norm::*;
+pub use order::*;
 pub use product::*;
 pub use softmax::*;
 pub use sum::*;

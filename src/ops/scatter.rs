@@ -462,7 +462,7 @@ pub const REDUCTIONS: &[Check] = &reductions! {
 };
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "scatter",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 2])?]),

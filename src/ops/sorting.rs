@@ -296,7 +296,7 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, least: isize) -> Result<Te
 }
 
 /// The gradient checks of this file.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "sort",
         |s| Ok(vec![s.distinct(&[2, 4])?]),

@@ -106,7 +106,7 @@ macro_rules! functions {
 
 functions! {
     tanh = tanh, exp = exp, exp2 = exp2, ln = log, signum = sign, trunc = trunc, floor = floor, cos = cos, sin = sin,
-    cosh = cosh, sinh = sinh, rsqrt = rsqrt, sigmoid = sigmoid, digamma = digamma, ndtr = ndtr, recip = reciprocal,
+    cosh = cosh, sinh = sinh, rsqrt = rsqrt, sigmoid = sigmoid, log_sigmoid = logsigmoid, digamma = digamma, ndtr = ndtr, recip = reciprocal,
     normal_density = normal_density, erfcx = erfcx, i0 = i0, i1 = i1, i0e = i0e, i1e = i1e,
 }
 

@@ -5,6 +5,7 @@ pub mod autograd;
 pub mod creation;
 pub mod gather;
 pub mod indexing;
+pub mod nn;
 pub mod numpy;
 pub mod product;
 pub mod properties;
@@ -30,6 +31,7 @@ pub static GROUPS: &[&[Entry]] = &[
     indexing::methods::ENTRIES,
     numpy::ENTRIES,
     product::ENTRIES,
+    nn::ENTRIES, numpy::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,

@@ -1,7 +1,8 @@
 //! Products of vectors, matrices and batches.
 
-use arcgrad::ops;
-use pyo3::PyResult;
+use arcgrad::{Tensor, ops};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
 
 use crate::bindings;
 use crate::dispatch::Args;
@@ -9,6 +10,25 @@ use crate::dispatch::Args;
 /// beta and alpha, the last two arguments of sums with a product.
 fn weights(a: &Args<'_, '_>, first: usize) -> PyResult<[arcgrad::Scalar; 2]> {
     Ok([a.scalar(first)?, a.scalar(first + 1)?])
+}
+
+/// How PyTorch may compute distances; here they are always computed from the differences.
+const MODES: [&str; 3] =
+    ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"];
+
+/// Two lists of axes.
+fn pair(a: &Args<'_, '_>, i: usize) -> PyResult<(Vec<isize>, Vec<isize>)> {
+    let wrong = || PyTypeError::new_err("tensordot(): argument 'dims' must be an int or a pair of lists of ints");
+    let lists: Vec<Bound<'_, PyAny>> =
+        a.get(i).ok_or_else(wrong)?.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;
+    let [left, right] = &lists[..] else { return Err(wrong()) };
+    let axes = |list: &Bound<'_, PyAny>| -> PyResult<Vec<isize>> {
+        match list.extract::<isize>() {
+            Ok(one) => Ok(vec![one]),
+            Err(_) => list.try_iter()?.map(|n| n?.extract::<isize>()).collect(),
+        }
+    };
+    Ok((axes(left)?, axes(right)?))
 }
 
 bindings! {
@@ -59,5 +79,73 @@ bindings! {
     function linear {
         "(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor"
             => |a| a.call(ops::linear, (a.tensor(0)?, a.tensor(1)?, a.optional_tensor(2)?))
+    }
+    /// x W y + bias for each matrix W of weight.
+    function bilinear {
+        "(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor"
+            => |a| a.call(ops::bilinear, (a.tensor(0)?, a.tensor(1)?, a.tensor(2)?, a.optional_tensor(3)?))
+    }
+    /// Product of matrices, in the cheapest order.
+    function chain_matmul {
+        "(Tensor... matrices) -> Tensor" => |a| a.call(|x: Vec<Tensor>| ops::chain_matmul(&x), (a.tensors(0)?,))
+    }
+    /// Product of at least two matrices, in the cheapest order.
+    function linalg_multi_dot {
+        "(Tensor[] tensors) -> Tensor" => |a| a.call(|x: Vec<Tensor>| ops::multi_dot(&x), (a.tensors(0)?,))
+    }
+    /// Power of square matrices.
+    both matrix_power {
+        "(Tensor input, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))
+    }
+    /// Power of square matrices.
+    function linalg_matrix_power {
+        "(Tensor A, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))
+    }
+    /// Product of vectors, matrices or batches of matrices.
+    function linalg_matmul {
+        "(Tensor input, Tensor other) -> Tensor" => |a| a.call(ops::matmul, (a.tensor(0)?, a.tensor(1)?))
+    }
+    /// Sums of products along an axis.
+    function linalg_vecdot {
+        "(Tensor x, Tensor y, *, int dim=-1) -> Tensor"
+            => |a| a.call(ops::vecdot, (a.tensor(0)?, a.tensor(1)?, a.index(2)?))
+    }
+    /// Cross products of the vectors along an axis.
+    function linalg_cross {
+        "(Tensor input, Tensor other, *, int dim=-1) -> Tensor"
+            => |a| a.call(ops::linalg_cross, (a.tensor(0)?, a.tensor(1)?, a.index(2)?))
+    }
+    /// Cross products of the vectors along an axis, by default the first of extent 3.
+    both cross {
+        "(Tensor input, Tensor other, int? dim=None) -> Tensor"
+            => |a| a.call(ops::cross, (a.tensor(0)?, a.tensor(1)?, a.optional_index(2)?))
+    }
+    /// Kronecker product.
+    both kron { "(Tensor input, Tensor other) -> Tensor" => |a| a.call(ops::kron, (a.tensor(0)?, a.tensor(1)?)) }
+    /// Sums of products over chosen axes: a number of them, or a pair of lists.
+    function tensordot {
+        "(Tensor a, Tensor b, int dims=2) -> Tensor"
+            => |a| a.call(ops::tensordot_of, (a.tensor(0)?, a.tensor(1)?, a.index(2)?)),
+        "(Tensor a, Tensor b, Any dims=2) -> Tensor" => |a| {
+            let (left, right) = pair(a, 2)?;
+            a.call(|x: &_, y: &_| ops::tensordot(x, y, &left, &right), (a.tensor(0)?, a.tensor(1)?))
+        }
+    }
+    /// Distances between the points of two sets, by the p-norm.
+    function cdist {
+        "(Tensor x1, Tensor x2, float p=2.0, str? compute_mode='use_mm_for_euclid_dist_if_necessary') -> Tensor" => |a| {
+            let mode = a.str(3)?;
+            if !MODES.contains(&mode.as_str()) {
+                return Err(PyValueError::new_err(format!("{mode} is not a valid value for compute_mode")));
+            }
+            a.call(ops::cdist, (a.tensor(0)?, a.tensor(1)?, a.float(2)?))
+        }
+    }
+    /// Sums of products by letters: einsum("ij,jk->ik", a, b).
+    function einsum {
+        "(str equation, Tensor... operands) -> Tensor" => |a| {
+            let equation = a.str(0)?;
+            a.call(move |x: Vec<Tensor>| ops::einsum(&equation, &x), (a.tensors(1)?,))
+        }
     }
 }

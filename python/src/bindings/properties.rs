@@ -1,5 +1,6 @@
 //! What a tensor says about itself, as attributes.
 
+use arcgrad::ops;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -97,6 +98,34 @@ pub static PROPERTIES: &[Property] = &[
             static STRIDED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             Ok(STRIDED.import(x.py(), "arcgrad._layout", "strided")?.clone().unbind())
         },
+        set: None,
+    },
+    Property {
+        name: "T",
+        doc: "The axes in reverse order, as a view.",
+        kind: "Tensor",
+        get: |x| ops::numpy_t(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "mT",
+        doc: "The last two axes exchanged, as a view.",
+        kind: "Tensor",
+        get: |x| ops::matrix_transpose(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "H",
+        doc: "A matrix transposed, as a view.",
+        kind: "Tensor",
+        get: |x| ops::adjoint(&x.get().0).object(x.py()),
+        set: None,
+    },
+    Property {
+        name: "mH",
+        doc: "The last two axes exchanged, as a view.",
+        kind: "Tensor",
+        get: |x| ops::matrix_transpose(&x.get().0).object(x.py()),
         set: None,
     },
     Property {

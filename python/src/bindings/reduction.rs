@@ -2,10 +2,14 @@
 
 use arcgrad::{Result, Tensor, ops};
 use pyo3::PyResult;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::types::PyAnyMethods;
 use smallvec::SmallVec;
 
 use crate::bindings;
+use crate::convert;
 use crate::dispatch::Args;
+use crate::error::raise;
 use crate::named::Named;
 
 type Axes = Option<SmallVec<[isize; 6]>>;
@@ -49,6 +53,59 @@ fn spread_corrected<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>
         op(x, dim.as_deref(), correction.unwrap_or(1.0), keepdim)
     };
     Ok(a.call(call, (a.tensor(0)?, a.optional_ints(1)?, a.optional_float(2)?, a.flag(3)?)))
+}
+
+/// The order of a norm as PyTorch takes it: a number, 'fro' or nothing for the Euclidean one.
+fn order_of_norm(a: &Args<'_, '_>, i: usize) -> PyResult<f64> {
+    let Some(order) = a.get(i) else { return Ok(2.0) };
+    if let Ok(name) = order.extract::<String>() {
+        return match name.as_str() {
+            "fro" => Ok(2.0),
+            "inf" => Ok(f64::INFINITY),
+            "-inf" => Ok(f64::NEG_INFINITY),
+            _ => Err(PyRuntimeError::new_err(format!(
+                "norm: the order '{name}' is not supported; 'fro' and numbers are"
+            ))),
+        };
+    }
+    let number = convert::operand(order)?;
+    match number {
+        Some(arcgrad::graph::Operand::Scalar(p)) => Ok(p.to_f64()),
+        Some(arcgrad::graph::Operand::Tensor(p)) => Ok(p.item().map_err(|e| raise(&e))?.to_f64()),
+        None => Err(PyTypeError::new_err("norm: the order must be a number or 'fro'")),
+    }
+}
+
+/// A norm of `(input, order, dim, keepdim, dtype)`.
+fn norm(a: &Args<'_, '_>) -> PyResult<Result<Tensor>> {
+    let call = |x: &Tensor, p: f64, dim: Axes, keepdim: bool, dtype: Option<arcgrad::DType>| {
+        ops::vector_norm(x, p, dim.as_deref(), keepdim, dtype)
+    };
+    Ok(a.call(call, (a.tensor(0)?, order_of_norm(a, 1)?, a.optional_ints(2)?, a.flag(3)?, a.dtype(4)?)))
+}
+
+/// Quantiles of `(input, q, dim, keepdim, interpolation)`.
+fn quantile(a: &Args<'_, '_>, skip_nan: bool) -> PyResult<Result<Tensor>> {
+    let x = a.tensor(0)?;
+    let given = a.get(1).and_then(convert::tensor);
+    let (q, several) = match given {
+        Some(q) => {
+            if q.ndim() > 1 {
+                return Err(PyRuntimeError::new_err("quantile() q must be a scalar or 1D tensor"));
+            }
+            if q.dtype() != x.dtype() {
+                return Err(PyRuntimeError::new_err(
+                    "quantile() q tensor must be same dtype as the input tensor",
+                ));
+            }
+            (q.to_vec::<f64>().map_err(|e| raise(&e))?, q.ndim() == 1)
+        }
+        None => (vec![a.float(1)?], false),
+    };
+    let interpolation = ops::Interpolation::named(&a.str(4)?).map_err(|e| raise(&e))?;
+    let (dim, keepdim) = (a.optional_index(2)?, a.flag(3)?);
+    let call = move |x: &Tensor| ops::quantile(x, &q, several, dim, keepdim, interpolation, skip_nan);
+    Ok(a.call(call, (x,)))
 }
 
 /// The op's answer as a named tuple.
@@ -201,5 +258,54 @@ bindings! {
     function softmin {
         "(Tensor input, int dim, int _stacklevel=3, dtype? dtype=None) -> Tensor" => |a| a.call(
             ops::softmin, (a.tensor(0)?, a.index(1)?, a.dtype(3)?))
+    }
+    /// The p-norm over the given axes, or of all elements.
+    both norm {
+        "(Tensor input, Any p='fro', int[]? dim=None, bool keepdim=False, dtype? dtype=None) -> Tensor" => |a| norm(a)?
+    }
+    /// The p-norm over the given axes, or of all elements.
+    function linalg_vector_norm {
+        "(Tensor x, Scalar ord=2, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| norm(a)?
+    }
+    /// The p-norm of the difference.
+    both dist {
+        "(Tensor input, Tensor other, Scalar p=2) -> Tensor" => |a| a.call(
+            ops::dist, (a.tensor(0)?, a.tensor(1)?, a.float(2)?))
+    }
+    /// Scales parts whose norm is too large down to the largest allowed.
+    both renorm {
+        "(Tensor input, Scalar p, int dim, Scalar maxnorm) -> Tensor" => |a| a.call(
+            ops::renorm, (a.tensor(0)?, a.float(1)?, a.index(2)?, a.float(3)?))
+    }
+    /// Differences of neighbours along an axis.
+    both diff {
+        "(Tensor input, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor" => |a| a.call(
+            ops::diff, (a.tensor(0)?, a.int(1)?, a.index(2)?, a.optional_tensor(3)?, a.optional_tensor(4)?))
+    }
+    /// The median of all elements; or along an axis, with its position.
+    both median {
+        "(Tensor input) -> Tensor" => |a| a.call(ops::median, (a.tensor(0)?,)),
+        "(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::median_dim, (a.tensor(0)?, a.index(1)?, a.flag(2)?))), |pair| Named::chosen("median", pair))?
+    }
+    /// The median of what is not NaN.
+    both nanmedian {
+        "(Tensor input) -> Tensor" => |a| a.call(ops::nanmedian, (a.tensor(0)?,)),
+        "(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::nanmedian_dim, (a.tensor(0)?, a.index(1)?, a.flag(2)?))),
+            |pair| Named::chosen("nanmedian", pair))?
+    }
+    /// The most frequent value along an axis, and its last position.
+    both mode {
+        "(Tensor input, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)" => |a| named(
+            Ok(a.call(ops::mode, (a.tensor(0)?, a.index(1)?, a.flag(2)?))), |pair| Named::chosen("mode", pair))?
+    }
+    /// Quantiles along an axis, or of all elements.
+    both quantile {
+        "(Tensor input, Operand q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor" => |a| quantile(a, false)?
+    }
+    /// Quantiles of what is not NaN.
+    both nanquantile {
+        "(Tensor input, Operand q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor" => |a| quantile(a, true)?
     }
 }

@@ -1,5 +1,6 @@
-//! A piece of work compiled once for each instruction set, and the choice between them.
+//! A piece of work compiled once for each instruction set, and the choice between them. A debug build compiles it once.
 
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 use crate::array::kernels::isa;
 
 /// A piece of work that is compiled for several instruction sets.
@@ -12,13 +13,13 @@ pub trait Task {
     fn run(&self, index: usize) -> Self::Answer;
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
 fn avx2<T: Task>(task: &T, index: usize) -> T::Answer {
     task.run(index)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
 fn avx512<T: Task>(task: &T, index: usize) -> T::Answer {
     task.run(index)
@@ -27,7 +28,7 @@ fn avx512<T: Task>(task: &T, index: usize) -> T::Answer {
 /// Does a piece with the widest registers this machine has.
 #[inline]
 pub fn leveled<T: Task>(task: &T, index: usize) -> T::Answer {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
     if T::VECTOR {
         // SAFETY: `level` has asked the processor.
         match isa::level() {

@@ -1,5 +1,7 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod axis_map;
+pub mod class_loss;
 pub mod combine;
 pub mod convolution;
 pub mod copy;
@@ -10,6 +12,8 @@ pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod leveled;
+pub mod order;
+pub mod pooling;
 pub mod product;
 pub mod real;
 pub mod reduce;

@@ -1,8 +1,27 @@
 //! Ops of neural networks: convolutions, pooling, losses, normalization.
 
+pub mod activation;
+pub mod class_loss;
 pub mod convolution;
+pub mod dropout;
+pub mod embedding;
+pub mod loss;
+pub mod normalization;
+pub mod pooling;
+pub mod resampling;
 
-pub use convolution::*;
+pub use activation::*;
+pub use class_loss::{IGNORE_INDEX, cross_entropy, nll_loss};
+pub use convolution::{Padding, conv_transpose, conv1d, conv2d, conv3d};
+pub use dropout::*;
+pub use embedding::embedding;
+pub use loss::{
+    Reduction, binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, l1_loss, mse_loss, smooth_l1_loss,
+    soft_margin_loss,
+};
+pub use normalization::{Running, batch_norm, group_norm, layer_norm, rms_norm};
+pub use pooling::{Pool, adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool};
+pub use resampling::{Beyond, Interpolation, interpolate, pad};
 
 use smallvec::SmallVec;
 
@@ -19,14 +38,6 @@ pub(crate) fn shaped(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     match array.view(shape) {
         Ok(y) => linear_view("ViewBackward0", x, y, adjoint, itself),
         Err(_) => linear("UnsafeViewBackward0", x, array.contiguous()?.view(shape)?, adjoint, itself),
-    }
-}
-
-/// One number for each of `N` axes: as many were given, or one for all.
-pub(crate) fn spread<const N: usize>(given: &[isize]) -> Option<[isize; N]> {
-    match given {
-        [one] => Some([*one; N]),
-        _ => given.try_into().ok(),
     }
 }
 

@@ -160,6 +160,14 @@ pub fn addr(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<Tens
                 )));
             }
         }
+        if v.dtype() == DType::Bool && product.dtype() == DType::Bool {
+            return match (beta.is_true(), alpha.is_true()) {
+                (true, true) => ops::logical_or(c, &product),
+                (false, true) => Ok(product),
+                (true, false) => ops::logical_and(c, &ops::logical_or(&product, true)?),
+                (false, false) => ops::logical_and(&product, false),
+            };
+        }
         if !beta.is_true() {
             return scaled(&product, alpha);
         }

@@ -47,7 +47,7 @@ fn extents(x: &Array) -> [usize; 3] {
 
 /// a b for each pair of matrices of two batches that broadcast, with each factor transposed where `flip` says so.
 /// There are at least two axes.
-pub(super) fn multiply_each(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> Result<Tensor> {
+pub(in crate::ops) fn multiply_each(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> Result<Tensor> {
     let (x, z) = (a.array(), b.array());
     if x.dtype() != z.dtype() {
         return Err(Error::runtime(format!(

@@ -93,7 +93,19 @@ fn extreme(
     let axes = axes(dim, array.ndim())?;
     check_choice(names.0, &array, dim, axes)?;
     let y = end.value(&array, axes, keepdim)?;
-    let whole = names.1.ends_with('1');
+    shared_among_equals(names.1, x, y, axes, keepdim, names.1 == "MaxBackward1" || names.1 == "MinBackward1")
+}
+
+/// A value chosen among those over the axes: its gradient is shared by all that equal it. If it is `whole`, the choice of
+/// all elements, a NaN's gradient is shared by the NaNs; else nobody gets it.
+pub(super) fn shared_among_equals(
+    name: &'static str,
+    x: &Tensor,
+    y: Array,
+    axes: AxisSet,
+    keepdim: bool,
+    whole: bool,
+) -> Result<Tensor> {
     // dx = g share
     let share = move |x: &Tensor, y: &Tensor| {
         if whole && y.item()?.to_f64().is_nan() {
@@ -102,7 +114,7 @@ fn extreme(
         shares(x, y, axes)
     };
     record(
-        names.1,
+        name,
         &[x],
         y,
         &[Keep::Input(0), Keep::Output(0)],

@@ -161,6 +161,40 @@ pub(crate) fn running_sum(x: &Tensor, dim: isize, reverse: bool, dtype: Option<D
     )
 }
 
+/// Differences of neighbours along an axis, taken `n` times, of `x` between what is put before and after it.
+pub fn diff(
+    x: &Tensor,
+    n: i64,
+    dim: isize,
+    prepend: Option<&Tensor>,
+    append: Option<&Tensor>,
+) -> Result<Tensor> {
+    if x.ndim() == 0 {
+        return Err(Error::runtime("diff expects input to be at least one-dimensional"));
+    }
+    if n < 0 {
+        return Err(Error::runtime(format!("order must be non-negative but got {n}")));
+    }
+    let (axis, _) = one(dim, x.ndim())?;
+    let parts: Vec<Tensor> = prepend.into_iter().chain([x]).chain(append).cloned().collect();
+    let mut y = if parts.len() > 1 { ops::cat(&parts, dim)? } else { x.clone() };
+    if n == 0 {
+        return ops::clone(&y);
+    }
+    for _ in 0..n {
+        let length = y.shape()[axis];
+        let rest = length.saturating_sub(1) as isize;
+        let first = ops::narrow(&y, dim, 0, rest)?;
+        let second = ops::narrow(&y, dim, isize::from(length > 0), rest)?;
+        y = if y.dtype() == DType::Bool {
+            ops::logical_xor(&second, &first)?
+        } else {
+            ops::sub(&second, &first)?
+        };
+    }
+    Ok(y)
+}
+
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("sum", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![sum(&x[0], None, false, None)?])),
     Check::new(
@@ -176,5 +210,10 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("mean", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![mean(&x[0], Some(&[0]), false, None)?])),
     Check::new("nanmean", |s| Ok(vec![s.normal(&[2, 3])?]), |x| Ok(vec![nanmean(&x[0], None, false, None)?])),
     Check::new("trace", |s| Ok(vec![s.normal(&[3, 2])?]), |x| Ok(vec![trace(&x[0])?])),
+    Check::new(
+        "diff",
+        |s| Ok(vec![s.normal(&[2, 4])?, s.normal(&[2, 1])?]),
+        |x| Ok(vec![diff(&x[0], 2, -1, Some(&x[1]), None)?]),
+    ),
     Check::new("cumsum", |s| Ok(vec![s.normal(&[2, 4])?]), |x| Ok(vec![cumsum(&x[0], 1, None)?])),
 ];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import arcgrad
 
-from ..._core import _nn
+from ... import _core as _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

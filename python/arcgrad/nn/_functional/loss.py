@@ -7,7 +7,7 @@ import warnings
 import arcgrad
 
 from ... import Tensor
-from ..._core import _nn
+from ... import _core as _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

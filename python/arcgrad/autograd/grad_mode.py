@@ -1,0 +1,239 @@
+"""Gradient modes: whether this thread records what it computes.
+
+Each is a context manager and a decorator, of functions, generators and coroutines. A decorated generator or coroutine has
+the mode while its own body runs, and whoever resumes it keeps theirs.
+"""
+
+from .._core import _mode, _set_mode
+
+__all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
+
+_GRAD, _INFERENCE, _FORWARD = 1, 2, 4
+
+# Flags of code objects, as `inspect` names them; importing it would cost as much as importing everything else.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+class _Mode:
+    """A mode to enter, as often and as deeply nested as one likes."""
+
+    def __enter__(self):
+        before = _mode()
+        # A list, because one object may be entered inside itself, or decorate a function that calls itself.
+        self.__dict__.setdefault("_before", []).append(before)
+        _set_mode(self._changed(before))
+        return self._entered()
+
+    def __exit__(self, kind, error, traceback):
+        _set_mode(self._before.pop())
+
+    def _entered(self):
+        return None
+
+    def _changed(self, before):
+        raise NotImplementedError
+
+    def _fresh(self):
+        """A context of its own for each call of a decorated function."""
+        return self.__class__()
+
+    def __call__(self, function):
+        return _decorated(function, self._fresh)
+
+
+def _decorated(function, context):
+    """The function, its body always run in a context of its own."""
+    from functools import wraps
+
+    if isinstance(function, type):
+        # Of a class, the making of instances is decorated.
+        function.__init__ = _decorated(function.__init__, context)
+        return function
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    if flags & _ASYNC_GENERATOR:
+
+        @wraps(function)
+        async def wrapper(*args, **kwargs):
+            steps = function(*args, **kwargs)
+            step = steps.asend(None)
+            try:
+                while True:
+                    try:
+                        value = await _Steps(step.__await__(), context)
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        await _Steps(steps.aclose().__await__(), context)
+                        raise
+                    except BaseException as error:
+                        step = steps.athrow(error)
+                    else:
+                        step = steps.asend(sent)
+            finally:
+                await _Steps(steps.aclose().__await__(), context)
+
+    elif flags & _COROUTINE:
+
+        @wraps(function)
+        async def wrapper(*args, **kwargs):
+            return await _Steps(function(*args, **kwargs).__await__(), context)
+
+    elif flags & _GENERATOR:
+
+        @wraps(function)
+        def wrapper(*args, **kwargs):
+            return (yield from _stepped(function(*args, **kwargs), context))
+
+    else:
+
+        @wraps(function)
+        def wrapper(*args, **kwargs):
+            with context():
+                return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _stepped(steps, context):
+    """Each step of a generator in the context, what lies between in the caller's own."""
+    try:
+        with context():
+            value = next(steps)
+        while True:
+            try:
+                sent = yield value
+            except GeneratorExit:
+                with context():
+                    steps.close()
+                raise
+            except BaseException as error:
+                with context():
+                    value = steps.throw(error)
+            else:
+                with context():
+                    value = steps.send(sent)
+    except StopIteration as stop:
+        return stop.value
+
+
+class _Steps:
+    """Something to await whose own steps are in the context."""
+
+    def __init__(self, steps, context):
+        self._steps, self._context = steps, context
+
+    def __await__(self):
+        return _stepped(_Iterator(self._steps), self._context)
+
+
+class _Iterator:
+    """An awaitable's steps with all the methods of a generator, which not every iterator has."""
+
+    def __init__(self, steps):
+        self._steps = steps
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._steps)
+
+    def send(self, value):
+        if value is None:
+            return next(self._steps)
+        return self._steps.send(value)
+
+    def throw(self, error):
+        throw = getattr(self._steps, "throw", None)
+        if throw is None:
+            raise error
+        return throw(error)
+
+    def close(self):
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            close()
+
+
+class _Plain(_Mode):
+    """A mode without arguments: `@no_grad` is as good as `@no_grad()`."""
+
+    def __new__(cls, function=None):
+        if function is None:
+            return super().__new__(cls)
+        return _decorated(function, cls)
+
+
+class no_grad(_Plain):
+    """Nothing is recorded."""
+
+    def _changed(self, before):
+        return before & ~_GRAD
+
+
+class enable_grad(_Plain):
+    """Operations are recorded, also inside `no_grad`."""
+
+    def _changed(self, before):
+        return before | _GRAD
+
+
+class set_grad_enabled(_Mode):
+    """Operations are recorded, or not, from now on; as a context manager, until it ends."""
+
+    def __init__(self, mode):
+        self.mode = mode
+        before = _mode()
+        self._before = [before]
+        _set_mode(self._changed(before))
+
+    def __enter__(self):
+        # Already in force since the object was made.
+        if not self._before:
+            return super().__enter__()
+        _set_mode(self._changed(_mode()))
+        return None
+
+    def __call__(self, function):
+        # The decorator says what holds inside the function, not from here on.
+        _set_mode(self._before.pop())
+        return super().__call__(function)
+
+    def _fresh(self):
+        return _Switch(self.mode)
+
+    def _changed(self, before):
+        return before | _GRAD if self.mode else before & ~_GRAD
+
+    def __repr__(self):
+        return f"{self.__class__.__module__}.{self.__class__.__name__}(mode={self.mode})"
+
+
+class _Switch(_Mode):
+    """`set_grad_enabled` that waits until it is entered."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def _changed(self, before):
+        return before | _GRAD if self.mode else before & ~_GRAD
+
+
+class inference_mode(_Mode):
+    """Nothing is recorded, and new tensors can never take part in a graph; with `mode=False`, recording is back."""
+
+    def __new__(cls, mode=True):
+        if isinstance(mode, bool):
+            return super().__new__(cls)
+        return _decorated(mode, cls)
+
+    def __init__(self, mode=True):
+        self.mode = mode
+
+    def _fresh(self):
+        return self.__class__(self.mode)
+
+    def _changed(self, before):
+        return _INFERENCE if self.mode else _GRAD | _FORWARD

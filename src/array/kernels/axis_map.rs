@@ -1,0 +1,96 @@
+//! A sparse linear map along one axis: padding by reflection, interpolation, and their adjoints.
+
+use crate::array::{Array, Element, pool};
+use crate::error::{Error, Result};
+use crate::with_element;
+
+/// For each output position, which input positions it reads, with which weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AxisMap {
+    inputs: usize,
+    /// Where each output's entries begin, and where the last's end.
+    starts: Vec<usize>,
+    entries: Vec<(usize, f64)>,
+}
+
+impl AxisMap {
+    /// The map of `inputs` positions whose outputs read these entries.
+    pub fn new(inputs: usize, outputs: impl IntoIterator<Item = impl IntoIterator<Item = (usize, f64)>>) -> Self {
+        let (mut starts, mut entries) = (vec![0], Vec::new());
+        for output in outputs {
+            entries.extend(output);
+            starts.push(entries.len());
+        }
+        assert!(entries.iter().all(|&(from, _)| from < inputs), "an entry outside its axis");
+        Self { inputs, starts, entries }
+    }
+
+    /// The map whose outputs are each one input.
+    pub fn choosing(inputs: usize, outputs: impl IntoIterator<Item = usize>) -> Self {
+        Self::new(inputs, outputs.into_iter().map(|from| [(from, 1.0)]))
+    }
+
+    /// How many positions it reads.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many positions it gives.
+    pub fn outputs(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The adjoint.
+    pub fn transposed(&self) -> Self {
+        let mut columns: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.inputs];
+        for output in 0..self.outputs() {
+            for &(from, weight) in &self.entries[self.starts[output]..self.starts[output + 1]] {
+                columns[from].push((output, weight));
+            }
+        }
+        Self::new(self.outputs(), columns)
+    }
+}
+
+struct Target<T>(*mut T);
+// SAFETY: each task writes to its own part.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+/// Maps an axis of a contiguous array.
+pub fn apply(map: &AxisMap, x: &Array, axis: usize) -> Result<Array> {
+    if x.shape()[axis] != map.inputs {
+        return Err(Error::runtime("an axis and its map differ in extent"));
+    }
+    let mut shape: crate::array::Dims = x.shape().into();
+    shape[axis] = map.outputs();
+    let y = Array::empty(&shape, x.dtype())?;
+    let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+    if y.numel() == 0 {
+        return Ok(y);
+    }
+    with_element!(x.dtype(), T => {
+        // SAFETY: contiguous by the caller's word, and only read here.
+        let x = unsafe { x.as_slice::<T>() }.unwrap_or_default();
+        let target = Target(y.pointer().cast::<T>());
+        let target = &target;
+        let outputs = map.outputs();
+        pool::for_each(outer, &|i| {
+            // SAFETY: part `i` of `y` is this task's alone.
+            let y = unsafe { std::slice::from_raw_parts_mut(target.0.add(i * outputs * inner), outputs * inner) };
+            let x = &x[i * map.inputs * inner..][..map.inputs * inner];
+            for (output, line) in y.chunks_exact_mut(inner).enumerate() {
+                let entries = &map.entries[map.starts[output]..map.starts[output + 1]];
+                match entries {
+                    [(from, 1.0)] => line.copy_from_slice(&x[from * inner..][..inner]),
+                    _ => {
+                        for (k, y) in line.iter_mut().enumerate() {
+                            let sum: f64 = entries.iter().map(|&(from, w)| w * x[from * inner + k].to_f64()).sum();
+                            *y = T::from_f64(sum);
+                        }
+                    }
+                }
+            }
+        });
+    });
+    Ok(y)
+}
