@@ -18,7 +18,8 @@ const MODES: [&str; 3] =
 
 /// Two lists of axes.
 fn pair(a: &Args<'_, '_>, i: usize) -> PyResult<(Vec<isize>, Vec<isize>)> {
-    let wrong = || PyTypeError::new_err("tensordot(): argument 'dims' must be an int or a pair of lists of ints");
+    let wrong =
+        || PyTypeError::new_err("tensordot(): argument 'dims' must be an int or a pair of lists of ints");
     let lists: Vec<Bound<'_, PyAny>> =
         a.get(i).ok_or_else(wrong)?.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;
     let [left, right] = &lists[..] else { return Err(wrong()) };
