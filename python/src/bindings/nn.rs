@@ -33,7 +33,9 @@ fn convolve_padded(a: &Args<'_, '_>, op: Convolution) -> PyResult<arcgrad::Resul
         "same" => Padding::Same,
         "valid" => Padding::Valid,
         other => {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err(format!("Invalid padding string: '{other}'")));
+            return Err(pyo3::exceptions::PyRuntimeError::new_err(format!(
+                "Invalid padding string: '{other}'"
+            )));
         }
     };
     let call = |x, w, b, groups| op(x, w, b, &stride, padding, &dilation, groups);
@@ -42,7 +44,8 @@ fn convolve_padded(a: &Args<'_, '_>, op: Convolution) -> PyResult<arcgrad::Resul
 
 fn transpose(a: &Args<'_, '_>, axes: usize) -> PyResult<arcgrad::Result<Tensor>> {
     let (stride, padding, behind, dilation) = (a.ints(3)?, a.ints(4)?, a.ints(5)?, a.ints(7)?);
-    let call = |x, w, b, groups| nn::conv_transpose(axes, x, w, b, &stride, &padding, &behind, groups, &dilation);
+    let call =
+        |x, w, b, groups| nn::conv_transpose(axes, x, w, b, &stride, &padding, &behind, groups, &dilation);
     Ok(a.call(call, (a.tensor(0)?, a.tensor(1)?, a.optional_tensor(2)?, a.index(6)?)))
 }
 
@@ -62,7 +65,11 @@ fn max_pool(a: &Args<'_, '_>, axes: usize) -> PyResult<Py<PyAny>> {
     one_or_both(a, both, a.flag(6)?)
 }
 
-fn one_or_both(a: &Args<'_, '_>, both: arcgrad::Result<(Tensor, Tensor)>, wanted: bool) -> PyResult<Py<PyAny>> {
+fn one_or_both(
+    a: &Args<'_, '_>,
+    both: arcgrad::Result<(Tensor, Tensor)>,
+    wanted: bool,
+) -> PyResult<Py<PyAny>> {
     use crate::convert::Answer;
     if wanted { both.object(a.py()) } else { both.map(|(y, _)| y).object(a.py()) }
 }
@@ -70,8 +77,14 @@ fn one_or_both(a: &Args<'_, '_>, both: arcgrad::Result<(Tensor, Tensor)>, wanted
 fn avg_pool(a: &Args<'_, '_>, axes: usize, divisor: Option<i64>) -> PyResult<arcgrad::Result<Tensor>> {
     let (kernel, stride) = (a.ints(1)?, a.optional_ints(2)?.unwrap_or_default());
     let padding = a.ints(3)?;
-    let pool =
-        Pool { axes, kernel: &kernel, stride: &stride, padding: &padding, dilation: &[1], ceil_mode: a.flag(4)? };
+    let pool = Pool {
+        axes,
+        kernel: &kernel,
+        stride: &stride,
+        padding: &padding,
+        dilation: &[1],
+        ceil_mode: a.flag(4)?,
+    };
     let count = a.flag(5)?;
     Ok(a.call(|x| nn::avg_pool(x, pool, count, divisor), (a.tensor(0)?,)))
 }
@@ -134,11 +147,15 @@ fn interpolate(a: &Args<'_, '_>) -> PyResult<arcgrad::Result<Tensor>> {
     let given = a.get(1).is_some();
     let shape = x.shape();
     let size: Vec<usize> = match (&factors, given) {
-        (Some(_), true) => return Err(wrong("only one of size or scale_factor should be defined".to_owned())),
+        (Some(_), true) => {
+            return Err(wrong("only one of size or scale_factor should be defined".to_owned()));
+        }
         (None, false) => return Err(wrong("either size or scale_factor should be defined".to_owned())),
         (None, true) => {
             let size = a.ints(1)?;
-            (0..axes).map(|i| size[if size.len() == 1 { 0 } else { i.min(size.len() - 1) }].max(0) as usize).collect()
+            (0..axes)
+                .map(|i| size[if size.len() == 1 { 0 } else { i.min(size.len() - 1) }].max(0) as usize)
+                .collect()
         }
         (Some(factors), false) => {
             if factors.len() != axes {

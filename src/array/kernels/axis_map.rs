@@ -15,7 +15,10 @@ pub struct AxisMap {
 
 impl AxisMap {
     /// The map of `inputs` positions whose outputs read these entries.
-    pub fn new(inputs: usize, outputs: impl IntoIterator<Item = impl IntoIterator<Item = (usize, f64)>>) -> Self {
+    pub fn new(
+        inputs: usize,
+        outputs: impl IntoIterator<Item = impl IntoIterator<Item = (usize, f64)>>,
+    ) -> Self {
         let (mut starts, mut entries) = (vec![0], Vec::new());
         for output in outputs {
             entries.extend(output);

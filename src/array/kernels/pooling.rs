@@ -81,7 +81,13 @@ struct Planes<T> {
 unsafe impl<T: Send> Sync for Planes<T> {}
 
 /// Calls `body` with each plane of `x` and of `y`, of these sizes. Both are contiguous and of type `T`.
-fn each_plane<T: Element>(x: &Array, y: &Array, from: usize, to: usize, body: impl Fn(usize, &[T], &mut [T]) + Sync) {
+fn each_plane<T: Element>(
+    x: &Array,
+    y: &Array,
+    from: usize,
+    to: usize,
+    body: impl Fn(usize, &[T], &mut [T]) + Sync,
+) {
     let planes = Planes { x: x.pointer().cast::<T>().cast_const(), y: y.pointer().cast::<T>() };
     let planes = &planes;
     let count = if to == 0 { 0 } else { y.numel() / to };

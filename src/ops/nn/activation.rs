@@ -49,7 +49,9 @@ pub fn glu(x: &Tensor, dim: isize) -> Result<Tensor> {
     let axis = crate::array::layout::axis(dim, x.ndim())?;
     let size = x.shape()[axis];
     if size % 2 != 0 {
-        return Err(Error::runtime(format!("Halving dimension must be even, but dimension {axis} is size {size}")));
+        return Err(Error::runtime(format!(
+            "Halving dimension must be even, but dimension {axis} is size {size}"
+        )));
     }
     let half = (size / 2) as isize;
     let gate = ops::sigmoid(&ops::narrow(x, axis as isize, half, half)?)?;
@@ -104,6 +106,10 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool) -> Result<Tenso
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("glu", |s| Ok(vec![s.normal(&[2, 4])?]), |x| Ok(vec![glu(&x[0], 1)?])),
     Check::new("selu", |s| Ok(vec![s.normal(&[4])?]), |x| Ok(vec![selu(&x[0])?, celu(&x[0], 0.7)?])),
-    Check::new("prelu", |s| Ok(vec![s.normal(&[2, 3, 2])?, s.normal(&[3])?]), |x| Ok(vec![prelu(&x[0], &x[1])?])),
+    Check::new(
+        "prelu",
+        |s| Ok(vec![s.normal(&[2, 3, 2])?, s.normal(&[3])?]),
+        |x| Ok(vec![prelu(&x[0], &x[1])?]),
+    ),
     Check::new("softsign", |s| Ok(vec![s.normal(&[4])?]), |x| Ok(vec![softsign(&x[0])?, tanhshrink(&x[0])?])),
 ];

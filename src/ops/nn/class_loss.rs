@@ -52,7 +52,8 @@ fn check_shapes(x: &Tensor, target: &Tensor) -> Result<()> {
     if x.is_empty() {
         return Err(Error::value(format!("Expected 1 or more dimensions (got {})", x.len())));
     }
-    let expected: Dims = x.iter().enumerate().filter(|&(i, _)| i != usize::from(x.len() > 1)).map(|(_, &n)| n).collect();
+    let expected: Dims =
+        x.iter().enumerate().filter(|&(i, _)| i != usize::from(x.len() > 1)).map(|(_, &n)| n).collect();
     if x.len() == 1 || expected == target {
         return if x.len() == 1 && !target.iter().all(|&n| n == 1) {
             Err(Error::runtime(format!("size mismatch (got input: {:?}, target: {:?})", &x[..], &target[..])))
@@ -155,7 +156,9 @@ pub fn cross_entropy(
     label_smoothing: f64,
 ) -> Result<Tensor> {
     if !(0.0..=1.0).contains(&label_smoothing) {
-        return Err(Error::runtime(format!("label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")));
+        return Err(Error::runtime(format!(
+            "label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
+        )));
     }
     if x.ndim() == 0 {
         return Err(Error::value("Expected 1 or more dimensions (got 0)"));
@@ -167,7 +170,9 @@ pub fn cross_entropy(
     let logs = ops::log_softmax(x, axis as isize, None)?;
     if target.dtype().is_floating() {
         if target.shape() != x.shape() {
-            return Err(Error::runtime("Expected floating point type for target with class probabilities, in the input's shape"));
+            return Err(Error::runtime(
+                "Expected floating point type for target with class probabilities, in the input's shape",
+            ));
         }
         return against_probabilities(&logs, target, weight, axis, reduction, label_smoothing);
     }
@@ -237,19 +242,31 @@ fn against_probabilities(
 }
 
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("nll_loss", |s| Ok(vec![s.normal(&[4, 3])?]), |x| {
-        let target = Tensor::from_slice(&[0_i64, 2, IGNORE_INDEX, 1], &[4])?;
-        let weight = Tensor::from_slice(&[0.5, 2.0, 1.5], &[3])?;
-        let y = nll_loss(&x[0], &target, Some(&weight), IGNORE_INDEX, Reduction::Mean)?;
-        Ok(vec![y, nll_loss(&x[0], &target, None, IGNORE_INDEX, Reduction::None)?])
-    }),
-    Check::new("cross_entropy", |s| Ok(vec![s.normal(&[2, 3, 2])?]), |x| {
-        let target = Tensor::from_slice(&[0_i64, 2, 2, 1], &[2, 2])?;
-        let y = cross_entropy(&x[0], &target, None, Reduction::Mean, IGNORE_INDEX, 0.0)?;
-        Ok(vec![y, cross_entropy(&x[0], &target, None, Reduction::Sum, 2, 0.2)?])
-    }),
-    Check::new("cross_entropy, probabilities", |s| Ok(vec![s.normal(&[2, 3])?, s.uniform(&[2, 3], 0.1, 0.9)?]), |x| {
-        let weight = Tensor::from_slice(&[0.5, 2.0, 1.5], &[3])?;
-        Ok(vec![cross_entropy(&x[0], &x[1], Some(&weight), Reduction::Mean, IGNORE_INDEX, 0.1)?])
-    }),
+    Check::new(
+        "nll_loss",
+        |s| Ok(vec![s.normal(&[4, 3])?]),
+        |x| {
+            let target = Tensor::from_slice(&[0_i64, 2, IGNORE_INDEX, 1], &[4])?;
+            let weight = Tensor::from_slice(&[0.5, 2.0, 1.5], &[3])?;
+            let y = nll_loss(&x[0], &target, Some(&weight), IGNORE_INDEX, Reduction::Mean)?;
+            Ok(vec![y, nll_loss(&x[0], &target, None, IGNORE_INDEX, Reduction::None)?])
+        },
+    ),
+    Check::new(
+        "cross_entropy",
+        |s| Ok(vec![s.normal(&[2, 3, 2])?]),
+        |x| {
+            let target = Tensor::from_slice(&[0_i64, 2, 2, 1], &[2, 2])?;
+            let y = cross_entropy(&x[0], &target, None, Reduction::Mean, IGNORE_INDEX, 0.0)?;
+            Ok(vec![y, cross_entropy(&x[0], &target, None, Reduction::Sum, 2, 0.2)?])
+        },
+    ),
+    Check::new(
+        "cross_entropy, probabilities",
+        |s| Ok(vec![s.normal(&[2, 3])?, s.uniform(&[2, 3], 0.1, 0.9)?]),
+        |x| {
+            let weight = Tensor::from_slice(&[0.5, 2.0, 1.5], &[3])?;
+            Ok(vec![cross_entropy(&x[0], &x[1], Some(&weight), Reduction::Mean, IGNORE_INDEX, 0.1)?])
+        },
+    ),
 ];

@@ -46,7 +46,13 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding: Option<isize>) -> R
 }
 
 /// Linear in the table, with [`accumulated`] for its adjoint. The adjoint's own adjoint reads zeros for the padding row.
-fn read(weight: &Tensor, lookup: &Lookup, to: &[usize], name: &'static str, skip_padding: bool) -> Result<Tensor> {
+fn read(
+    weight: &Tensor,
+    lookup: &Lookup,
+    to: &[usize],
+    name: &'static str,
+    skip_padding: bool,
+) -> Result<Tensor> {
     let table = weight.array().contiguous()?;
     let y = Array::empty(to, table.dtype())?;
     let size = to[to.len() - 1];
@@ -97,6 +103,8 @@ fn accumulated(g: &Tensor, lookup: &Lookup) -> Result<Tensor> {
     )
 }
 
-pub(crate) const CHECKS: &[Check] = &[Check::new("embedding", |s| Ok(vec![s.normal(&[4, 3])?]), |x| {
-    Ok(vec![embedding(&x[0], &Tensor::from_slice(&[0_i64, 2, 2, 3], &[2, 2])?, None)?])
-})];
+pub(crate) const CHECKS: &[Check] = &[Check::new(
+    "embedding",
+    |s| Ok(vec![s.normal(&[4, 3])?]),
+    |x| Ok(vec![embedding(&x[0], &Tensor::from_slice(&[0_i64, 2, 2, 3], &[2, 2])?, None)?]),
+)];

@@ -166,7 +166,8 @@ fn reduced_row<const N: usize>(
         let each = apply(row, operands)?;
         (reduced(&each, reduction)?.array(), each.shape())
     };
-    let factor = if reduction == Reduction::Mean { 1.0 / shape.iter().product::<usize>() as f64 } else { 1.0 };
+    let factor =
+        if reduction == Reduction::Mean { 1.0 / shape.iter().product::<usize>() as f64 } else { 1.0 };
     // What operand `i` is: the tensor of this number, or a number.
     let mut plan: SmallVec<[Result<u8, Scalar>; 4]> = SmallVec::new();
     let mut keep: SmallVec<[Keep; 4]> = SmallVec::new();
@@ -215,7 +216,8 @@ fn reduced_row<const N: usize>(
             }
             let mut sum = zeros_like(cx.output())?;
             for (i, operand) in forward_plan.iter().enumerate() {
-                let Some(tangent) = operand.as_ref().ok().and_then(|number| cx.tangent(usize::from(*number))) else {
+                let Some(tangent) = operand.as_ref().ok().and_then(|number| cx.tangent(usize::from(*number)))
+                else {
                     continue;
                 };
                 if let Some(d) = derivative(row, i) {
@@ -318,32 +320,54 @@ pub fn binary_cross_entropy_with_logits(
     let (x, t) = promoted(x, t)?;
     let weight = weight.map_or(Operand::from(1.0), Operand::from);
     let pos_weight = pos_weight.map_or(Operand::from(1.0), Operand::from);
-    reduced_row(&binary_cross_entropy_logits_each::ROW, [(&x).into(), (&t).into(), weight, pos_weight], reduction)
+    reduced_row(
+        &binary_cross_entropy_logits_each::ROW,
+        [(&x).into(), (&t).into(), weight, pos_weight],
+        reduction,
+    )
 }
 
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("mse_loss", |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[2])?]), |x| {
-        Ok(vec![mse_loss(&x[0], &x[1], Reduction::Mean)?, mse_loss(&x[0], &x[1], Reduction::None)?])
-    }),
-    Check::new("smooth_l1_loss", |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 2])?]), |x| {
-        Ok(vec![smooth_l1_loss(&x[0], &x[1], Reduction::Sum, 0.7)?])
-    }),
-    Check::new("huber_loss", |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 2])?]), |x| {
-        Ok(vec![huber_loss(&x[0], &x[1], Reduction::Mean, 0.6)?])
-    }),
-    Check::new("soft_margin_loss", |s| Ok(vec![s.normal(&[3, 2])?]), |x| {
-        let t = Tensor::from_slice(&[1.0, -1.0, 1.0, 1.0, -1.0, -1.0], &[3, 2])?;
-        Ok(vec![soft_margin_loss(&x[0], &t, Reduction::Mean)?])
-    }),
-    Check::new("binary_cross_entropy", |s| Ok(vec![s.uniform(&[4], 0.1, 0.9)?, s.uniform(&[4], 0.1, 0.9)?]), |x| {
-        Ok(vec![binary_cross_entropy(&x[0], &x[1], None, Reduction::Mean)?])
-    }),
+    Check::new(
+        "mse_loss",
+        |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[2])?]),
+        |x| Ok(vec![mse_loss(&x[0], &x[1], Reduction::Mean)?, mse_loss(&x[0], &x[1], Reduction::None)?]),
+    ),
+    Check::new(
+        "smooth_l1_loss",
+        |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 2])?]),
+        |x| Ok(vec![smooth_l1_loss(&x[0], &x[1], Reduction::Sum, 0.7)?]),
+    ),
+    Check::new(
+        "huber_loss",
+        |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3, 2])?]),
+        |x| Ok(vec![huber_loss(&x[0], &x[1], Reduction::Mean, 0.6)?]),
+    ),
+    Check::new(
+        "soft_margin_loss",
+        |s| Ok(vec![s.normal(&[3, 2])?]),
+        |x| {
+            let t = Tensor::from_slice(&[1.0, -1.0, 1.0, 1.0, -1.0, -1.0], &[3, 2])?;
+            Ok(vec![soft_margin_loss(&x[0], &t, Reduction::Mean)?])
+        },
+    ),
+    Check::new(
+        "binary_cross_entropy",
+        |s| Ok(vec![s.uniform(&[4], 0.1, 0.9)?, s.uniform(&[4], 0.1, 0.9)?]),
+        |x| Ok(vec![binary_cross_entropy(&x[0], &x[1], None, Reduction::Mean)?]),
+    ),
     Check::new(
         "binary_cross_entropy_with_logits",
         |s| Ok(vec![s.normal(&[3, 2])?, s.uniform(&[3, 2], 0.1, 0.9)?]),
         |x| {
             let weight = Tensor::from_slice(&[0.5, 2.0], &[2])?;
-            let y = binary_cross_entropy_with_logits(&x[0], &x[1], Some(&weight), Some(&weight), Reduction::Mean)?;
+            let y = binary_cross_entropy_with_logits(
+                &x[0],
+                &x[1],
+                Some(&weight),
+                Some(&weight),
+                Reduction::Mean,
+            )?;
             Ok(vec![y, binary_cross_entropy_with_logits(&x[0], &x[1], None, None, Reduction::None)?])
         },
     ),

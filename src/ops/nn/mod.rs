@@ -16,8 +16,8 @@ pub use convolution::{Padding, conv_transpose, conv1d, conv2d, conv3d};
 pub use dropout::*;
 pub use embedding::embedding;
 pub use loss::{
-    Reduction, binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, l1_loss, mse_loss, smooth_l1_loss,
-    soft_margin_loss,
+    Reduction, binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, l1_loss, mse_loss,
+    smooth_l1_loss, soft_margin_loss,
 };
 pub use normalization::{Running, batch_norm, group_norm, layer_norm, rms_norm};
 pub use pooling::{Pool, adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool};

@@ -121,7 +121,12 @@ pub fn layer_norm(
 }
 
 /// x / sqrt(mean of squares + eps) over the last axes, times `weight`; `eps` is the dtype's epsilon if not given.
-pub fn rms_norm(x: &Tensor, normalized: &[isize], weight: Option<&Tensor>, eps: Option<f64>) -> Result<Tensor> {
+pub fn rms_norm(
+    x: &Tensor,
+    normalized: &[isize],
+    weight: Option<&Tensor>,
+    eps: Option<f64>,
+) -> Result<Tensor> {
     let (to, named) = over_last(x, normalized, weight)?;
     let eps = eps.unwrap_or(if x.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) });
     let squares = mean_to(&ops::mul(x, x)?, &to)?;
@@ -139,7 +144,10 @@ pub fn group_norm(
     check_float("GroupNormKernelImpl", x)?;
     let shape = x.shape();
     if shape.len() < 2 {
-        return Err(Error::runtime(format!("Expected at least 2 dimensions for input tensor but received {}", shape.len())));
+        return Err(Error::runtime(format!(
+            "Expected at least 2 dimensions for input tensor but received {}",
+            shape.len()
+        )));
     }
     if groups <= 0 || shape[1] % groups as usize != 0 {
         return Err(Error::runtime(format!(
@@ -204,7 +212,10 @@ pub fn batch_norm(
     check_float("batch_norm", x)?;
     let shape = x.shape();
     if shape.len() < 2 {
-        return Err(Error::runtime(format!("batch_norm: expected at least 2 dimensions, got {}", shape.len())));
+        return Err(Error::runtime(format!(
+            "batch_norm: expected at least 2 dimensions, got {}",
+            shape.len()
+        )));
     }
     let count = shape[1];
     let named = [
@@ -215,7 +226,10 @@ pub fn batch_norm(
     ];
     for (name, given) in named {
         if let Some(given) = given.filter(|t| t.numel() != count) {
-            return Err(Error::runtime(format!("{name} should contain {count} elements not {}", given.numel())));
+            return Err(Error::runtime(format!(
+                "{name} should contain {count} elements not {}",
+                given.numel()
+            )));
         }
     }
     let to = channels(&shape);
@@ -227,7 +241,9 @@ pub fn batch_norm(
         return affine(z, weight, bias, &to);
     }
     let Some(running) = running else {
-        return Err(Error::runtime("Expected running_mean and running_var to be defined when training=False"));
+        return Err(Error::runtime(
+            "Expected running_mean and running_var to be defined when training=False",
+        ));
     };
     let scale = ops::rsqrt(&ops::add(&to_dtype(running.variance, x.dtype())?, eps)?)?;
     let centred = ops::sub(x, &shaped(running.mean, &to)?)?;
@@ -235,16 +251,24 @@ pub fn batch_norm(
 }
 
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("layer_norm", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?, s.normal(&[3])?]), |x| {
-        Ok(vec![layer_norm(&x[0], &[3], Some(&x[1]), Some(&x[2]), 0.1)?])
-    }),
-    Check::new("rms_norm", |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?]), |x| {
-        Ok(vec![rms_norm(&x[0], &[3], Some(&x[1]), Some(0.1))?])
-    }),
-    Check::new("group_norm", |s| Ok(vec![s.normal(&[2, 4, 2])?, s.normal(&[4])?, s.normal(&[4])?]), |x| {
-        Ok(vec![group_norm(&x[0], 2, Some(&x[1]), Some(&x[2]), 0.1)?])
-    }),
-    Check::new("batch_norm", |s| Ok(vec![s.normal(&[3, 2, 2])?, s.normal(&[2])?, s.normal(&[2])?]), |x| {
-        Ok(vec![batch_norm(&x[0], None, Some(&x[1]), Some(&x[2]), true, 0.1, 0.1)?])
-    }),
+    Check::new(
+        "layer_norm",
+        |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?, s.normal(&[3])?]),
+        |x| Ok(vec![layer_norm(&x[0], &[3], Some(&x[1]), Some(&x[2]), 0.1)?]),
+    ),
+    Check::new(
+        "rms_norm",
+        |s| Ok(vec![s.normal(&[2, 3])?, s.normal(&[3])?]),
+        |x| Ok(vec![rms_norm(&x[0], &[3], Some(&x[1]), Some(0.1))?]),
+    ),
+    Check::new(
+        "group_norm",
+        |s| Ok(vec![s.normal(&[2, 4, 2])?, s.normal(&[4])?, s.normal(&[4])?]),
+        |x| Ok(vec![group_norm(&x[0], 2, Some(&x[1]), Some(&x[2]), 0.1)?]),
+    ),
+    Check::new(
+        "batch_norm",
+        |s| Ok(vec![s.normal(&[3, 2, 2])?, s.normal(&[2])?, s.normal(&[2])?]),
+        |x| Ok(vec![batch_norm(&x[0], None, Some(&x[1]), Some(&x[2]), true, 0.1, 0.1)?]),
+    ),
 ];

@@ -41,7 +41,13 @@ impl Pool<'_> {
     }
 
     /// The windows over an input of this shape, and the output's shape.
-    fn windows(&self, op: &str, shape: &[usize], count_padding: bool, divisor: Option<i64>) -> Result<(Windows, Dims)> {
+    fn windows(
+        &self,
+        op: &str,
+        shape: &[usize],
+        count_padding: bool,
+        divisor: Option<i64>,
+    ) -> Result<(Windows, Dims)> {
         let axes = self.axes;
         let kernel = self.numbers(op, "kernel_size", self.kernel)?;
         let stride =
@@ -50,13 +56,19 @@ impl Pool<'_> {
         let dilation = self.numbers(op, "dilation", self.dilation)?;
         check_input(op, shape, axes)?;
         if kernel.iter().any(|&k| k <= 0) {
-            return Err(Error::runtime(format!("kernel size should be greater than zero, but got {:?}", &kernel[..])));
+            return Err(Error::runtime(format!(
+                "kernel size should be greater than zero, but got {:?}",
+                &kernel[..]
+            )));
         }
         if stride.iter().any(|&s| s <= 0) {
             return Err(Error::runtime("stride should not be zero"));
         }
         if dilation.iter().any(|&d| d <= 0) {
-            return Err(Error::runtime(format!("dilation should be greater than zero, but got {:?}", &dilation[..])));
+            return Err(Error::runtime(format!(
+                "dilation should be greater than zero, but got {:?}",
+                &dilation[..]
+            )));
         }
         for i in 0..axes {
             if padding[i] < 0 {
@@ -72,7 +84,8 @@ impl Pool<'_> {
         let lead = shape.len() - axes;
         let sizes: SmallVec<[isize; 3]> = shape[lead..].iter().map(|&n| n as isize).collect();
         let mut output = Dims::from_slice(&shape[..lead]);
-        let mut tables: [Vec<Window>; 3] = std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1, size: 1 }]);
+        let mut tables: [Vec<Window>; 3] =
+            std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1, size: 1 }]);
         let counts: SmallVec<[isize; 3]> = (0..axes)
             .map(|i| positions(sizes[i], kernel[i], stride[i], padding[i], dilation[i], self.ceil_mode))
             .collect();
@@ -193,7 +206,8 @@ fn maxima(names: Names, x: &Tensor, windows: &Windows, shape: Dims) -> Result<(T
     }
     let (y, indices) = (Array::empty(&shape, array.dtype())?, Array::empty(&shape, DType::I64)?);
     kernel::maximum(windows, &array, &y, &indices);
-    let places = Places { indices: indices.clone(), input: array.shape().into(), axes: shape.len(), name: names.2 };
+    let places =
+        Places { indices: indices.clone(), input: array.shape().into(), axes: shape.len(), name: names.2 };
     let places = Places { axes: named_axes(names.0), ..places };
     let again = places.clone();
     let mut both = record_many(
@@ -281,14 +295,20 @@ pub fn adaptive_avg_pool(x: &Tensor, axes: usize, size: &[Option<isize>]) -> Res
     means(names.1, names.2, x, windows, &shape)
 }
 
-fn adaptive_windows(op: &str, shape: &[usize], axes: usize, size: &[Option<isize>]) -> Result<(Windows, Dims)> {
+fn adaptive_windows(
+    op: &str,
+    shape: &[usize],
+    axes: usize,
+    size: &[Option<isize>],
+) -> Result<(Windows, Dims)> {
     check_input(op, shape, axes)?;
     if size.len() != axes && size.len() != 1 {
         return Err(Error::runtime(format!("{op}: output_size must be {axes}")));
     }
     let lead = shape.len() - axes;
     let mut output = Dims::from_slice(&shape[..lead]);
-    let mut tables: [Vec<Window>; 3] = std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1, size: 1 }]);
+    let mut tables: [Vec<Window>; 3] =
+        std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1, size: 1 }]);
     for i in 0..axes {
         let n = shape[lead + i];
         let wanted = size[if size.len() == 1 { 0 } else { i }].unwrap_or(n as isize);
@@ -353,25 +373,43 @@ const fn plain(axes: usize, kernel: &'static [isize]) -> Pool<'static> {
 }
 
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("max_pool2d", |s| Ok(vec![s.distinct(&[2, 5, 4])?]), |x| {
-        let pool = Pool { stride: &[2, 1], padding: &[1], ..plain(2, &[3, 2]) };
-        Ok(vec![max_pool(&x[0], pool)?.0])
-    }),
-    Check::new("max_pool1d, dilated", |s| Ok(vec![s.distinct(&[2, 2, 9])?]), |x| {
-        let pool = Pool { stride: &[2], dilation: &[2], ceil_mode: true, ..plain(1, &[3]) };
-        Ok(vec![max_pool(&x[0], pool)?.0])
-    }),
-    Check::new("adaptive_max_pool3d", |s| Ok(vec![s.distinct(&[2, 3, 4, 3])?]), |x| {
-        Ok(vec![adaptive_max_pool(&x[0], 3, &[Some(2), Some(3), None])?.0])
-    }),
-    Check::new("avg_pool2d", |s| Ok(vec![s.normal(&[1, 2, 5, 4])?]), |x| {
-        let pool = Pool { stride: &[2], padding: &[1], ceil_mode: true, ..plain(2, &[3, 2]) };
-        Ok(vec![avg_pool(&x[0], pool, true, None)?, avg_pool(&x[0], pool, false, None)?])
-    }),
-    Check::new("avg_pool3d", |s| Ok(vec![s.normal(&[1, 3, 4, 4])?]), |x| {
-        Ok(vec![avg_pool(&x[0], plain(3, &[2]), true, Some(3))?])
-    }),
-    Check::new("adaptive_avg_pool2d", |s| Ok(vec![s.normal(&[2, 5, 4])?]), |x| {
-        Ok(vec![adaptive_avg_pool(&x[0], 2, &[Some(3), Some(2)])?])
-    }),
+    Check::new(
+        "max_pool2d",
+        |s| Ok(vec![s.distinct(&[2, 5, 4])?]),
+        |x| {
+            let pool = Pool { stride: &[2, 1], padding: &[1], ..plain(2, &[3, 2]) };
+            Ok(vec![max_pool(&x[0], pool)?.0])
+        },
+    ),
+    Check::new(
+        "max_pool1d, dilated",
+        |s| Ok(vec![s.distinct(&[2, 2, 9])?]),
+        |x| {
+            let pool = Pool { stride: &[2], dilation: &[2], ceil_mode: true, ..plain(1, &[3]) };
+            Ok(vec![max_pool(&x[0], pool)?.0])
+        },
+    ),
+    Check::new(
+        "adaptive_max_pool3d",
+        |s| Ok(vec![s.distinct(&[2, 3, 4, 3])?]),
+        |x| Ok(vec![adaptive_max_pool(&x[0], 3, &[Some(2), Some(3), None])?.0]),
+    ),
+    Check::new(
+        "avg_pool2d",
+        |s| Ok(vec![s.normal(&[1, 2, 5, 4])?]),
+        |x| {
+            let pool = Pool { stride: &[2], padding: &[1], ceil_mode: true, ..plain(2, &[3, 2]) };
+            Ok(vec![avg_pool(&x[0], pool, true, None)?, avg_pool(&x[0], pool, false, None)?])
+        },
+    ),
+    Check::new(
+        "avg_pool3d",
+        |s| Ok(vec![s.normal(&[1, 3, 4, 4])?]),
+        |x| Ok(vec![avg_pool(&x[0], plain(3, &[2]), true, Some(3))?]),
+    ),
+    Check::new(
+        "adaptive_avg_pool2d",
+        |s| Ok(vec![s.normal(&[2, 5, 4])?]),
+        |x| Ok(vec![adaptive_avg_pool(&x[0], 2, &[Some(3), Some(2)])?]),
+    ),
 ];

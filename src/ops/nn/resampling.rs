@@ -63,10 +63,14 @@ pub fn pad(x: &Tensor, sizes: &[isize], beyond: Beyond) -> Result<Tensor> {
         )));
     }
     let (name, axes) = match beyond {
-        Beyond::Reflect => (["ReflectionPad1DBackward0", "ReflectionPad2DBackward0", "ReflectionPad3DBackward0"], pairs.len()),
-        Beyond::Replicate => {
-            (["ReplicationPad1DBackward0", "ReplicationPad2DBackward0", "ReplicationPad3DBackward0"], pairs.len())
-        }
+        Beyond::Reflect => (
+            ["ReflectionPad1DBackward0", "ReflectionPad2DBackward0", "ReflectionPad3DBackward0"],
+            pairs.len(),
+        ),
+        Beyond::Replicate => (
+            ["ReplicationPad1DBackward0", "ReplicationPad2DBackward0", "ReplicationPad3DBackward0"],
+            pairs.len(),
+        ),
         _ => (["CopySlices"; 3], pairs.len()),
     };
     let mut y = x.clone();
@@ -136,7 +140,8 @@ fn constant_pad(x: &Tensor, pairs: &[(isize, isize)], value: Scalar) -> Result<T
         target = target.slice(axis, lead, count, 1)?;
     }
     copy::copy(&source, &target);
-    let back: SmallVec<[(isize, isize); 6]> = pairs.iter().map(|&(before, after)| (-before, -after)).collect();
+    let back: SmallVec<[(isize, isize); 6]> =
+        pairs.iter().map(|&(before, after)| (-before, -after)).collect();
     let again: SmallVec<[(isize, isize); 6]> = pairs.into();
     linear(
         "ConstantPadNdBackward0",
@@ -213,7 +218,9 @@ fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Interpolation, alig
         (false, _) => ratio * (p as f64 + 0.5) - 0.5,
     };
     match how {
-        Interpolation::Nearest => AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last))),
+        Interpolation::Nearest => {
+            AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last)))
+        }
         Interpolation::NearestExact => {
             AxisMap::choosing(n, (0..m).map(|p| (((p as f64 + 0.5) * ratio) as usize).min(last)))
         }
@@ -261,14 +268,22 @@ fn cubic(x: f64) -> f64 {
 }
 
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("pad", |s| Ok(vec![s.normal(&[2, 3])?]), |x| {
-        Ok(vec![pad(&x[0], &[1, -1, 0, 2], Beyond::Constant(Scalar::Float(0.5)))?])
-    }),
-    Check::new("pad, reflected", |s| Ok(vec![s.normal(&[2, 3, 4])?]), |x| {
-        Ok(vec![pad(&x[0], &[2, 1, 1, 0], Beyond::Reflect)?, pad(&x[0], &[2, 1], Beyond::Circular)?])
-    }),
-    Check::new("interpolate", |s| Ok(vec![s.normal(&[1, 1, 3, 4])?]), |x| {
-        let y = interpolate(&x[0], &[5, 3], &[], Interpolation::Linear, false)?;
-        Ok(vec![y, interpolate(&x[0], &[5, 6], &[], Interpolation::Cubic, true)?])
-    }),
+    Check::new(
+        "pad",
+        |s| Ok(vec![s.normal(&[2, 3])?]),
+        |x| Ok(vec![pad(&x[0], &[1, -1, 0, 2], Beyond::Constant(Scalar::Float(0.5)))?]),
+    ),
+    Check::new(
+        "pad, reflected",
+        |s| Ok(vec![s.normal(&[2, 3, 4])?]),
+        |x| Ok(vec![pad(&x[0], &[2, 1, 1, 0], Beyond::Reflect)?, pad(&x[0], &[2, 1], Beyond::Circular)?]),
+    ),
+    Check::new(
+        "interpolate",
+        |s| Ok(vec![s.normal(&[1, 1, 3, 4])?]),
+        |x| {
+            let y = interpolate(&x[0], &[5, 3], &[], Interpolation::Linear, false)?;
+            Ok(vec![y, interpolate(&x[0], &[5, 6], &[], Interpolation::Cubic, true)?])
+        },
+    ),
 ];

@@ -118,7 +118,7 @@ fn invert(a: &mut [f64], n: usize) -> std::result::Result<(), usize> {
 }
 
 /// What is checked here.
-pub const CHECKS: &[Check] = &[Check::new(
+pub(crate) const CHECKS: &[Check] = &[Check::new(
     "linalg.inv",
     |s| {
         // Far from singular: a diagonal of two plus less than a half in all.
