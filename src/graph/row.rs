@@ -838,6 +838,8 @@ macro_rules! rows {
         ) -> $y:ident = $forward:expr $(, as $node:literal)? $(, on $low:literal .. $high:literal)? , { $($rules:tt)* } );*
         $(;)?
     ) => {
+        // Operands share one lifetime, be there one or several.
+        #[allow(clippy::needless_lifetimes, clippy::extra_unused_lifetimes)]
         impl $crate::graph::Tensor { $(
             $(#[doc = $doc])*
             pub fn $name<'a>(

@@ -278,7 +278,9 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, least: isize) -> Result<Te
     let length = values.iter().max().map_or(0, |&v| v as usize + 1).max(least as usize);
     let Some(weights) = weights else {
         let mut counts = vec![0_i64; length];
-        values.iter().for_each(|&v| counts[v as usize] += 1);
+        for &v in &values {
+            counts[v as usize] += 1;
+        }
         return Tensor::from_slice(&counts, &[length]);
     };
     if weights.shape() != x.shape() {

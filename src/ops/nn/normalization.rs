@@ -267,7 +267,7 @@ impl Running<'_> {
 /// Normalizes each channel (axis 1) by the statistics of the batch while `training`, else by the running ones.
 ///
 /// In training the running statistics, where given, are moved toward the batch's by `momentum`, in place.
-#[expect(clippy::too_many_arguments, reason = "PyTorch's")]
+#[allow(clippy::too_many_arguments)] // PyTorch's
 pub fn batch_norm(
     x: &Tensor,
     running: Option<Running<'_>>,
