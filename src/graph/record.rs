@@ -290,7 +290,12 @@ where
     let node = is_recorded(inputs).then(|| {
         let saved = kept(keep, inputs, &outputs)?;
         let metas = outputs.iter().map(meta).collect();
-        Ok::<_, Error>(NodeRef::new(Node::new(Block { name, work: 0, backward }, edges_of(inputs), metas, saved)))
+        Ok::<_, Error>(NodeRef::new(Node::new(
+            Block { name, work: 0, backward },
+            edges_of(inputs),
+            metas,
+            saved,
+        )))
     });
     let node = node.transpose()?;
     let made: Vec<Tensor> = (0..)

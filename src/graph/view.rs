@@ -118,10 +118,15 @@ pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
             };
             let made = match (x.history(), origin) {
                 (Some(edge), _) => {
-                    format!("Output {} of {} is a view and is being modified inplace.", edge.output, edge.node.name())
+                    format!(
+                        "Output {} of {} is a view and is being modified inplace.",
+                        edge.output,
+                        edge.node.name()
+                    )
                 }
                 (None, Origin::NoGrad) => {
-                    "A view was created in no_grad mode and is being modified inplace with grad mode enabled.".to_owned()
+                    "A view was created in no_grad mode and is being modified inplace with grad mode enabled."
+                        .to_owned()
                 }
                 (None, _) => "A view was created in inference mode and is being modified inplace.".to_owned(),
             };

@@ -22,9 +22,10 @@ type Parameter = (String, String, bool, Option<String>, bool);
 type Described = (&'static str, &'static str, String, Vec<(Vec<Parameter>, String)>);
 
 fn describe(signature: &Signature) -> (Vec<Parameter>, String) {
-    let parameters = signature.parameters.iter().map(|p| {
-        (p.name.clone(), format!("{:?}", p.kind), p.optional, p.default.clone(), p.keyword_only)
-    });
+    let parameters = signature
+        .parameters
+        .iter()
+        .map(|p| (p.name.clone(), format!("{:?}", p.kind), p.optional, p.default.clone(), p.keyword_only));
     (parameters.collect(), signature.returns.clone())
 }
 
@@ -33,7 +34,12 @@ fn describe(signature: &Signature) -> (Vec<Parameter>, String) {
 pub fn _signatures() -> Vec<Described> {
     let registered = REGISTERED.lock().map(|r| r.clone()).unwrap_or_default();
     let bindings = registered.iter().map(|(binding, place)| {
-        (binding.name, *place, binding.doc.trim().to_owned(), binding.signatures().iter().map(describe).collect())
+        (
+            binding.name,
+            *place,
+            binding.doc.trim().to_owned(),
+            binding.signatures().iter().map(describe).collect(),
+        )
     });
     let property = |p: &Property| {
         let kind = if p.set.is_some() { "attribute" } else { "property" };

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use smallvec::SmallVec;
 
-use crate::dispatch::{catalogue, Args, Kind, Signature};
+use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
 use crate::tensor::PyTensor;
 
