@@ -54,6 +54,20 @@ bindings! {
             a.call(ops::scatter_reduce_, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
         }
     }
+    /// A copy with slices put together at positions along an axis.
+    both index_reduce {
+        "(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor" => |a| {
+            let reduce = core(Reduce::parse(&a.str(4)?))?;
+            a.call(ops::index_reduce, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
+        }
+    }
+    /// Slices put together at positions along an axis.
+    method index_reduce_ {
+        "(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor" => |a| {
+            let reduce = core(Reduce::parse(&a.str(4)?))?;
+            a.call(ops::index_reduce_, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
+        }
+    }
     /// The slices that a vector of positions names.
     both index_select {
         "(Tensor input, int dim, Tensor index) -> Tensor"

@@ -17,6 +17,7 @@ pub mod reduction;
 pub mod rows;
 pub mod shape;
 pub mod values;
+pub mod view_copies;
 
 use crate::dispatch::Entry;
 
@@ -39,4 +40,5 @@ pub static GROUPS: &[&[Entry]] = &[
     reduction::ENTRIES,
     shape::ENTRIES,
     values::ENTRIES,
+    view_copies::ENTRIES,
 ];
