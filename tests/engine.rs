@@ -420,3 +420,41 @@ fn a_heavy_pass_is_detached_and_a_light_one_is_not() {
         assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), vec![2.0; elements]);
     }
 }
+
+#[test]
+fn branches_run_at_the_same_time_and_each_on_one_thread() {
+    let _turn = threads(2);
+    let x = leaf(&[1.0]);
+    let started = Arc::new(AtomicUsize::new(0));
+    let ran: Vec<Arc<Mutex<Vec<std::thread::ThreadId>>>> = (0..2).map(|_| Arc::default()).collect();
+    let outputs: Vec<Tensor> = ran
+        .iter()
+        .map(|ran| {
+            let mut h = x.clone();
+            for k in 0..4 {
+                let (ran, started) = (ran.clone(), started.clone());
+                h = hooked(&h, move |g| {
+                    ran.lock().unwrap().push(std::thread::current().id());
+                    // The newest node of each branch waits for the other's.
+                    started.fetch_add(usize::from(k == 3), Ordering::Relaxed);
+                    let start = std::time::Instant::now();
+                    while started.load(Ordering::Relaxed) < 2 {
+                        if start.elapsed() > std::time::Duration::from_secs(20) {
+                            return Err(Error::runtime("alone"));
+                        }
+                        std::thread::yield_now();
+                    }
+                    Ok(g.clone())
+                });
+            }
+            h
+        })
+        .collect();
+    on(Schedule::Parallel).backward(roots(&outputs), None, Options::default()).unwrap();
+    let ran: Vec<Vec<_>> = ran.iter().map(|ran| ran.lock().unwrap().clone()).collect();
+    assert!(
+        ran.iter().all(|branch| branch.len() == 4 && branch.iter().all(|id| *id == branch[0])),
+        "{ran:?}"
+    );
+    assert_ne!(ran[0][0], ran[1][0]);
+}

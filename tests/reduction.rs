@@ -159,7 +159,10 @@ fn nan_is_the_largest_and_the_smallest_and_the_first_of_them_is_found() {
         assert_eq!(ops::argmin(&x, None, false).unwrap().to_vec::<i64>().unwrap(), [700]);
         let (values, places) = ops::max_dim(&x, 0, false).unwrap();
         for (value, place) in values.to_vec::<f32>().unwrap().iter().zip(places.to_vec::<i64>().unwrap()) {
-            assert_eq!(value.is_nan(), [700, 900].iter().any(|i| place as usize == i / shape[1]) && value.is_nan());
+            assert_eq!(
+                value.is_nan(),
+                [700, 900].iter().any(|i| place as usize == i / shape[1]) && value.is_nan()
+            );
         }
     }
 }
@@ -185,7 +188,10 @@ fn nothing_sums_to_zero_multiplies_to_one_and_has_no_largest() {
     assert_eq!(ops::prod(&x, Some(0), false, None).unwrap().to_vec::<f32>().unwrap(), [1.0; 3]);
     assert!(ops::mean(&x, None, false, None).unwrap().item().unwrap().to_f64().is_nan());
     assert!(ops::var(&x, None, 1.0, false).unwrap().item().unwrap().to_f64().is_nan());
-    assert_eq!(ops::logsumexp(&x, Some(&[0]), false).unwrap().to_vec::<f32>().unwrap(), [f32::NEG_INFINITY; 3]);
+    assert_eq!(
+        ops::logsumexp(&x, Some(&[0]), false).unwrap().to_vec::<f32>().unwrap(),
+        [f32::NEG_INFINITY; 3]
+    );
     assert!(ops::max(&x).unwrap_err().to_string().contains("Expected reduction dim to be specified"));
     let error = ops::max_dim(&x, 0, false).unwrap_err().to_string();
     assert_eq!(error, "max(): Expected reduction dim 0 to have non-zero size.");

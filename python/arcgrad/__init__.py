@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from math import e, inf, nan, pi
 
-from . import _core, autograd
+from . import _core, autograd, linalg
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._layout import (

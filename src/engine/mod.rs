@@ -81,7 +81,8 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
         }
         Some(grad) => {
             return Err(Error::runtime(format!(
-                "Mismatch in shape: grad_output[{index}] has a shape of {:?} and output[{index}] has a shape of {:?}.",
+                "Mismatch in shape: grad_output[{index}] has a shape of torch.Size({:?}) and output[{index}] has a shape of \
+                 torch.Size({:?}).",
                 grad.shape(),
                 array.shape()
             )));

@@ -17,7 +17,6 @@ pub(crate) use accumulate::retain;
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 pub(crate) use node::{clock, set_clock};
 pub use record::{
-    Backward, Forward, Keep, Onto, linear, linear_view, overwrite, record, record_many, record_views,
     Backward, Forward, Keep, Onto, assume, linear, linear_view, overwrite, record, record_many, record_views,
     record_with_work, relabel,
 };

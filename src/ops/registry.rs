@@ -57,6 +57,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::contraction::CHECKS,
     super::product::cross::CHECKS,
     super::product::distance::CHECKS,
+    super::product::inverse::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
     super::writing::CHECKS,

@@ -430,10 +430,6 @@ bindings! {
             a.call(|indices, weight| nn::embedding(weight, indices, padding), (a.tensor(0)?, a.tensor(1)?))
         }
     }
-    /// For each class a row of zeros with a one at its number.
-    function one_hot {
-        "(Tensor input, int num_classes=-1) -> Tensor" => |a| a.call(nn::one_hot, (a.tensor(0)?, a.index(1)?))
-    }
     /// Channels in groups of r * r become squares of r by r pixels.
     function pixel_shuffle {
         "(Tensor input, int upscale_factor) -> Tensor" => |a| a.call(nn::pixel_shuffle, (a.tensor(0)?, a.index(1)?))

@@ -18,7 +18,8 @@ const MODES: [&str; 3] =
 
 /// Two lists of axes.
 fn pair(a: &Args<'_, '_>, i: usize) -> PyResult<(Vec<isize>, Vec<isize>)> {
-    let wrong = || PyTypeError::new_err("tensordot(): argument 'dims' must be an int or a pair of lists of ints");
+    let wrong =
+        || PyTypeError::new_err("tensordot(): argument 'dims' must be an int or a pair of lists of ints");
     let lists: Vec<Bound<'_, PyAny>> =
         a.get(i).ok_or_else(wrong)?.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;
     let [left, right] = &lists[..] else { return Err(wrong()) };
@@ -97,6 +98,10 @@ bindings! {
     both matrix_power {
         "(Tensor input, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))
     }
+    /// Inverse of square matrices.
+    both inverse { "(Tensor input) -> Tensor" => |a| a.call(ops::inverse, (a.tensor(0)?,)) }
+    /// Inverse of square matrices.
+    function linalg_inv { "(Tensor A) -> Tensor" => |a| a.call(ops::inverse, (a.tensor(0)?,)) }
     /// Power of square matrices.
     function linalg_matrix_power {
         "(Tensor A, int n) -> Tensor" => |a| a.call(ops::matrix_power, (a.tensor(0)?, a.int(1)?))

@@ -87,24 +87,13 @@ fn norm(a: &Args<'_, '_>) -> PyResult<Result<Tensor>> {
 /// Quantiles of `(input, q, dim, keepdim, interpolation)`.
 fn quantile(a: &Args<'_, '_>, skip_nan: bool) -> PyResult<Result<Tensor>> {
     let x = a.tensor(0)?;
-    let given = a.get(1).and_then(convert::tensor);
-    let (q, several) = match given {
-        Some(q) => {
-            if q.ndim() > 1 {
-                return Err(PyRuntimeError::new_err("quantile() q must be a scalar or 1D tensor"));
-            }
-            if q.dtype() != x.dtype() {
-                return Err(PyRuntimeError::new_err(
-                    "quantile() q tensor must be same dtype as the input tensor",
-                ));
-            }
-            (q.to_vec::<f64>().map_err(|e| raise(&e))?, q.ndim() == 1)
-        }
-        None => (vec![a.float(1)?], false),
+    let q = match a.get(1).and_then(convert::tensor) {
+        Some(q) => q.clone(),
+        None => Tensor::scalar(a.float(1)?, x.dtype()).map_err(|e| raise(&e))?,
     };
     let interpolation = ops::Interpolation::named(&a.str(4)?).map_err(|e| raise(&e))?;
     let (dim, keepdim) = (a.optional_index(2)?, a.flag(3)?);
-    let call = move |x: &Tensor| ops::quantile(x, &q, several, dim, keepdim, interpolation, skip_nan);
+    let call = move |x: &Tensor| ops::quantile(x, &q, dim, keepdim, interpolation, skip_nan);
     Ok(a.call(call, (x,)))
 }
 

@@ -1,5 +1,8 @@
 //! Positions by rank along an axis: medians, modes, and the order of whole lines. NaN ranks above all numbers.
 
+// Equal values are what a mode counts.
+#![allow(clippy::float_cmp)]
+
 use std::cmp::Ordering;
 
 use crate::array::kernels::softmax::extents;

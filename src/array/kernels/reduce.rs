@@ -1,5 +1,9 @@
 //! Reductions: arrays to arrays with some axes gone. See Note [Bits of a reduction] in `driver.rs`.
 
+// What is compiled into loops of several instruction sets must be inlined into each of them.
+// Truths are combined without branches, and special orders of a norm are exact numbers.
+#![allow(clippy::inline_always, clippy::needless_bitwise_bool, clippy::float_cmp)]
+
 pub mod driver;
 pub mod extreme;
 pub mod fold;

@@ -1,5 +1,8 @@
 //! Scans: each number becomes what the line up to it comes to. From the front or from the back.
 
+// What is compiled into loops of several instruction sets must be inlined into each of them.
+#![allow(clippy::inline_always)]
+
 use std::marker::PhantomData;
 
 use crate::array::kernels::reduce::driver::COLUMNS;

@@ -1,5 +1,8 @@
 //! Softmax and its logarithm along one axis, and the products of gradients with their Jacobians.
 
+// What is compiled into loops of several instruction sets must be inlined into each of them.
+#![allow(clippy::inline_always)]
+
 use std::marker::PhantomData;
 
 use crate::array::kernels::leveled::{Task, leveled};

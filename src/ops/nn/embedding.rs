@@ -103,37 +103,6 @@ fn accumulated(g: &Tensor, lookup: &Lookup) -> Result<Tensor> {
     )
 }
 
-/// For each class a row of zeros with a one at its number: `[..classes, count]`, of 64-bit integers. A `count` of -1 stands
-/// for one more than the largest class.
-pub fn one_hot(classes: &Tensor, count: isize) -> Result<Tensor> {
-    if classes.dtype() != DType::I64 {
-        return Err(Error::runtime("one_hot is only applicable to index tensor of type LongTensor."));
-    }
-    let numbers = classes.to_vec::<i64>()?;
-    if numbers.is_empty() && count <= 0 {
-        return Err(Error::runtime("Can not infer total number of classes from empty tensor."));
-    }
-    if numbers.iter().any(|&n| n < 0) {
-        return Err(Error::runtime("Class values must be non-negative."));
-    }
-    let largest = numbers.iter().copied().max().unwrap_or(0);
-    let count = match count {
-        -1 => largest as usize + 1,
-        count if count < 1 => return Err(Error::runtime("num_classes should be positive")),
-        count if count as i64 <= largest => {
-            return Err(Error::runtime("Class values must be smaller than num_classes."));
-        }
-        count => count as usize,
-    };
-    let mut ones = vec![0_i64; numbers.len() * count];
-    for (row, class) in ones.chunks_exact_mut(count).zip(numbers) {
-        row[class as usize] = 1;
-    }
-    let mut shape = classes.shape();
-    shape.push(count);
-    Tensor::from_slice(&ones, &shape)
-}
-
 pub(crate) const CHECKS: &[Check] = &[Check::new(
     "embedding",
     |s| Ok(vec![s.normal(&[4, 3])?]),

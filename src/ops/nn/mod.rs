@@ -15,7 +15,7 @@ pub use activation::*;
 pub use class_loss::{IGNORE_INDEX, cross_entropy, nll_loss};
 pub use convolution::{Padding, conv_transpose, conv1d, conv2d, conv3d};
 pub use dropout::*;
-pub use embedding::{embedding, one_hot};
+pub use embedding::embedding;
 pub use loss::{
     Reduction, binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, l1_loss, mse_loss,
     smooth_l1_loss, soft_margin_loss,

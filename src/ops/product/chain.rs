@@ -5,6 +5,7 @@ use crate::gradcheck::Check;
 use crate::graph::Tensor;
 use crate::ops;
 use crate::ops::product::broadcast::matmul;
+use crate::ops::product::inverse::inverse;
 use crate::ops::product::matrix;
 
 /// The product of several matrices, in the order that takes the fewest multiplications. One matrix is its own product.
@@ -115,15 +116,14 @@ pub fn matrix_power(x: &Tensor, n: i64) -> Result<Tensor> {
         )));
     }
     if n < 0 {
-        return Err(Error::runtime(format!(
-            "linalg.matrix_power: the power {n} needs an inverse, which arcgrad does not have yet"
-        )));
+        return matrix_power(&inverse(x)?, n.checked_neg().unwrap_or(i64::MAX));
     }
     if n == 0 {
         let identity: Vec<f64> = (0..rows * rows).map(|i| f64::from(u8::from(i % (rows + 1) == 0))).collect();
         let identity = ops::to_dtype(&Tensor::from_slice(&identity, &[rows, rows])?, x.dtype())?;
         let signed: Vec<isize> = shape.iter().map(|&n| n as isize).collect();
-        return ops::clone(&ops::expand(&identity, &signed)?);
+        // A copy of `x` that is written over: it has a history, and a gradient of zero.
+        return ops::copy_(&ops::clone(x)?, &ops::expand(&identity, &signed)?);
     }
     if n == 1 {
         return ops::clone(x);

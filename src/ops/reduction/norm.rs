@@ -1,5 +1,8 @@
 //! Norms of vectors and what is made of them. At zero, where a norm has no gradient, it is given the subgradient zero.
 
+// The orders that have a formula of their own are exact numbers.
+#![allow(clippy::float_cmp)]
+
 use smallvec::smallvec;
 
 use crate::array::kernels::reduce::{self, AxisSet};

@@ -102,30 +102,19 @@ impl Interpolation {
     }
 }
 
-/// The quantiles `q` (numbers in 0..=1) along an axis, or of all elements for `None`. With `several` the result has
-/// one more axis, the first, with a place for each of `q`. NaN ranks last and is the answer of its line, or (`skip_nan`) left out.
+/// The quantiles `q` along an axis, or of all elements for `None`. `q` is a number in 0..=1, or one axis of them, of the
+/// dtype of `x`; then the result's first axis has a place for each. NaN ranks last and is the answer of its line, or
+/// (`skip_nan`) left out.
 pub fn quantile(
     x: &Tensor,
-    q: &[f64],
-    several: bool,
+    q: &Tensor,
     dim: Option<isize>,
     keepdim: bool,
     interpolation: Interpolation,
     skip_nan: bool,
 ) -> Result<Tensor> {
-    if !x.dtype().is_floating() {
-        return Err(Error::runtime("quantile() input tensor must be either float or double dtype"));
-    }
-    if x.numel() == 0 {
-        return Err(Error::runtime("quantile() input tensor must be non-empty"));
-    }
-    if let Some(wrong) = q.iter().find(|q| !(0.0..=1.0).contains(*q)) {
-        return Err(Error::runtime(if several {
-            "quantile() q values must be in the range [0, 1]".to_owned()
-        } else {
-            format!("quantile() q must be in the range [0, 1] but got {wrong}")
-        }));
-    }
+    let shares = q.to_vec::<f64>()?;
+    check_quantile(x, q, &shares)?;
     let (shape, ndim) = (x.shape(), x.ndim());
     let (source, axis, axes) = match dim {
         Some(dim) => {
@@ -134,54 +123,100 @@ pub fn quantile(
         }
         None => (ops::reshape(x, &[-1])?, 0, AxisSet::all(ndim)),
     };
-    let array = source.array();
-    let (outer, length, inner) = extents(array.shape(), axis);
-    let order = kernel::order(&array, axis)?.to_vec::<i64>()?;
-    let count = q.len();
-    let places = outer * count * inner;
-    let (mut low, mut high, mut weight) = (vec![0_i64; places], vec![0_i64; places], vec![0.0_f64; places]);
-    for o in 0..outer {
-        for i in 0..inner {
-            let ranked = |rank: usize| order[(o * (length + 1) + rank) * inner + i];
-            let numbers = ranked(length) as usize;
-            for (k, &q) in q.iter().enumerate() {
-                let place = (o * count + k) * inner + i;
-                let rank = if numbers == length || (skip_nan && numbers > 0) {
-                    rank_of(q, numbers, x.dtype() == DType::F32)
-                } else {
-                    // The line's answer is NaN, which ranks last.
-                    (length - 1) as f64
-                };
-                let (below, above, part) = match interpolation {
-                    Interpolation::Linear => (rank.floor(), rank.ceil(), rank - rank.floor()),
-                    Interpolation::Midpoint => (rank.floor(), rank.ceil(), 0.5),
-                    Interpolation::Lower => (rank.floor(), rank.floor(), 0.0),
-                    Interpolation::Higher => (rank.ceil(), rank.ceil(), 0.0),
-                    Interpolation::Nearest => (rank.round_ties_even(), rank.round_ties_even(), 0.0),
-                };
-                (low[place], high[place], weight[place]) =
-                    (ranked(below as usize), ranked(above as usize), part);
-            }
-        }
-    }
-    let picks: Dims = smallvec![outer, q.len(), inner];
+    let ranks = Ranks::new(&source.array(), axis, &shares, interpolation, skip_nan)?;
+    let picks = ranks.shape.clone();
     let value = |positions: &[i64]| pick(&source, &Array::from_slice(positions, &picks)?, axis, &picks);
-    let mut y = value(&low)?;
-    if matches!(interpolation, Interpolation::Linear | Interpolation::Midpoint) {
-        let weight = Tensor::new(Array::from_slice(&weight, &picks)?.cast(x.dtype())?);
-        y = ops::lerp(&y, &value(&high)?, &weight)?;
+    let constant = |numbers: &[f64]| Array::from_slice(numbers, &picks)?.cast(x.dtype()).map(Tensor::new);
+    let mut y = value(&ranks.low)?;
+    if interpolation == Interpolation::Midpoint {
+        y = ops::lerp(&y, &value(&ranks.high)?, 0.5)?;
+    } else if interpolation == Interpolation::Linear {
+        // The place between two ranks moves with q.
+        let q = ops::reshape(q, &[1, -1, 1])?;
+        let part = ops::sub(&ops::mul(&q, &constant(&ranks.last)?)?, &constant(&ranks.below)?)?;
+        y = ops::lerp(&y, &value(&ranks.high)?, &part)?;
     }
     // (before, q, beside) to (q, the kept axes)
     let y = ops::movedim(&y, &[1], &[0])?;
-    let kept = reduce::shape_of(&shape, axes, keepdim);
-    let mut to: Vec<isize> = if several { vec![q.len() as isize] } else { vec![] };
-    to.extend(kept.iter().map(|&n| n as isize));
+    let mut to: Vec<isize> = q.shape().iter().map(|&n| n as isize).collect();
+    to.extend(reduce::shape_of(&shape, axes, keepdim).iter().map(|&n| n as isize));
     ops::reshape(&y, &to)
 }
 
-/// The rank of a quantile among `n`, rounded as the tensor's dtype rounds it.
-fn rank_of(q: f64, n: usize, single: bool) -> f64 {
-    if single { f64::from(q as f32 * (n - 1) as f32) } else { q * (n - 1) as f64 }
+fn check_quantile(x: &Tensor, q: &Tensor, shares: &[f64]) -> Result<()> {
+    let refuse = |why: String| Err(Error::runtime(format!("quantile() {why}")));
+    if !x.dtype().is_floating() {
+        return refuse("input tensor must be either float or double dtype".to_owned());
+    }
+    if x.numel() == 0 {
+        return refuse("input tensor must be non-empty".to_owned());
+    }
+    if q.ndim() > 1 {
+        return refuse("q must be a scalar or 1D tensor".to_owned());
+    }
+    if q.dtype() != x.dtype() {
+        return refuse("q tensor must be same dtype as the input tensor".to_owned());
+    }
+    match shares.iter().find(|q| !(0.0..=1.0).contains(*q)) {
+        None => Ok(()),
+        Some(wrong) if q.ndim() == 0 => refuse(format!("q must be in the range [0, 1] but got {wrong}")),
+        Some(_) => refuse("q values must be in the range [0, 1]".to_owned()),
+    }
+}
+
+/// For each quantile of each line the elements it lies between: shape (lines before, quantiles, lines beside).
+struct Ranks {
+    shape: Dims,
+    low: Vec<i64>,
+    high: Vec<i64>,
+    /// The rank of the last number of the line, by which q is multiplied.
+    last: Vec<f64>,
+    /// The lower rank, which is then taken off.
+    below: Vec<f64>,
+}
+
+impl Ranks {
+    fn new(x: &Array, axis: usize, q: &[f64], interpolation: Interpolation, skip_nan: bool) -> Result<Self> {
+        let (outer, length, inner) = extents(x.shape(), axis);
+        let order = kernel::order(x, axis)?.to_vec::<i64>()?;
+        let places = outer * q.len() * inner;
+        let mut ranks = Self {
+            shape: smallvec![outer, q.len(), inner],
+            low: Vec::with_capacity(places),
+            high: Vec::with_capacity(places),
+            last: Vec::with_capacity(places),
+            below: Vec::with_capacity(places),
+        };
+        for place in 0..places {
+            let (o, k, i) = (place / (q.len() * inner), place / inner % q.len(), place % inner);
+            let ranked = |rank: usize| order[(o * (length + 1) + rank) * inner + i];
+            let numbers = ranked(length) as usize;
+            if numbers < length && (!skip_nan || numbers == 0) {
+                // The line's answer is NaN, which ranks last.
+                ranks.push(ranked(length - 1), ranked(length - 1), 0.0, 0.0);
+                continue;
+            }
+            let last = (numbers - 1) as f64;
+            // Rounded as the tensor's dtype rounds it.
+            let rank =
+                if x.dtype() == DType::F32 { f64::from(q[k] as f32 * last as f32) } else { q[k] * last };
+            let (below, above) = match interpolation {
+                Interpolation::Linear | Interpolation::Midpoint => (rank.floor(), rank.ceil()),
+                Interpolation::Lower => (rank.floor(), rank.floor()),
+                Interpolation::Higher => (rank.ceil(), rank.ceil()),
+                Interpolation::Nearest => (rank.round_ties_even(), rank.round_ties_even()),
+            };
+            ranks.push(ranked(below as usize), ranked(above as usize), last, below);
+        }
+        Ok(ranks)
+    }
+
+    fn push(&mut self, low: i64, high: i64, last: f64, below: f64) {
+        self.low.push(low);
+        self.high.push(high);
+        self.last.push(last);
+        self.below.push(below);
+    }
 }
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -194,10 +229,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("mode", |s| Ok(vec![s.distinct(&[3, 4])?]), |x| Ok(vec![mode(&x[0], 0, false)?.0])),
     Check::new(
         "quantile",
-        |s| Ok(vec![s.distinct(&[3, 4])?]),
-        |x| {
-            let q = [0.3, 0.8];
-            Ok(vec![quantile(&x[0], &q, true, Some(0), false, Interpolation::Linear, false)?])
-        },
+        |s| Ok(vec![s.distinct(&[3, 4])?, Tensor::from_slice(&[0.3, 0.8], &[2])?]),
+        |x| Ok(vec![quantile(&x[0], &x[1], Some(0), false, Interpolation::Linear, false)?]),
     ),
 ];

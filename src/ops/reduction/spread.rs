@@ -60,7 +60,7 @@ fn each_place(
     // SAFETY: indices are this crate's own arrays, which nobody writes to.
     let positions = unsafe { index.as_slice::<i64>() }.unwrap_or_default();
     let (outer, length, inner) = crate::array::kernels::softmax::extents(shape, axis);
-    let picks = if outer * inner == 0 { 0 } else { positions.len() / (outer * inner) };
+    let picks = positions.len().checked_div(outer * inner).unwrap_or(0);
     let mut k = 0;
     for o in 0..outer {
         for _ in 0..picks {

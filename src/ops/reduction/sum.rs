@@ -176,11 +176,11 @@ pub fn diff(
         return Err(Error::runtime(format!("order must be non-negative but got {n}")));
     }
     let (axis, _) = one(dim, x.ndim())?;
+    if n == 0 {
+        return ops::clone(x);
+    }
     let parts: Vec<Tensor> = prepend.into_iter().chain([x]).chain(append).cloned().collect();
     let mut y = if parts.len() > 1 { ops::cat(&parts, dim)? } else { x.clone() };
-    if n == 0 {
-        return ops::clone(&y);
-    }
     for _ in 0..n {
         let length = y.shape()[axis];
         let rest = length.saturating_sub(1) as isize;

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 linear = _nn.linear
 one_hot = _nn.one_hot
 pad = _nn.pad
-scaled_dot_product_attention = _nn.scaled_dot_product_attention
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -133,3 +132,47 @@ def _renormalize(weight: Tensor, input: Tensor, max_norm: float, norm_type: floa
             if norm > max_norm:
                 # The small term keeps a row just scaled from being scaled again for its rounding.
                 weight[row].mul_(max_norm / (norm + 1e-7))
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return softmax(query keyᵀ scale + mask) value over the last two axes (Vaswani et al., 2017).
+
+    Shapes: query (..., l, e), key (..., s, e), value (..., s, v), result (..., l, v). `attn_mask` broadcasts to
+    (..., l, s): a bool mask says which keys take part, a float mask is added to the scores. The default scale is
+    1 / sqrt(e). With `enable_gqa`, each key and value head serves several query heads.
+
+    Raises:
+        RuntimeError: both a mask and `is_causal` are given, or shapes do not fit.
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        groups = query.size(-3) // key.size(-3)
+        key = key.repeat_interleave(groups, -3)
+        value = value.repeat_interleave(groups, -3)
+    # Half of the scale on each side keeps the products within range.
+    factor = (query.size(-1) ** -0.5 if scale is None else scale) ** 0.5
+    scores = (query * factor) @ (key.transpose(-2, -1) * factor)
+    if is_causal:
+        attn_mask = arcgrad.ones(query.size(-2), key.size(-2), dtype=arcgrad.bool).tril()
+    if attn_mask is not None:
+        if attn_mask.dtype == arcgrad.bool:
+            scores = scores.masked_fill(~attn_mask, -arcgrad.inf)
+        else:
+            scores = scores + attn_mask
+    weights = scores.softmax(-1)
+    if attn_mask is not None and attn_mask.dtype == arcgrad.bool:
+        # A query that no key may answer takes nothing.
+        weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0.0)
+    if dropout_p > 0.0:
+        weights = _nn.dropout(weights, dropout_p, True)
+    return weights @ value

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # The least value of a logarithm in `binary_cross_entropy`, and of the denominator x (1 - x) of its derivative: with
 # them a certain and wrong prediction has a large loss and gradient, but finite ones.
-_LOG_FLOOR = -100.0
-_DENOMINATOR_FLOOR = 1e-12
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -134,38 +132,6 @@ def huber_loss(
     return _reduce_weighted(loss, weight, reduction)
 
 
-_bernoulli: Any = None
-
-
-def _bernoulli_loss() -> Any:
-    """Return the autograd function of `binary_cross_entropy`, made at its first use to keep the import light."""
-    global _bernoulli
-    if _bernoulli is None:
-
-        class BinaryCrossEntropy(arcgrad.autograd.Function):
-            """-(t log x + (1 - t) log(1 - x)), with the logarithms and the derivative's denominator bounded."""
-
-            @staticmethod
-            def forward(ctx: Any, x: Tensor, t: Tensor) -> Tensor:
-                ctx.save_for_backward(x, t)
-                yes = x.log().clamp(min=_LOG_FLOOR)
-                no = arcgrad.log1p(-x).clamp(min=_LOG_FLOOR)
-                return (t - 1) * no - t * yes
-
-            @staticmethod
-            def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
-                x, t = ctx.saved_tensors
-                dx = dt = None
-                if ctx.needs_input_grad[0]:
-                    dx = g * (x - t) / ((1 - x) * x).clamp(min=_DENOMINATOR_FLOOR)
-                if ctx.needs_input_grad[1]:
-                    dt = g * (arcgrad.log1p(-x).clamp(min=_LOG_FLOOR) - x.log().clamp(min=_LOG_FLOOR))
-                return dx, dt
-
-        _bernoulli = BinaryCrossEntropy
-    return _bernoulli
-
-
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -189,8 +155,7 @@ def binary_cross_entropy(
     # One comparison each, so that a NaN fails both and is reported like any other number outside the interval.
     if not bool(((input >= 0) & (input <= 1)).all()):
         raise RuntimeError("all elements of input should be between 0 and 1")
-    loss = _bernoulli_loss().apply(input, target)
-    return _reduce(loss if weight is None else loss * weight, reduction)
+    return _nn.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
 
 def binary_cross_entropy_with_logits(

@@ -71,6 +71,10 @@ impl<'a, T> Rows<'a, T> {
     }
 
     /// A row.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
     #[inline(always)]
     pub fn row(&self, i: usize) -> &'a [T] {
         assert!(i < self.count);

@@ -111,6 +111,9 @@ impl<T: Float + Bounded, const MAX: bool> Fold for Magnitude<T, MAX> {
     }
 }
 
+/// Whole blocks are asked at once whether a value is among them.
+const BLOCK: usize = 64;
+
 /// The position of the first largest (`MAX`) or smallest.
 pub struct Position<T, const MAX: bool>(pub PhantomData<T>);
 
@@ -123,8 +126,6 @@ impl<T: Bounded, const MAX: bool> Reduction for Position<T, MAX> {
     #[allow(clippy::eq_op)]
     fn run(&self, x: &[T], start: usize) -> (T, i64) {
         let best = fold::run(&Extreme::<T, MAX>(PhantomData), x);
-        // Whole blocks are asked at once whether the value is among them.
-        const BLOCK: usize = 64;
         let is = |v: T| (v == best) | ((v != v) & (best != best));
         for (k, block) in x.chunks(BLOCK).enumerate() {
             if block.iter().fold(false, |found, &v| found | is(v)) {

@@ -80,7 +80,7 @@ pub fn run<F: Fold>(fold: &F, x: &[F::In]) -> F::Partial {
 /// Folds each column of a block of rows.
 #[inline(always)]
 pub fn columns<F: Fold>(fold: &F, rows: Rows<'_, F::In>, out: &mut [F::Partial]) {
-    columns_by(rows, out, |_| fold)
+    columns_by(rows, out, |_| fold);
 }
 
 /// Folds each column of a block of rows, with a fold of its own.

@@ -17,7 +17,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// The moments of two sets together: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    /// The moments of two sets together: T. Chan, G. Golub and R. `LeVeque`, "Updating formulae and a pairwise algorithm for
     /// computing sample variances", 1979.
     #[inline(always)]
     fn merge(self, other: Self) -> Self {
@@ -91,9 +91,12 @@ impl<T: Float> Fold for Squares<T> {
     }
 }
 
+/// The sum of numbers as they are.
+pub type Plain<T> = Sum<T, fn(T) -> T, fn(f64) -> f64>;
+
 /// The plain sum.
 #[inline(always)]
-pub fn plain<T: Float>() -> Sum<T, fn(T) -> T, fn(f64) -> f64> {
+pub fn plain<T: Float>() -> Plain<T> {
     Sum { term: |x| x, end: |s| s, of: PhantomData }
 }
 
