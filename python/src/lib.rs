@@ -33,6 +33,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
-    bindings::nn::register(module)?;
     Ok(())
 }

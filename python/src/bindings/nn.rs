@@ -521,17 +521,3 @@ fn class_reduction(a: &Args<'_, '_>) -> PyResult<Reduction> {
         _ => Reduction::Mean,
     })
 }
-
-/// Puts every function also into `_core._nn`, where `nn.functional` takes its own from.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let functions = PyModule::new(module.py(), "arcgrad._core._nn")?;
-    for (name, value) in module.dict() {
-        if value.is_callable() && !value.is_instance_of::<pyo3::types::PyType>() {
-            functions.setattr(name.cast_into::<pyo3::types::PyString>()?, value)?;
-        }
-    }
-    // Called `unfold` there: at the top level that is a view of one axis.
-    functions.setattr("unfold", module.getattr("im2col")?)?;
-    module.add("_nn", &functions)?;
-    module.py().import("sys")?.getattr("modules")?.set_item("arcgrad._core._nn", functions)
-}
