@@ -1,6 +1,6 @@
 //! Functions of neural networks, under their names and signatures in `nn.functional`.
 
-use arcgrad::ops::nn::{self, Beyond, Interpolation, Padding, Pool, Reduction, Running};
+use arcgrad::ops::nn::{self, Beyond, Resampling, Padding, Pool, Reduction, Running};
 use arcgrad::{Scalar, Tensor};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -140,11 +140,11 @@ fn interpolate(a: &Args<'_, '_>) -> PyResult<arcgrad::Result<Tensor>> {
     };
     let word = a.str(3)?;
     let how = match (word.as_str(), axes) {
-        ("nearest", _) => Interpolation::Nearest,
-        ("nearest-exact", _) => Interpolation::NearestExact,
-        ("area", _) => Interpolation::Area,
-        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Interpolation::Linear,
-        ("bicubic", 2) => Interpolation::Cubic,
+        ("nearest", _) => Resampling::Nearest,
+        ("nearest-exact", _) => Resampling::NearestExact,
+        ("area", _) => Resampling::Area,
+        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Resampling::Linear,
+        ("bicubic", 2) => Resampling::Cubic,
         (other, _) => {
             return Err(pyo3::exceptions::PyNotImplementedError::new_err(format!(
                 "Input Error: Only 3D, 4D and 5D input Tensors supported (got {}D) for the modes: nearest | linear | \
