@@ -1,6 +1,6 @@
 //! Functions of neural networks, under their names and signatures in `nn.functional`.
 
-use arcgrad::ops::nn::{self, Beyond, Interpolation, Padding, Pool, Reduction, Running};
+use arcgrad::ops::nn::{self, Beyond, Resampling, Padding, Pool, Reduction, Running};
 use arcgrad::{Scalar, Tensor};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -140,11 +140,11 @@ fn interpolate(a: &Args<'_, '_>) -> PyResult<arcgrad::Result<Tensor>> {
     };
     let word = a.str(3)?;
     let how = match (word.as_str(), axes) {
-        ("nearest", _) => Interpolation::Nearest,
-        ("nearest-exact", _) => Interpolation::NearestExact,
-        ("area", _) => Interpolation::Area,
-        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Interpolation::Linear,
-        ("bicubic", 2) => Interpolation::Cubic,
+        ("nearest", _) => Resampling::Nearest,
+        ("nearest-exact", _) => Resampling::NearestExact,
+        ("area", _) => Resampling::Area,
+        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Resampling::Linear,
+        ("bicubic", 2) => Resampling::Cubic,
         (other, _) => {
             return Err(pyo3::exceptions::PyNotImplementedError::new_err(format!(
                 "Input Error: Only 3D, 4D and 5D input Tensors supported (got {}D) for the modes: nearest | linear | \
@@ -520,18 +520,4 @@ fn class_reduction(a: &Args<'_, '_>) -> PyResult<Reduction> {
         (Some(false), _) => Reduction::Sum,
         _ => Reduction::Mean,
     })
-}
-
-/// Puts every function also into `_core._nn`, where `nn.functional` takes its own from.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let functions = PyModule::new(module.py(), "arcgrad._core._nn")?;
-    for (name, value) in module.dict() {
-        if value.is_callable() && !value.is_instance_of::<pyo3::types::PyType>() {
-            functions.setattr(name.cast_into::<pyo3::types::PyString>()?, value)?;
-        }
-    }
-    // Called `unfold` there: at the top level that is a view of one axis.
-    functions.setattr("unfold", module.getattr("im2col")?)?;
-    module.add("_nn", &functions)?;
-    module.py().import("sys")?.getattr("modules")?.set_item("arcgrad._core._nn", functions)
 }

@@ -22,7 +22,7 @@ pub use loss::{
 };
 pub use normalization::{Running, batch_norm, group_norm, layer_norm, rms_norm};
 pub use pooling::{Pool, adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool};
-pub use resampling::{Beyond, Interpolation, interpolate, pad};
+pub use resampling::{Beyond, Resampling, interpolate, pad};
 pub use shuffling::{channel_shuffle, col2im, im2col, pixel_shuffle, pixel_unshuffle};
 
 use smallvec::{SmallVec, smallvec};
