@@ -142,7 +142,9 @@ proptest! {
             for include_self in [true, false] {
                 let mut want = source.clone();
                 if !include_self {
-                    tuples(&small).iter().for_each(|t| want[place(t)] = start);
+                    for t in &tuples(&small) {
+                        want[place(t)] = start;
+                    }
                 }
                 for t in tuples(&small) {
                     want[place(&t)] = combine(want[place(&t)], given[flat(&small, &t)]);

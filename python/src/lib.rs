@@ -34,6 +34,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
     module.add_function(wrap_pyfunction!(dispatch::catalogue::_signatures, module)?)?;
-    bindings::nn::register(module)?;
     Ok(())
 }

@@ -273,13 +273,7 @@ pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator
         copy::copy(&samples, &ordered);
     }
     // The written value depends on nothing: dx = 0.
-    let written = linear(
-        distribution.node(),
-        x,
-        array,
-        vector_space::zeros_like,
-        vector_space::zeros_like,
-    )?;
+    let written = linear(distribution.node(), x, array, vector_space::zeros_like, vector_space::zeros_like)?;
     view::rebase(x, written.history());
     if x.has_tangent() {
         x.set_tangent(written.tangent());

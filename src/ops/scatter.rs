@@ -102,9 +102,10 @@ fn checked(x: &Array, axis: usize, index: &Array, src: Option<&Array>) -> Result
         return Err(Error::runtime("Index tensor must have the same number of dimensions as self tensor"));
     }
     if let Some(src) = src
-        && rank(index) != rank(src) {
-            return Err(Error::runtime("Index tensor must have the same number of dimensions as src tensor"));
-        }
+        && rank(index) != rank(src)
+    {
+        return Err(Error::runtime("Index tensor must have the same number of dimensions as src tensor"));
+    }
     let extent = |x: &Array, a: usize| x.shape().get(a).copied().unwrap_or(1);
     let fits = (0..rank(index)).all(|a| {
         (a == axis || extent(index, a) <= extent(x, a))

@@ -1,6 +1,6 @@
 //! Functions of neural networks, under their names and signatures in `nn.functional`.
 
-use arcgrad::ops::nn::{self, Beyond, Resampling, Padding, Pool, Reduction, Running};
+use arcgrad::ops::nn::{self, Beyond, Padding, Pool, Reduction, Resampling, Running};
 use arcgrad::{Scalar, Tensor};
 use pyo3::prelude::*;
 use smallvec::SmallVec;

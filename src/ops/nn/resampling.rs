@@ -219,9 +219,7 @@ fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Resampling, align: 
         (false, _) => ratio * (p as f64 + 0.5) - 0.5,
     };
     match how {
-        Resampling::Nearest => {
-            AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last)))
-        }
+        Resampling::Nearest => AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last))),
         Resampling::NearestExact => {
             AxisMap::choosing(n, (0..m).map(|p| (((p as f64 + 0.5) * ratio) as usize).min(last)))
         }
