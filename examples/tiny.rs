@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     println!(
         "d3(x^3): {:?}, then {:?}",
         first.to_vec::<f64>()?,
-        second[0].as_ref().map(|g| g.to_vec::<f64>())
+        second[0].as_ref().map(arcgrad::Tensor::to_vec::<f64>)
     );
 
     // Under a guard nothing is recorded, and nothing is kept.

@@ -123,7 +123,7 @@ pub fn run_with(
 }
 
 fn failed(name: &str, why: &str) -> Error {
-    Error::runtime(format!("gradient check of {} failed: {why}", name))
+    Error::runtime(format!("gradient check of {name} failed: {why}"))
 }
 
 fn differentiable(outputs: Vec<Tensor>) -> Vec<Tensor> {

@@ -33,6 +33,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     properties::register(module.py(), bindings::properties::PROPERTIES)?;
     bindings::rows::register_aliases(module)?;
-    bindings::nn::register(module)?;
+    module.add_function(wrap_pyfunction!(dispatch::catalogue::_signatures, module)?)?;
     Ok(())
 }

@@ -140,9 +140,9 @@ macro_rules! slots {
 slots! {
     binary {
         __add__, __radd__ = |a, b| ops::add(a, b);
-        __sub__, __rsub__ = |a, b| ops::sub_alpha(a, b, ONE, Place::New);
+        __sub__, __rsub__ = |a, b| ops::difference(a, b);
         __mul__, __rmul__ = |a, b| ops::mul(a, b);
-        __truediv__, __rtruediv__ = |a, b| ops::divide(a, b, None, Place::New);
+        __truediv__, __rtruediv__ = |a, b| ops::quotient(a, b);
         __floordiv__, __rfloordiv__ = |a, b| ops::integer_division(&ops::floor_divide::ROW, a, b, Place::New);
         __mod__, __rmod__ = |a, b| ops::integer_division(&ops::remainder::ROW, a, b, Place::New);
         __and__, __rand__ = |a, b| ops::bitwise_and(a, b);

@@ -279,7 +279,7 @@ macro_rules! element {
             #[inline(always)]
             fn from_scalar(x: Scalar) -> Self {
                 match x {
-                    Scalar::Bool(b) => Self::from(b as u8 as i8 as $t),
+                    Scalar::Bool(b) => Self::from_i64(i64::from(b)),
                     Scalar::Int(i) => i as $t,
                     Scalar::Float(f) => Self::from_f64(f),
                 }

@@ -137,7 +137,7 @@ pub fn numel(shape: &[usize]) -> Result<usize> {
     for &extent in shape {
         zero |= extent == 0;
         n = match n.checked_mul(extent.max(1)) {
-            Some(n) if n <= isize::MAX as usize => n,
+            Some(n) if isize::try_from(n).is_ok() => n,
             _ => return Err(Kind::SizeOverflow { shape: shape.into() }.into()),
         };
     }

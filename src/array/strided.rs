@@ -49,7 +49,7 @@ impl Array {
     pub fn empty_strided(layout: Arc<Layout>, dtype: DType) -> Result<Self> {
         let extent = layout.checked_extent().and_then(|n| n.checked_mul(dtype.size()));
         let bytes = extent
-            .filter(|&n| n <= isize::MAX as usize)
+            .filter(|&n| isize::try_from(n).is_ok())
             .ok_or_else(|| Kind::SizeOverflow { shape: layout.shape().into() })?;
         Ok(Self { storage: Storage::allocate(bytes)?, layout, offset: 0, dtype })
     }
@@ -330,7 +330,7 @@ fn bytes(layout: &Layout, dtype: DType) -> Result<usize> {
     layout
         .numel()
         .checked_mul(dtype.size())
-        .filter(|&n| n <= isize::MAX as usize)
+        .filter(|&n| isize::try_from(n).is_ok())
         .ok_or_else(|| Kind::SizeOverflow { shape: layout.shape().into() }.into())
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Fold(Mutex<Sum>);
 
 #[derive(Default)]
 struct Sum {
-    sum: Option<Tensor>,
+    total: Option<Tensor>,
     /// The number of the next contribution to be added.
     next: u32,
     /// Whether a thread is adding at this moment; it will add what arrives meanwhile.
@@ -49,16 +49,16 @@ impl Fold {
         while let Some(grad) = arrived {
             let number = here.next;
             here.next += 1;
-            match (here.sum.take(), grad) {
-                (None, grad) => here.sum = grad,
-                (sum, None) => here.sum = sum,
+            match (here.total.take(), grad) {
+                (None, grad) => here.total = grad,
+                (sum, None) => here.total = sum,
                 (Some(sum), Some(grad)) => {
                     here.is_adding = true;
                     drop(here);
                     let sum = add(number, sum, grad);
                     here = self.lock();
                     here.is_adding = false;
-                    here.sum = Some(sum?);
+                    here.total = Some(sum?);
                 }
             }
             let next = here.next;
@@ -69,6 +69,6 @@ impl Fold {
 
     /// The sum, once all contributions have been brought.
     pub fn take(&self) -> Option<Tensor> {
-        self.lock().sum.take()
+        self.lock().total.take()
     }
 }

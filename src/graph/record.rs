@@ -3,9 +3,9 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
-use crate::graph::row::check_writable;
+use crate::graph::row::{check_writable, inference_saved};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
@@ -154,15 +154,19 @@ fn meta(y: &Array) -> OutputMeta {
     OutputMeta { layout: y.layout().clone(), dtype: y.dtype() }
 }
 
-fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Saved {
+fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Result<Saved> {
     if keep.is_empty() {
-        return Saved::Nothing;
+        return Ok(Saved::Nothing);
+    }
+    let of_inference = |k: &Keep| matches!(*k, Keep::Input(i) if inputs[usize::from(i)].is_inference());
+    if keep.iter().any(of_inference) {
+        return Err(inference_saved());
     }
     let values = keep.iter().map(|k| match *k {
         Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i)),
         Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i)),
     });
-    Saved::Live(values.collect())
+    Ok(Saved::Live(values.collect()))
 }
 
 /// Makes the output tensor of an operation with one output, and gives it a history if an input wants a gradient.
@@ -203,11 +207,11 @@ where
     F: FnOnce(&Forward<'_>) -> Result<Tensor>,
 {
     let history = (is_recorded(inputs) && y.dtype().is_differentiable()).then(|| {
-        let saved = kept(keep, inputs, std::slice::from_ref(&y));
+        let saved = kept(keep, inputs, std::slice::from_ref(&y))?;
         let node = Node::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
-        Edge { node: NodeRef::new(node), output: 0 }
+        Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
     });
-    let y = Tensor::with_history(y, history);
+    let y = Tensor::with_history(y, history.transpose()?);
     propagate(inputs, &y, forward)?;
     Ok(y)
 }
@@ -284,10 +288,16 @@ where
     F: FnOnce(&[&Tensor], &[Tensor]) -> Result<Vec<Option<Tensor>>>,
 {
     let node = is_recorded(inputs).then(|| {
-        let saved = kept(keep, inputs, &outputs);
+        let saved = kept(keep, inputs, &outputs)?;
         let metas = outputs.iter().map(meta).collect();
-        NodeRef::new(Node::new(Block { name, work: 0, backward }, edges_of(inputs), metas, saved))
+        Ok::<_, Error>(NodeRef::new(Node::new(
+            Block { name, work: 0, backward },
+            edges_of(inputs),
+            metas,
+            saved,
+        )))
     });
+    let node = node.transpose()?;
     let made: Vec<Tensor> = (0..)
         .zip(outputs)
         .map(|(output, y)| {
@@ -384,14 +394,14 @@ where
     check_writable(name, &array)?;
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
-        let saved = kept(keep, inputs, std::slice::from_ref(&array));
+        let saved = kept(keep, inputs, std::slice::from_ref(&array))?;
         let node =
             Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
-        Edge { node: NodeRef::new(node), output: 0 }
+        Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
     });
     propagate(inputs, x, forward)?;
     view::carry_tangent(x)?;
-    view::rebase(x, history);
+    view::rebase(x, history.transpose()?);
     Ok(x.clone())
 }
 

@@ -373,6 +373,9 @@ fn common_dtype<const N: usize>(operands: &[Operand<'_>; N], arrays: &[Option<&A
 #[inline]
 pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> Result<Tensor> {
     let wanted = wanted_gradients(row, &operands);
+    if wanted != 0 {
+        check_inference(row, wanted, &operands)?;
+    }
     let (y, saved) = {
         let states = operands.map(|x| match x {
             Operand::Tensor(x) => Some(x.state()),
@@ -414,6 +417,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
     };
     let wanted = wanted_gradients(row, &operands);
     view::check_write(x, wanted != 0)?;
+    check_inference(row, wanted, &operands)?;
     let target = x.array();
     check_writable(row.name, &target)?;
     let arrays_held: [Option<Array>; N] = operands.map(|o| match o {
@@ -526,6 +530,29 @@ fn wanted_gradients(row: &Row, operands: &[Operand<'_>]) -> u8 {
     row.derivatives.iter().fold(0, |mask, d| mask | (1 << d.input)) & wanted
 }
 
+/// Refuses to keep what inference mode made: nobody would notice if it were overwritten.
+#[inline]
+fn check_inference(row: &Row, wanted: u8, operands: &[Operand<'_>]) -> Result<()> {
+    if operands.iter().any(|x| matches!(x, Operand::Tensor(x) if x.is_inference())) {
+        let needs = row.needs(|i| wanted & (1 << i) != 0);
+        for (i, x) in operands.iter().enumerate() {
+            if needs & (1 << i) != 0 && matches!(x, Operand::Tensor(x) if x.is_inference()) {
+                return Err(inference_saved());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+pub(crate) fn inference_saved() -> Error {
+    Error::runtime(
+        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in \
+         computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in \
+         autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.",
+    )
+}
+
 fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Saved {
     let needs = row.needs(|i| wanted & (1 << i) != 0);
     if needs == 0 {
@@ -626,11 +653,38 @@ impl RowRule {
             grads.push(match derivative {
                 None => None,
                 Some(d) if d.identity => Some(g.clone()),
-                Some(d) => Some(evaluate_terms(d, g, &kept, cx.node())?),
+                Some(d) => Some(tied(evaluate_terms(d, g, &kept, cx.node())?, &kept, cx.node())?),
             });
         }
         Ok(grads)
     }
+}
+
+/// A derivative that is constant in what was kept (that of relu, say) as a function of it all the same, whose derivative
+/// is zero: asking for a second derivative is then no error, as it is none in PyTorch.
+fn tied(dx: Tensor, kept: &[(u8, Unpacked)], node: &NodeRef) -> Result<Tensor> {
+    if dx.requires_grad() {
+        return Ok(dx);
+    }
+    for (_, value) in kept {
+        if let Unpacked::Array(x, role) = value {
+            let x = Unpacked::Array(x.clone(), *role).tensor(node)?;
+            if x.requires_grad() {
+                let (shape, dtype) = (x.shape(), x.dtype());
+                let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
+                let zeros = |cx: &crate::graph::record::Forward<'_>| vector_space::zeros_like(cx.output());
+                return crate::graph::record::record(
+                    "ZerosBackward0",
+                    &[&x],
+                    dx.array(),
+                    &[],
+                    backward,
+                    zeros,
+                );
+            }
+        }
+    }
+    Ok(dx)
 }
 
 fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {
@@ -784,6 +838,8 @@ macro_rules! rows {
         ) -> $y:ident = $forward:expr $(, as $node:literal)? $(, on $low:literal .. $high:literal)? , { $($rules:tt)* } );*
         $(;)?
     ) => {
+        // Operands share one lifetime, be there one or several.
+        #[allow(clippy::needless_lifetimes, clippy::extra_unused_lifetimes)]
         impl $crate::graph::Tensor { $(
             $(#[doc = $doc])*
             pub fn $name<'a>(

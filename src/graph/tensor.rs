@@ -370,6 +370,19 @@ impl Tensor {
         Ok(())
     }
 
+    /// After an in-place operation gave this tensor a new history: the gradient to keep is that of the new value.
+    pub(crate) fn move_retained(&self, before: Option<&Edge>, after: Option<&Edge>) {
+        if !self.retains_grad() {
+            return;
+        }
+        if let Some(extra) = before.and_then(|edge| edge.node.extra()) {
+            extra.retained.lock().retain(|(_, tensor)| !tensor.is(self));
+        }
+        if let Some(edge) = after {
+            edge.node.extra_or_default().retained.lock().push((edge.output, self.downgrade()));
+        }
+    }
+
     /// Whether `retain_grad` was called on this non-leaf.
     pub fn retains_grad(&self) -> bool {
         self.flag(RETAINS_GRAD)
@@ -480,6 +493,11 @@ impl Tensor {
 }
 
 impl WeakTensor {
+    /// Whether it refers to this tensor.
+    pub fn is(&self, tensor: &Tensor) -> bool {
+        self.0.as_ptr() == Arc::as_ptr(&tensor.0)
+    }
+
     /// The tensor, if it still lives.
     pub fn upgrade(&self) -> Option<Tensor> {
         self.0.upgrade().map(Tensor)

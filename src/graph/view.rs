@@ -116,8 +116,21 @@ pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
                      view first."
                 }
             };
-            let name = x.grad_fn().map_or_else(|| "a view op".to_owned(), |node| node.name().to_owned());
-            Err(Error::runtime(format!("Output 0 of {name} is a view and is being modified inplace. {why}")))
+            let made = match (x.history(), origin) {
+                (Some(edge), _) => {
+                    format!(
+                        "Output {} of {} is a view and is being modified inplace.",
+                        edge.output,
+                        edge.node.name()
+                    )
+                }
+                (None, Origin::NoGrad) => {
+                    "A view was created in no_grad mode and is being modified inplace with grad mode enabled."
+                        .to_owned()
+                }
+                (None, _) => "A view was created in inference mode and is being modified inplace.".to_owned(),
+            };
+            Err(Error::runtime(format!("{made} {why}")))
         }
         _ => Ok(()),
     }
@@ -126,10 +139,16 @@ pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
 /// Gives `x`, whose storage was just written, the history of the written value; `None` if it has none.
 pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
     x.state().array.storage().raise_version();
+    // Without recording, a write changes numbers and no history.
+    if history.is_none() && !mode::is_grad_enabled() {
+        return;
+    }
     let Some((base, _)) = x.base_and_origin() else {
         if history.is_some() {
-            x.set_state(|state| state.history = history);
+            let before = x.history();
+            x.set_state(|state| state.history.clone_from(&history));
             x.raise_generation();
+            x.move_retained(before.as_ref(), history.as_ref());
         }
         return;
     };
@@ -147,9 +166,13 @@ pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
     let rule = CopySlices { window, base: Geometry::of(&array) };
     let node =
         NodeRef::new(Node::new(rule, smallvec![before, Some(history)], smallvec![meta], Saved::Nothing));
-    base.set_state(|state| state.history = Some(Edge { node, output: 0 }));
+    let retained = (base.history(), x.history());
+    let written = Some(Edge { node, output: 0 });
+    base.set_state(|state| state.history.clone_from(&written));
     base.raise_generation();
     refresh(x);
+    base.move_retained(retained.0.as_ref(), written.as_ref());
+    x.move_retained(retained.1.as_ref(), x.history().as_ref());
 }
 
 /// Writes the tangent of a view that was just overwritten into its base's tangent.

@@ -50,7 +50,7 @@ rows! {
     real logsigmoid(x) -> y = x.log_sigmoid(), as "LogSigmoidBackward0", { dx(g, x) = g * (-x).sigmoid() };
 
     /// x within bounds. The derivative at the bounds is zero.
-    real hardtanh(x, min_val = -1.0, max_val = 1.0) -> y = x.clamp(min_val, max_val), {
+    number hardtanh(x, min_val = -1.0, max_val = 1.0) -> y = x.clamp(min_val, max_val), {
         dx(g, x, min_val, max_val) = (x.gt(min_val) & x.lt(max_val)).select(g, 0.0)
     };
 

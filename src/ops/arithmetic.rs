@@ -64,10 +64,10 @@ rows! {
     };
 
     /// The rest of the division a / b, with the sign of a.
-    number fmod(a, b) -> y = a.fmod(b), on 0.5..2.0, { da(g) = g, db(g, a, b) = -g * (a / b).trunc() };
+    number fmod(a, b) -> y = a.fmod(b), as "FmodBackward1", on 0.5..2.0, { da(g) = g, db(g, a, b) = -g * (a / b).trunc() };
 
     /// The rest of the division a / b, with the sign of b, as Python's `%`.
-    number remainder(a, b) -> y = a.remainder(b), on 0.5..2.0, { da(g) = g, db(g, a, b) = -g * (a / b).floor() };
+    number remainder(a, b) -> y = a.remainder(b), as "RemainderBackward1", on 0.5..2.0, { da(g) = g, db(g, a, b) = -g * (a / b).floor() };
 
     /// The square root of the sum of two squares.
     real hypot(a, b) -> y = a.hypot(b), on 0.5..2.0, { da(g, a, y) = g * a / y, db(g, b, y) = g * b / y };
@@ -85,7 +85,7 @@ rows! {
     };
 
     /// a + w (b - a).
-    real lerp(a, b, weight) -> y = weight.lt(0.5).select(a + weight * (b - a), b - (b - a) * (1.0 - weight)), {
+    real lerp(a, b, weight) -> y = weight.lt(0.5).select(a + weight * (b - a), b - (b - a) * (1.0 - weight)), as "LerpBackward1", {
         da(g, weight) = g * (1.0 - weight),
         db(g, weight) = g * weight,
         dweight(g, a, b) = g * (b - a)

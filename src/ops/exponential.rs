@@ -24,7 +24,7 @@ rows! {
     real log10(x) -> y = x.log10(), on 0.2..4.0, { dx(g, x) = g / (x * std::f64::consts::LN_10) };
 
     /// log(1 + x), exact near zero.
-    real log1p(x) -> y = x.ln_1p(), on -0.5..2.0, { dx(g, x) = g / (x + 1.0) };
+    real log1p(x) -> y = x.ln_1p(), as "Log1PBackward0", on -0.5..2.0, { dx(g, x) = g / (x + 1.0) };
 
     /// log(exp(a) + exp(b)).
     real logaddexp(a, b) -> y = a.logaddexp(b), {

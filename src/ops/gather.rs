@@ -13,7 +13,7 @@ use crate::gradcheck::Check;
 use crate::graph::vector_space::{self, zeros_like};
 use crate::graph::{Keep, Onto, Operand, Tensor, record};
 use crate::ops::places::{self, Places};
-use crate::ops::scatter::{check_bounds, scatter_add};
+use crate::ops::scatter::{Reduce, check_bounds, scatter_add, scatter_reduce};
 use crate::ops::view::reshape_to;
 
 /// y[..., i, ...] = x[..., index[..., i, ...], ...] along an axis. The result has the shape of the index.
@@ -22,7 +22,7 @@ use crate::ops::view::reshape_to;
 pub fn gather(x: &Tensor, dim: isize, index: &Tensor) -> Result<Tensor> {
     let (array, places) = (x.array(), index.array());
     let axis = layout::axis(dim, array.ndim())?;
-    if !matches!(places.dtype(), DType::I32 | DType::I64) {
+    if !matches!(places.dtype(), DType::I32 | DType::I64) && places.numel() > 0 {
         return Err(Error::runtime("gather(): Expected dtype int32/int64 for index"));
     }
     let y = Array::empty(places.shape(), array.dtype())?;
@@ -65,11 +65,19 @@ pub fn gather(x: &Tensor, dim: isize, index: &Tensor) -> Result<Tensor> {
     )
 }
 
-/// [`gather`] whose index broadcasts against `x` apart from the axis; without an axis, both are flattened.
+/// [`gather`] whose index broadcasts against `x` apart from the axis; without an axis, both are flattened. A negative
+/// index counts from the end.
 pub fn take_along_dim(x: &Tensor, indices: &Tensor, dim: Option<isize>) -> Result<Tensor> {
     let Some(dim) = dim else {
-        return gather(&reshape_to(x, &[x.numel()])?, 0, &reshape_to(indices, &[indices.numel()])?);
+        return take_along_dim(
+            &reshape_to(x, &[x.numel()])?,
+            &reshape_to(indices, &[indices.numel()])?,
+            Some(0),
+        );
     };
+    if indices.dtype() != DType::I64 {
+        return Err(Error::runtime("torch.take_along_dim(): dtype of indices should be Long"));
+    }
     let (from, to) = (x.shape(), indices.shape());
     if from.len() != to.len() {
         return Err(Error::runtime(format!(
@@ -90,7 +98,14 @@ pub fn take_along_dim(x: &Tensor, indices: &Tensor, dim: Option<isize>) -> Resul
     let extent = |shape: &[usize]| shape.get(axis).copied().unwrap_or(1);
     let whole = layout::broadcast("take_along_dim", &with(&from, 1), &with(&to, 1))?;
     let x = vector_space::expand(x, &with(&whole, extent(&from)))?;
-    let indices = vector_space::expand(indices, &with(&whole, extent(&to)))?;
+    let n = extent(&from) as i64;
+    let counted: Vec<i64> = indices
+        .to_vec::<i64>()?
+        .into_iter()
+        .map(|i| if i < 0 && n > 0 { i.rem_euclid(n) } else { i })
+        .collect();
+    let indices = Tensor::from_slice(&counted, &to)?;
+    let indices = vector_space::expand(&indices, &with(&whole, extent(&to)))?;
     gather(&x, dim, &indices)
 }
 
@@ -242,6 +257,35 @@ pub fn index_add(
         vector_space::to_dtype(&product, x.dtype())?
     };
     places::write(onto, "IndexAddBackward0", x, &scaled, &places, true)
+}
+
+/// `x` with the slices of `src` that an index vector sends to one place put together there, and with what `x` holds
+/// there if `include_self`.
+pub fn index_reduce(
+    x: &Tensor,
+    dim: isize,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: Reduce,
+    include_self: bool,
+) -> Result<Tensor> {
+    let axis = layout::axis(dim, x.ndim())?;
+    if index.ndim() > 1 {
+        return Err(Error::index("index_reduce_(): Index is supposed to be a vector"));
+    }
+    if !count_fits(axis, index, src) {
+        return Err(Error::runtime(format!(
+            "index_reduce_(): Number of indices ({}) should be equal to self.size(dim): ({}), for dim: {axis}",
+            index.numel(),
+            src.shape().get(axis).copied().unwrap_or(1)
+        )));
+    }
+    let mut line: Dims = src.shape().iter().map(|_| 1).collect();
+    if let Some(extent) = line.get_mut(axis) {
+        *extent = index.numel();
+    }
+    let index = vector_space::expand(&reshape_to(index, &line)?, &src.shape())?;
+    scatter_reduce(x, dim, &index, src, reduce, include_self)
 }
 
 fn same_slices(name: &str, places: &Places, src: &Tensor) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Onto, Operand, Tensor};
+use crate::ops::creation::check_fits;
 use crate::ops::part::{self, Part};
 use crate::ops::places::{self, Places};
 use crate::ops::selection::masked_fill_;
@@ -225,7 +226,10 @@ pub fn setitem(x: &Tensor, key: &[Index], value: Value<'_>) -> Result<()> {
     let places = Arc::new(places_at(&view.shape(), &tensors)?);
     let value = match value {
         Value::Tensor(value) => value.clone(),
-        Value::Scalar(value) => Tensor::scalar(value, view.dtype())?,
+        Value::Scalar(value) => {
+            check_fits(value, view.dtype())?;
+            Tensor::scalar(value, view.dtype())?
+        }
     };
     let ndim = places.shape().len();
     put(Onto::Itself, &view, &without_leading_ones(&value, ndim)?, &places, false)?;

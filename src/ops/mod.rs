@@ -44,7 +44,6 @@ pub use exponential::*;
 pub use gather::*;
 pub use indexing::*;
 pub use join::*;
-pub use nn::*;
 pub use numbers::*;
 pub use part::*;
 pub use product::*;

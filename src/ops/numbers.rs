@@ -116,6 +116,22 @@ pub fn divide(a: Operand<'_>, b: Operand<'_>, rounding: Option<&str>, place: Pla
     }
 }
 
+/// a / b as Python's operator: a number by a tensor is the number times the tensor's reciprocal.
+pub fn quotient(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    match (a, b) {
+        (Operand::Scalar(_), Operand::Tensor(b)) => arithmetic::mul(&arithmetic::reciprocal(b)?, a),
+        _ => divide(a, b, None, Place::New),
+    }
+}
+
+/// a - b as Python's operator.
+pub fn difference(a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
+    match (a, b) {
+        (Operand::Scalar(_), Operand::Tensor(_)) => rsub(b, a),
+        _ => sub_alpha(a, b, Scalar::Int(1), Place::New),
+    }
+}
+
 /// Runs a row of division; integers must not be divided by zero, and truth values not at all.
 pub fn integer_division(row: &'static Row, a: Operand<'_>, b: Operand<'_>, place: Place) -> Result<Tensor> {
     if is_bool(a) && is_bool(b) {
@@ -170,6 +186,11 @@ pub fn clamp_between(
     place: Place,
 ) -> Result<Tensor> {
     match (min, max) {
+        (Some(min @ Operand::Scalar(_)), Some(max @ Operand::Scalar(_))) => {
+            run(&special_cases::clamp_numbers::ROW, [x, min, max], place)
+        }
+        (Some(min @ Operand::Scalar(_)), None) => run(&special_cases::clamp_from::ROW, [x, min], place),
+        (None, Some(max @ Operand::Scalar(_))) => run(&special_cases::clamp_to::ROW, [x, max], place),
         (Some(min), Some(max)) => run(&arithmetic::clamp::ROW, [x, min, max], place),
         (Some(min), None) => run(&arithmetic::clamp_min::ROW, [x, min], place),
         (None, Some(max)) => run(&arithmetic::clamp_max::ROW, [x, max], place),

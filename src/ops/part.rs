@@ -359,6 +359,27 @@ pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<i
     view::strided(x, layout, offset)
 }
 
+/// A copy of `x` whose [`as_strided`] is `src`.
+pub fn as_strided_scatter(
+    x: &Tensor,
+    src: &Tensor,
+    size: &[isize],
+    stride: &[isize],
+    offset: Option<isize>,
+) -> Result<Tensor> {
+    let y = copying::contiguous(&copying::clone(x)?)?;
+    let window = as_strided(&y, size, stride, offset)?;
+    if window.shape() != src.shape() {
+        return Err(Error::runtime(format!(
+            "expected src to have a size equal to the slice of self. src size = {:?}, slice size = {:?}",
+            src.shape(),
+            window.shape()
+        )));
+    }
+    crate::ops::copy_(&window, src)?;
+    Ok(y)
+}
+
 /// The parts that an axis is cut into, one after the other, as views of one node.
 pub(crate) fn cut(name: &'static str, x: &Tensor, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
     let array = x.array();

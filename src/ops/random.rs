@@ -234,6 +234,7 @@ impl Distribution {
     }
 }
 
+#[allow(clippy::mut_from_ref)] // the exclusive access is to the storage, as said below
 fn elements<T: crate::array::Element>(y: &Array) -> &mut [T] {
     // SAFETY: `y` is row-major, of dtype `T`, and written by this thread alone: it is either new or the target of an in-place
     // call (Note [Writes to shared storage]).
@@ -272,13 +273,7 @@ pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator
         copy::copy(&samples, &ordered);
     }
     // The written value depends on nothing: dx = 0.
-    let written = linear(
-        distribution.node(),
-        x,
-        array,
-        |g| vector_space::zeros_like(g),
-        |t| vector_space::zeros_like(t),
-    )?;
+    let written = linear(distribution.node(), x, array, vector_space::zeros_like, vector_space::zeros_like)?;
     view::rebase(x, written.history());
     if x.has_tangent() {
         x.set_tangent(written.tangent());
@@ -333,7 +328,7 @@ pub fn bernoulli_(x: &Tensor, p: &Tensor, generator: &Generator) -> Result<Tenso
 
 /// The output of an operation through which no gradient passes.
 fn constant(node: &'static str, x: &Tensor, y: Array) -> Result<Tensor> {
-    linear(node, x, y, |g| vector_space::zeros_like(g), |t| vector_space::zeros_like(t))
+    linear(node, x, y, vector_space::zeros_like, vector_space::zeros_like)
 }
 
 /// `samples` category numbers for each row of weights: a vector, or a matrix of as many rows.

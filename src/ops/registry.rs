@@ -47,6 +47,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::nn::normalization::CHECKS,
     super::nn::embedding::CHECKS,
     super::nn::resampling::CHECKS,
+    super::nn::shuffling::CHECKS,
     super::nn::activation::CHECKS,
     super::product::added::CHECKS,
     super::product::batch::CHECKS,

@@ -86,7 +86,7 @@ pub(crate) fn check_bounds(index: &Array, x: &Array, axis: usize) -> Result<()> 
 
 /// The index as the kernel takes it, after all checks; `None` if there is nothing to do.
 fn checked(x: &Array, axis: usize, index: &Array, src: Option<&Array>) -> Result<Option<Array>> {
-    if !matches!(index.dtype(), DType::I64 | DType::I32) {
+    if !matches!(index.dtype(), DType::I64 | DType::I32) && index.numel() > 0 {
         return Err(Error::runtime("scatter(): Expected dtype int32/int64 for index"));
     }
     if let Some(src) = src
@@ -101,10 +101,10 @@ fn checked(x: &Array, axis: usize, index: &Array, src: Option<&Array>) -> Result
     if rank(index) != rank(x) {
         return Err(Error::runtime("Index tensor must have the same number of dimensions as self tensor"));
     }
-    if let Some(src) = src {
-        if rank(index) != rank(src) {
-            return Err(Error::runtime("Index tensor must have the same number of dimensions as src tensor"));
-        }
+    if let Some(src) = src
+        && rank(index) != rank(src)
+    {
+        return Err(Error::runtime("Index tensor must have the same number of dimensions as src tensor"));
     }
     let extent = |x: &Array, a: usize| x.shape().get(a).copied().unwrap_or(1);
     let fits = (0..rank(index)).all(|a| {
@@ -439,6 +439,19 @@ pub fn scatter_reduce_(
     // What a derivative needs of the overwritten tensor is kept from a copy.
     let original = if x.requires_grad() || src.requires_grad() { ops::clone(x)? } else { x.clone() };
     assume(x, &scatter_reduce(&original, dim, index, src, reduce, include_self)?)
+}
+
+/// [`gather::index_reduce`](crate::ops::index_reduce) into `x` itself.
+pub fn index_reduce_(
+    x: &Tensor,
+    dim: isize,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: Reduce,
+    include_self: bool,
+) -> Result<Tensor> {
+    let original = if x.requires_grad() || src.requires_grad() { ops::clone(x)? } else { x.clone() };
+    assume(x, &ops::index_reduce(&original, dim, index, src, reduce, include_self)?)
 }
 
 fn index() -> Result<Tensor> {

@@ -5,32 +5,17 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use crate::array::kernels::index;
-use crate::array::kernels::tile::{self, MAX_INPUTS, Source, Tile};
-use crate::array::layout::{self, Dims};
-use crate::array::{Array, DType, Element, Scalar};
+use crate::array::kernels::tile::{self, Source};
+use crate::array::layout;
+use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::row::result_type;
-use crate::graph::{Keep, Onto, Operand, Tensor, overwrite, record, vector_space};
+use crate::graph::{Keep, Onto, Operand, Tensor, overwrite, vector_space};
+use crate::ops::arithmetic::choose;
+use crate::ops::creation::check_fits;
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::places::{self, Places};
 use crate::ops::view::reshape_to;
-use crate::with_element;
-
-/// The tile of `condition ? a : b`; the condition is given in the dtype of the others.
-fn choose(dtype: DType) -> Tile {
-    unsafe fn tile<T: Element>(inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize) {
-        let (c, a, b) = (inputs[0].cast::<T>(), inputs[1].cast::<T>(), inputs[2].cast::<T>());
-        let y = output.cast::<T>();
-        for i in 0..n {
-            // SAFETY: by the contract of `Tile`, each side has `n` elements of `T`.
-            unsafe {
-                y.add(i).write(if c.add(i).read() == T::ZERO { b.add(i).read() } else { a.add(i).read() })
-            };
-        }
-    }
-    with_element!(dtype, T => tile::<T> as Tile)
-}
 
 fn source<'a>(array: Option<&'a Array>, operand: &Operand<'_>) -> Source<'a> {
     match (array, operand) {
@@ -55,53 +40,18 @@ pub fn where_<'a>(
     a: impl Into<Operand<'a>>,
     b: impl Into<Operand<'a>>,
 ) -> Result<Tensor> {
-    choose_between(condition, a.into(), b.into())
-}
-
-fn choose_between(condition: &Tensor, a: Operand<'_>, b: Operand<'_>) -> Result<Tensor> {
-    let mask = condition.array();
-    if !matches!(mask.dtype(), DType::Bool | DType::U8) {
+    let (a, b) = (a.into(), b.into());
+    if !matches!(condition.dtype(), DType::Bool | DType::U8) {
         return Err(Error::runtime(format!(
             "where expected condition to be a boolean tensor, but got a tensor with dtype {}",
-            mask.dtype().scalar_name()
+            condition.dtype().scalar_name()
         )));
     }
-    let dtype = result_type(&[a, b]);
-    let arrays = [array_of(&a), array_of(&b)];
-    let mut shape: Dims = arrays[0].as_ref().map_or_else(Dims::new, |x| x.shape().into());
-    // PyTorch names the first clash between `a` and `b` before one with the condition.
-    if let Some(x) = &arrays[1] {
-        shape = layout::broadcast("where", &shape, x.shape())?;
+    if let (Operand::Tensor(a), Operand::Tensor(b)) = (a, b) {
+        // PyTorch names a clash between these two before one with the condition.
+        layout::broadcast("where", &a.shape(), &b.shape())?;
     }
-    shape = layout::broadcast("where", mask.shape(), &shape)?;
-    let y = Array::empty(&shape, dtype)?;
-    let sources = [Source::Array(&mask), source(arrays[0].as_ref(), &a), source(arrays[1].as_ref(), &b)];
-    tile::run(choose(dtype), dtype, &sources, dtype, &y);
-    let number = |s: Operand<'_>| match s {
-        Operand::Tensor(x) => Ok(x.clone()),
-        Operand::Scalar(s) => Tensor::scalar(s, dtype),
-    };
-    let (a, b) = (number(a)?, number(b)?);
-    record(
-        "WhereBackward0",
-        &[condition, &a, &b],
-        y,
-        &[Keep::Input(0)],
-        // da = g where the condition holds, db = g where it does not.
-        |cx| {
-            let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None, None]) };
-            let condition = cx.saved(0)?;
-            let zero = Operand::Scalar(Scalar::Int(0));
-            let da = || choose_between(&condition, Operand::Tensor(g), zero);
-            let db = || choose_between(&condition, zero, Operand::Tensor(g));
-            Ok(smallvec![None, cx.needs(1).then(da).transpose()?, cx.needs(2).then(db).transpose()?])
-        },
-        |cx| {
-            let a = tangent_or_zeros(cx.tangent(1), cx.input(1))?;
-            let b = tangent_or_zeros(cx.tangent(2), cx.input(2))?;
-            choose_between(cx.input(0), Operand::Tensor(&a), Operand::Tensor(&b))
-        },
-    )
+    choose(&vector_space::to_dtype(condition, DType::Bool)?, a, b)
 }
 
 /// `x` with `value` (a number or a 0-d tensor) where the mask holds. The mask broadcasts with `x`.
@@ -130,6 +80,9 @@ fn fill_masked(onto: Onto, x: &Tensor, mask: &Tensor, value: Operand<'_>) -> Res
             mask.dtype()
         )));
     }
+    if let Operand::Scalar(value) = value {
+        check_fits(value, x.dtype())?;
+    }
     let held = array_of(&value);
     let (name, tensor) = match value {
         Operand::Scalar(s) => ("MaskedFillBackward0", Tensor::scalar(s, x.dtype())?),
@@ -148,8 +101,9 @@ fn fill_masked(onto: Onto, x: &Tensor, mask: &Tensor, value: Operand<'_>) -> Res
         &[x, mask, &tensor],
         &[Keep::Input(1)],
         |y| {
+            let dtype = if y.dtype() == DType::Bool { DType::U8 } else { y.dtype() };
             let sources = [Source::Array(&truths), source(held.as_ref(), &value), Source::Array(y)];
-            tile::run(choose(y.dtype()), y.dtype(), &sources, y.dtype(), y);
+            tile::run(choose::ROW.tile(dtype)?, dtype, &sources, dtype, y);
             Ok(())
         },
         // dx = g outside the mask, dvalue = the sum of g inside it, which the edge takes.
@@ -158,7 +112,7 @@ fn fill_masked(onto: Onto, x: &Tensor, mask: &Tensor, value: Operand<'_>) -> Res
             let mask = cx.saved(0)?;
             let zero = Operand::Scalar(Scalar::Int(0));
             let dx = || masked_fill(g, &mask, zero);
-            let dvalue = || choose_between(&mask, Operand::Tensor(g), zero);
+            let dvalue = || where_(&mask, g, zero);
             Ok(smallvec![cx.needs(0).then(dx).transpose()?, None, cx.needs(2).then(dvalue).transpose()?])
         },
         |cx| {

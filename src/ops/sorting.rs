@@ -64,7 +64,7 @@ fn extent(x: &Tensor, axis: usize) -> usize {
 pub fn sort(x: &Tensor, dim: isize, descending: bool, stable: bool) -> Result<(Tensor, Tensor)> {
     let axis = layout::axis(dim, x.ndim())?;
     let name = if stable { "SortBackward1" } else { "SortBackward0" };
-    chosen(name, x, axis, Order { count: extent(x, axis), descending, sorted: true })
+    chosen(name, x, axis, Order::All { descending })
 }
 
 /// Where the elements of each line in order are.
@@ -83,7 +83,7 @@ pub fn topk(x: &Tensor, k: isize, dim: isize, largest: bool, sorted: bool) -> Re
     if k < 0 || k as usize > extent(x, axis) {
         return Err(Error::runtime("selected index k out of range"));
     }
-    chosen("TopkBackward0", x, axis, Order { count: k as usize, descending: largest, sorted })
+    chosen("TopkBackward0", x, axis, Order::First { count: k as usize, largest, sorted })
 }
 
 /// The `k`-th smallest element of each line, counted from 1, and where it was.
@@ -95,14 +95,13 @@ pub fn kthvalue(x: &Tensor, k: isize, dim: isize, keepdim: bool) -> Result<(Tens
         )));
     }
     let array = x.array();
-    let (values, indices) =
-        kernel::sort(&array, axis, Order { count: k as usize, descending: false, sorted: true })?;
+    let (values, indices) = kernel::sort(&array, axis, Order::Nth(k as usize - 1))?;
     let last = |y: &Array| -> Result<Array> {
         if y.ndim() == 0 {
             return Ok(y.clone());
         }
         let line = y.ndim() - 1;
-        let y = y.select(line, k as usize - 1)?;
+        let y = y.select(line, 0)?;
         if !keepdim {
             return y.contiguous();
         }
@@ -278,7 +277,9 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, least: isize) -> Result<Te
     let length = values.iter().max().map_or(0, |&v| v as usize + 1).max(least as usize);
     let Some(weights) = weights else {
         let mut counts = vec![0_i64; length];
-        values.iter().for_each(|&v| counts[v as usize] += 1);
+        for &v in &values {
+            counts[v as usize] += 1;
+        }
         return Tensor::from_slice(&counts, &[length]);
     };
     if weights.shape() != x.shape() {

@@ -49,12 +49,13 @@ rows! {
 
     /// The modified Bessel function of the first kind of order 1.
     real i1(x) -> y = x.i1(), as "SpecialI1Backward0", on 0.2..2.0, {
-        dx(g, x, y) = g * x.eq(0.0).select(0.5, x.i0() - y / x)
+        // The divisor is kept from zero, so that the branch not taken spoils no second derivative.
+        dx(g, x, y) = g * x.eq(0.0).select(0.5, x.i0() - y / x.eq(0.0).select(1.0, x))
     };
 
     /// exp(-|x|) i1(x).
     real i1e(x) -> y = x.i1e(), as "SpecialI1EBackward0", on 0.2..2.0, {
-        dx(g, x, y) = g * x.eq(0.0).select(0.5, x.i0e() - y * (x.signum() + x.recip()))
+        dx(g, x, y) = g * x.eq(0.0).select(0.5, x.i0e() - y * (x.signum() + x.eq(0.0).select(1.0, x).recip()))
     };
 
     /// -x log(x); zero at zero, minus infinity below.

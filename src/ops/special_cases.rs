@@ -36,19 +36,30 @@ rows! {
     number squared(x) -> y = x.square(), as "PowBackward0", { dx(g, x) = g * (2.0 * x) };
 
     /// The quotient rounded down; its derivative is zero.
-    number div_floor(a, b) -> y = a.floor_divide(b), as "DivBackward1", on 0.5..2.0, {
+    number div_floor(a, b) -> y = a.floor_divide(b), as "DivBackward2", on 0.5..2.0, {
         da(g) = g.zero(), db(g) = g.zero()
     };
 
     /// The quotient of floats rounded toward zero; its derivative is zero.
-    real div_trunc(a, b) -> y = (a / b).trunc(), as "DivBackward1", on 0.5..2.0, {
+    real div_trunc(a, b) -> y = (a / b).trunc(), as "DivBackward2", on 0.5..2.0, {
         da(g) = g.zero(), db(g) = g.zero()
     };
 
     /// The quotient of integers rounded toward zero.
     bits div_trunc_integer(a, b) -> y = a.trunc_divide(b), { };
 
-    /// a - b.
+    /// x within bounds that are numbers.
+number clamp_numbers(x, min, max) -> y = x.clamp(min, max), as "ClampBackward1", {
+    dx(g, x, min, max) = (x.ge(min) & x.le(max)).select(g, 0.0)
+};
+
+/// x, but not below a number.
+number clamp_from(x, min) -> y = x.maximum(min), as "ClampBackward1", { dx(g, x, min) = x.ge(min).select(g, 0.0) };
+
+/// x, but not above a number.
+number clamp_to(x, max) -> y = x.minimum(max), as "ClampBackward1", { dx(g, x, max) = x.le(max).select(g, 0.0) };
+
+/// a - b.
     number rsub(a, b) -> y = b - a, as "RsubBackward1", { da(g) = -g, db(g) = g };
 
     /// a + alpha b.

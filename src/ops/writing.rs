@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
 use crate::ops::copying::clone;
+use crate::ops::creation::check_fits;
 
 /// Writes `src`, broadcast and converted, into `x`.
 ///
@@ -77,6 +78,7 @@ fn filled(onto: Onto, x: &Tensor, value: Operand<'_>, names: [&'static str; 2]) 
             &[x],
             &[],
             |y| {
+                check_fits(value, y.dtype())?;
                 filling::fill(y, value);
                 Ok(())
             },

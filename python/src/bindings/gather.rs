@@ -18,17 +18,17 @@ bindings! {
     }
     /// A copy with values written along an axis at the places an index names.
     both scatter {
-        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Copy)?,
-        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Copy)?,
-        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy)?,
-        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy)?
+        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Copy, false)?,
+        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Copy, false)?,
+        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy, true)?,
+        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy, true)?
     }
     /// Values written along an axis at the places an index names.
     method scatter_ {
-        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Itself)?,
-        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Itself)?,
-        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself)?,
-        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself)?
+        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Itself, false)?,
+        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Itself, false)?,
+        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself, true)?,
+        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself, true)?
     }
     /// A copy with values added along an axis at the places an index names.
     both scatter_add {
@@ -52,6 +52,20 @@ bindings! {
         "(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor" => |a| {
             let reduce = core(Reduce::parse(&a.str(4)?))?;
             a.call(ops::scatter_reduce_, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
+        }
+    }
+    /// A copy with slices put together at positions along an axis.
+    both index_reduce {
+        "(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor" => |a| {
+            let reduce = core(Reduce::parse(&a.str(4)?))?;
+            a.call(ops::index_reduce, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
+        }
+    }
+    /// Slices put together at positions along an axis.
+    method index_reduce_ {
+        "(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor" => |a| {
+            let reduce = core(Reduce::parse(&a.str(4)?))?;
+            a.call(ops::index_reduce_, (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.tensor(3)?, reduce, a.flag(5)?))
         }
     }
     /// The slices that a vector of positions names.
@@ -204,9 +218,9 @@ fn number_or_tensor(a: &Args<'_, '_>, i: usize) -> PyResult<Tensor> {
     }
 }
 
-fn scatter(a: &Args<'_, '_>, onto: Onto) -> PyResult<Py<PyAny>> {
+fn scatter(a: &Args<'_, '_>, onto: Onto, reduces: bool) -> PyResult<Py<PyAny>> {
     let (x, dim, index, value) = (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.operand(3)?);
-    if a.get(4).is_some() {
+    if reduces {
         let reduce = a.str(4)?;
         return ops::scatter_combined(onto, x, dim, index, value, &reduce).object(a.py());
     }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySequence, PySlice, PyString, PyTuple};
 use smallvec::SmallVec;
 
+use crate::array_interface;
 use crate::bindings;
 use crate::convert::{self, Answer, core};
 use crate::tensor::PyTensor;
@@ -162,7 +163,10 @@ fn parse_slice(slice: &Bound<'_, PySlice>) -> PyResult<Index> {
 
 /// A nested sequence of integers or truths, or an array, as an index tensor.
 fn nested(object: &Bound<'_, PyAny>) -> PyResult<Index> {
-    let list = if is_array(object) { object.call_method0("tolist")? } else { object.clone() };
+    if array_interface::is_ndarray(object) {
+        return Ok(Index::Tensor(Tensor::new(array_interface::from_numpy(object)?)));
+    }
+    let list = object.clone();
     let mut shape = Vec::new();
     let mut values = Vec::new();
     let mut truths = true;

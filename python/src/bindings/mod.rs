@@ -17,6 +17,7 @@ pub mod reduction;
 pub mod rows;
 pub mod shape;
 pub mod values;
+pub mod view_copies;
 
 use crate::dispatch::Entry;
 
@@ -29,9 +30,9 @@ pub static GROUPS: &[&[Entry]] = &[
     gather::ENTRIES,
     indexing::ENTRIES,
     indexing::methods::ENTRIES,
+    nn::ENTRIES,
     numpy::ENTRIES,
     product::ENTRIES,
-    nn::ENTRIES, numpy::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,
@@ -39,4 +40,5 @@ pub static GROUPS: &[&[Entry]] = &[
     reduction::ENTRIES,
     shape::ENTRIES,
     values::ENTRIES,
+    view_copies::ENTRIES,
 ];

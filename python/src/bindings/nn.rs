@@ -1,6 +1,6 @@
 //! Functions of neural networks, under their names and signatures in `nn.functional`.
 
-use arcgrad::ops::nn::{self, Beyond, Interpolation, Padding, Pool, Reduction, Running};
+use arcgrad::ops::nn::{self, Beyond, Padding, Pool, Reduction, Resampling, Running};
 use arcgrad::{Scalar, Tensor};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -98,6 +98,15 @@ fn extents(a: &Args<'_, '_>, i: usize) -> PyResult<SmallVec<[Option<isize>; 3]>>
     object.try_iter()?.map(|n| n?.extract::<Option<isize>>()).collect()
 }
 
+/// Two numbers: one for both, or one each.
+fn pair(a: &Args<'_, '_>, i: usize) -> PyResult<[isize; 2]> {
+    match a.ints(i)?[..] {
+        [one] => Ok([one; 2]),
+        [first, second] => Ok([first, second]),
+        _ => Err(pyo3::exceptions::PyRuntimeError::new_err("It is expected that a size equals to 2")),
+    }
+}
+
 fn reduction(a: &Args<'_, '_>, i: usize) -> PyResult<Reduction> {
     reduction_after(a, i, None)
 }
@@ -131,11 +140,11 @@ fn interpolate(a: &Args<'_, '_>) -> PyResult<arcgrad::Result<Tensor>> {
     };
     let word = a.str(3)?;
     let how = match (word.as_str(), axes) {
-        ("nearest", _) => Interpolation::Nearest,
-        ("nearest-exact", _) => Interpolation::NearestExact,
-        ("area", _) => Interpolation::Area,
-        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Interpolation::Linear,
-        ("bicubic", 2) => Interpolation::Cubic,
+        ("nearest", _) => Resampling::Nearest,
+        ("nearest-exact", _) => Resampling::NearestExact,
+        ("area", _) => Resampling::Area,
+        ("linear", 1) | ("bilinear", 2) | ("trilinear", 3) => Resampling::Linear,
+        ("bicubic", 2) => Resampling::Cubic,
         (other, _) => {
             return Err(pyo3::exceptions::PyNotImplementedError::new_err(format!(
                 "Input Error: Only 3D, 4D and 5D input Tensors supported (got {}D) for the modes: nearest | linear | \
@@ -421,6 +430,33 @@ bindings! {
             a.call(|indices, weight| nn::embedding(weight, indices, padding), (a.tensor(0)?, a.tensor(1)?))
         }
     }
+    /// Channels in groups of r * r become squares of r by r pixels.
+    function pixel_shuffle {
+        "(Tensor input, int upscale_factor) -> Tensor" => |a| a.call(nn::pixel_shuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// Squares of r by r pixels become channels.
+    function pixel_unshuffle {
+        "(Tensor input, int downscale_factor) -> Tensor" => |a| a.call(nn::pixel_unshuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// The first channel of each group, then the second of each, and so on.
+    function channel_shuffle {
+        "(Tensor input, int groups) -> Tensor" => |a| a.call(nn::channel_shuffle, (a.tensor(0)?, a.index(1)?))
+    }
+    /// Windows as columns.
+    function im2col {
+        "(Tensor input, int[] kernel_size, int[] dilation=1, int[] padding=0, int[] stride=1) -> Tensor" => |a| {
+            let (kernel, dilation, padding, stride) = (pair(a, 1)?, pair(a, 2)?, pair(a, 3)?, pair(a, 4)?);
+            a.call(|x| nn::im2col(x, kernel, dilation, padding, stride), (a.tensor(0)?,))
+        }
+    }
+    /// Columns added up where their windows lie.
+    function fold {
+        "(Tensor input, int[] output_size, int[] kernel_size, int[] dilation=1, int[] padding=0, int[] stride=1) -> Tensor" => |a| {
+            let (output, kernel) = (pair(a, 1)?, pair(a, 2)?);
+            let (dilation, padding, stride) = (pair(a, 3)?, pair(a, 4)?, pair(a, 5)?);
+            a.call(|x| nn::col2im(x, output, kernel, dilation, padding, stride), (a.tensor(0)?,))
+        }
+    }
     /// In training, zero with probability p, the rest scaled by 1 / (1 - p).
     function dropout {
         "(Tensor input, float p=0.5, bool training=True) -> Tensor" => |a| {
@@ -484,16 +520,4 @@ fn class_reduction(a: &Args<'_, '_>) -> PyResult<Reduction> {
         (Some(false), _) => Reduction::Sum,
         _ => Reduction::Mean,
     })
-}
-
-/// Puts every function also into `_core._nn`, where `nn.functional` takes its own from.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let functions = PyModule::new(module.py(), "arcgrad._core._nn")?;
-    for (name, value) in module.dict() {
-        if value.is_callable() && !value.is_instance_of::<pyo3::types::PyType>() {
-            functions.setattr(name.cast_into::<pyo3::types::PyString>()?, value)?;
-        }
-    }
-    module.add("_nn", &functions)?;
-    module.py().import("sys")?.getattr("modules")?.set_item("arcgrad._core._nn", functions)
 }

@@ -139,6 +139,13 @@ bindings! {
         "(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor"
             => |a| ops::as_strided(a.tensor(0)?, &a.ints(1)?, &a.ints(2)?, a.optional_index(3)?)
     }
+    /// A copy with any view of its memory replaced.
+    both as_strided_scatter {
+        "(Tensor input, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> Tensor" => |a| a.call(
+            ops::as_strided_scatter,
+            (a.tensor(0)?, a.tensor(1)?, &a.ints(2)?[..], &a.ints(3)?[..], a.optional_index(4)?),
+        )
+    }
     /// A copy with a part along one position of an axis replaced.
     both select_scatter {
         "(Tensor input, Tensor src, int dim, int index) -> Tensor"

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use smallvec::SmallVec;
 
-use crate::dispatch::{Args, Kind, Signature};
+use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
 use crate::tensor::PyTensor;
 
@@ -286,6 +286,7 @@ pub fn register<'a>(
     let py = module.py();
     let tensor = py.get_type::<PyTensor>();
     for entry in entries {
+        catalogue::note(entry.binding, entry.place);
         if entry.is_function() {
             let definition = definition(entry, entry.function)?;
             // SAFETY: the definition lives forever; no self and no module are needed.

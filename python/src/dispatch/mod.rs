@@ -2,6 +2,7 @@
 //! method, the module function and the stub.
 
 mod arguments;
+pub mod catalogue;
 mod enter;
 mod signature;
 

@@ -207,6 +207,32 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
     }
 }
 
+/// Windows as columns: `y` is `[batch, rows, positions]`, for a geometry of one group.
+pub fn unfold<T: Number>(g: &Geometry, x: &[T], y: &mut [T]) {
+    let (rows, positions) = (g.rows(), g.positions());
+    let all = Shared(y.as_mut_ptr());
+    pool::for_each(g.batch, &|image| {
+        // SAFETY: this image's columns are this task's alone.
+        let y = unsafe { all.slice(image * rows * positions, rows * positions) };
+        if g.is_pointwise() {
+            return y.copy_from_slice(&x[image * rows * positions..][..rows * positions]);
+        }
+        columns(&Tile::new(g, 0, image * positions..(image + 1) * positions), x, y);
+    });
+}
+
+/// The adjoint of [`unfold`]: columns added to zeros where they were read.
+pub fn fold<T: Number>(g: &Geometry, x: &[T], y: &mut [T]) {
+    let (rows, positions, plane) = (g.rows(), g.positions(), g.channels * g.plane());
+    let all = Shared(y.as_mut_ptr());
+    pool::for_each(g.batch, &|image| {
+        // SAFETY: this image is this task's alone.
+        let y = unsafe { all.slice(image * plane, plane) };
+        y.fill(T::ZERO);
+        columns::scatter(g, 0..positions, &x[image * rows * positions..][..rows * positions], y);
+    });
+}
+
 /// How all output positions of a batch, in order, are cut into tiles.
 struct Tiles {
     total: usize,

@@ -18,6 +18,7 @@ pub mod product;
 pub mod real;
 pub mod reduce;
 pub mod scan;
+pub mod select;
 pub mod softmax;
 pub mod sort;
 pub mod tile;

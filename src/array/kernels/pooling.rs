@@ -90,7 +90,7 @@ fn each_plane<T: Element>(
 ) {
     let planes = Planes { x: x.pointer().cast::<T>().cast_const(), y: y.pointer().cast::<T>() };
     let planes = &planes;
-    let count = if to == 0 { 0 } else { y.numel() / to };
+    let count = y.numel().checked_div(to).unwrap_or(0);
     // Few elements are not worth waking anybody.
     let block = (8192 / (from + to).max(1)).max(1);
     pool::for_each(count.div_ceil(block), &|task| {

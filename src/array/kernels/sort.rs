@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::array::kernels::index::Shared;
+use crate::array::kernels::select;
 use crate::array::kernels::tile::walk;
 use crate::array::{Array, Element, pool};
 use crate::error::Result;
@@ -20,16 +21,37 @@ pub fn ascending<T: PartialOrd + Copy>(a: T, b: T) -> Ordering {
 
 /// Which of a line's elements are wanted, in which order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Order {
-    /// How many.
-    pub count: usize,
-    /// From the largest on.
-    pub descending: bool,
-    /// In order; if not, only as a set.
-    pub sorted: bool,
+pub enum Order {
+    /// All of them; equal ones keep their order.
+    All {
+        /// From the largest on.
+        descending: bool,
+    },
+    /// The first so many.
+    First {
+        /// How many.
+        count: usize,
+        /// The largest, and from the largest on.
+        largest: bool,
+        /// In order; if not, only as a set.
+        sorted: bool,
+    },
+    /// The one at this place in ascending order.
+    Nth(usize),
 }
 
-/// The first `count` elements of each line along `axis`, and their positions, as arrays whose last axis is the line's.
+impl Order {
+    /// How many elements are wanted of a line of this length.
+    fn count(self, length: usize) -> usize {
+        match self {
+            Self::All { .. } => length,
+            Self::First { count, .. } => count,
+            Self::Nth(_) => 1,
+        }
+    }
+}
+
+/// The wanted elements of each line along `axis`, and their positions, as arrays whose last axis is the line's.
 pub fn sort(x: &Array, axis: usize, order: Order) -> Result<(Array, Array)> {
     let mut axes: smallvec::SmallVec<[usize; 6]> = (0..x.ndim()).filter(|&a| a != axis).collect();
     if x.ndim() > 0 {
@@ -39,7 +61,7 @@ pub fn sort(x: &Array, axis: usize, order: Order) -> Result<(Array, Array)> {
     let length = lines.shape().last().copied().unwrap_or(1);
     let mut shape: crate::array::Dims = lines.shape().into();
     if let Some(last) = shape.last_mut() {
-        *last = order.count;
+        *last = order.count(length);
     }
     let (values, indices) =
         (Array::empty(&shape, x.dtype())?, Array::empty(&shape, crate::array::DType::I64)?);
@@ -54,7 +76,7 @@ fn sort_lines<T: Element>(lines: &Array, length: usize, order: Order, values: &A
     let piece = (PIECE / length).max(1);
     let (source, values, indices) =
         (Shared(lines.pointer()), Shared(values.pointer()), Shared(indices.pointer()));
-    let k = order.count;
+    let k = order.count(length);
     pool::for_each(count.div_ceil(piece), &|p| {
         let mut line: Vec<(T, i64)> = Vec::with_capacity(length);
         for row in p * piece..count.min((p + 1) * piece) {
@@ -79,22 +101,29 @@ fn sort_lines<T: Element>(lines: &Array, length: usize, order: Order, values: &A
 
 /// Brings the wanted elements of a line to its front.
 fn arrange<T: Element>(line: &mut [(T, i64)], order: Order) {
-    let k = order.count;
-    let directed = |a: &(T, i64), b: &(T, i64)| {
-        if order.descending { ascending(b.0, a.0) } else { ascending(a.0, b.0) }
-    };
-    if k >= line.len() {
-        line.sort_by(directed);
-        return;
-    }
-    if k == 0 {
-        return;
-    }
-    // Positions break ties, so what is chosen among equals never depends on how the choice is made.
-    let total = |a: &(T, i64), b: &(T, i64)| directed(a, b).then(a.1.cmp(&b.1));
-    line.select_nth_unstable_by(k - 1, total);
-    if order.sorted {
-        line[..k].sort_unstable_by(total);
+    match order {
+        Order::All { descending: false } => line.sort_by(|a, b| ascending(a.0, b.0)),
+        Order::All { descending: true } => line.sort_by(|a, b| ascending(b.0, a.0)),
+        Order::First { count: 0, .. } => {}
+        Order::First { count, largest, sorted } => {
+            let before = |a: &(T, i64), b: &(T, i64)| {
+                let (a, b) = if largest { (b.0, a.0) } else { (a.0, b.0) };
+                ascending(a, b) == Ordering::Less
+            };
+            // PyTorch's own rule for when a heap is worth it.
+            if count * 64 <= line.len() {
+                select::partial_sort(line, count, &before);
+            } else {
+                select::nth_element(line, count - 1, &before);
+                if sorted {
+                    select::sort(&mut line[..count - 1], &before);
+                }
+            }
+        }
+        Order::Nth(k) => {
+            select::quickselect(line, k, &|a: &(T, i64), b| ascending(a.0, b.0) == Ordering::Less);
+            line.swap(0, k);
+        }
     }
 }
 

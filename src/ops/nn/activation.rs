@@ -85,7 +85,7 @@ pub fn rrelu(x: &Tensor, lower: f64, upper: f64, training: bool) -> Result<Tenso
         return Err(Error::runtime("Lower bound should be less than or equal to the upper bound"));
     }
     if !training {
-        return ops::leaky_relu(x, (lower + upper) / 2.0);
+        return ops::leaky_relu(x, f64::midpoint(lower, upper));
     }
     // Numbers are drawn for the elements that use them only, in order.
     let array = x.array();

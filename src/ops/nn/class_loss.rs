@@ -10,7 +10,7 @@ use crate::graph::vector_space::sum_to;
 use crate::graph::{Tensor, linear};
 use crate::ops;
 use crate::ops::nn::loss::{Reduction, reduced};
-use crate::ops::nn::shaped;
+use crate::ops::nn::{linear_tied, shaped};
 
 /// A target of this value counts for nothing.
 pub const IGNORE_INDEX: i64 = -100;
@@ -116,7 +116,7 @@ fn picked(x: &Tensor, picking: Picking) -> Result<Tensor> {
     };
     let shape: Dims = array.shape().into();
     let back = picking.clone();
-    linear(picking.name, x, y, move |g| spread(g, &back, &shape), move |t| picked(t, picking))
+    linear_tied(picking.name, x, y, move |g| spread(g, &back, &shape), move |t| picked(t, picking))
 }
 
 /// Linear in g, with [`picked`] for its adjoint.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{add, sum_to, zeros_like};
 use crate::graph::{Keep, Operand, Tensor, record_with_work};
-use crate::ops::nn::{shaped, three, times};
+use crate::ops::nn::{shaped, three, tied, times};
 
 /// Zeros around the input of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -317,15 +317,7 @@ impl Call<'_> {
             dilation: three(&dilation),
         };
         let sizes = Sizes { geometry, axes };
-        let y = named_input_grad("ConvolutionBackward0", &self.batched()?, self.weight, sizes)?;
-        let y = match self.bias {
-            Some(bias) => {
-                let mut shape: Dims = smallvec![1; axes + 2];
-                shape[1] = bias.numel();
-                add(Operand::Tensor(&y), Operand::Tensor(&shaped(bias, &shape)?))?
-            }
-            None => y,
-        };
+        let y = named_input_grad("ConvolutionBackward0", &self.batched()?, self.weight, self.bias, sizes)?;
         self.like_input(y)
     }
 }
@@ -418,6 +410,7 @@ fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, sizes: Sizes) -> R
     ));
     let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![x, w];
     inputs.extend(bias);
+    let biased = bias.is_some();
     record_with_work(
         "ConvolutionBackward0",
         sizes.work(),
@@ -425,24 +418,20 @@ fn convolution(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, sizes: Sizes) -> R
         y,
         &[Keep::Input(0), Keep::Input(1)],
         move |cx| {
-            let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None, None]) };
-            Ok(smallvec![
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None; 2 + usize::from(biased)]) };
+            let mut grads = smallvec![
                 cx.needs(0).then(|| input_grad(g, &cx.saved(1)?, sizes)).transpose()?,
                 cx.needs(1).then(|| weight_grad(&cx.saved(0)?, g, sizes)).transpose()?,
-                cx.needs(2).then(|| channel_sum(g)).transpose()?,
-            ])
+            ];
+            if biased {
+                grads.push(cx.needs(2).then(|| tied(channel_sum(g)?, || cx.saved(0))).transpose()?);
+            }
+            Ok(grads)
         },
         |cx| {
             let from_x = cx.tangent(0).map(|t| convolution(&t, cx.input(1), None, sizes)).transpose()?;
             let from_w = cx.tangent(1).map(|t| convolution(cx.input(0), &t, None, sizes)).transpose()?;
-            let from_b = match bias.and_then(Tensor::tangent) {
-                Some(t) => {
-                    let mut shape: Dims = smallvec![1; sizes.axes + 2];
-                    shape[1] = t.numel();
-                    Some(shaped(&t, &shape)?)
-                }
-                None => None,
-            };
+            let from_b = bias.and_then(Tensor::tangent).map(|t| per_channel(&t, sizes.axes)).transpose()?;
             total([from_x, from_w, from_b], cx.output())
         },
     )
@@ -457,6 +446,13 @@ fn total(parts: impl IntoIterator<Item = Option<Tensor>>, like: &Tensor) -> Resu
     Ok(sum)
 }
 
+/// One number for each channel, in the shape in which it broadcasts.
+fn per_channel(x: &Tensor, axes: usize) -> Result<Tensor> {
+    let mut shape: Dims = smallvec![1; axes + 2];
+    shape[1] = x.numel();
+    shaped(x, &shape)
+}
+
 /// The sum over all axes but the second.
 fn channel_sum(g: &Tensor) -> Result<Tensor> {
     let channels = g.shape()[1];
@@ -469,10 +465,17 @@ fn channel_sum(g: &Tensor) -> Result<Tensor> {
 ///
 /// With `h` the gradient of dx: dg = convolution(h, w), dw = weight_grad(h, g).
 fn input_grad(g: &Tensor, w: &Tensor, sizes: Sizes) -> Result<Tensor> {
-    named_input_grad("ConvolutionBackwardBackward0", g, w, sizes)
+    named_input_grad("ConvolutionBackwardBackward0", g, w, None, sizes)
 }
 
-fn named_input_grad(name: &'static str, g: &Tensor, w: &Tensor, sizes: Sizes) -> Result<Tensor> {
+/// [`input_grad`] under a name; as a convolution of its own it may have a bias, db = h summed over all but channels.
+fn named_input_grad(
+    name: &'static str,
+    g: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+    sizes: Sizes,
+) -> Result<Tensor> {
     let (gs, ws) = (g.array().contiguous()?, w.array().contiguous()?);
     let y = computed!(gs, sizes.input_shape(), |y| kernel::input_grad(
         &sizes.geometry,
@@ -480,23 +483,35 @@ fn named_input_grad(name: &'static str, g: &Tensor, w: &Tensor, sizes: Sizes) ->
         elements(&ws),
         y
     ));
+    let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![g, w];
+    inputs.extend(bias);
+    let biased = bias.is_some();
+    let y = match bias {
+        Some(bias) => add(&Tensor::new(y), &per_channel(&bias.detach(), sizes.axes)?)?.array(),
+        None => y,
+    };
     record_with_work(
         name,
         sizes.work(),
-        &[g, w],
+        &inputs,
         y,
         &[Keep::Input(0), Keep::Input(1)],
         move |cx| {
-            let Some(h) = cx.grad(0) else { return Ok(smallvec![None, None]) };
-            Ok(smallvec![
+            let Some(h) = cx.grad(0) else { return Ok(smallvec![None; 2 + usize::from(biased)]) };
+            let mut grads = smallvec![
                 cx.needs(0).then(|| convolution(h, &cx.saved(1)?, None, sizes)).transpose()?,
                 cx.needs(1).then(|| weight_grad(h, &cx.saved(0)?, sizes)).transpose()?,
-            ])
+            ];
+            if biased {
+                grads.push(cx.needs(2).then(|| tied(channel_sum(h)?, || cx.saved(0))).transpose()?);
+            }
+            Ok(grads)
         },
         |cx| {
             let from_g = cx.tangent(0).map(|t| input_grad(&t, cx.input(1), sizes)).transpose()?;
             let from_w = cx.tangent(1).map(|t| input_grad(cx.input(0), &t, sizes)).transpose()?;
-            total([from_g, from_w], cx.output())
+            let from_b = bias.and_then(Tensor::tangent).map(|t| per_channel(&t, sizes.axes)).transpose()?;
+            total([from_g, from_w, from_b], cx.output())
         },
     )
 }

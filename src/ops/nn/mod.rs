@@ -9,6 +9,7 @@ pub mod loss;
 pub mod normalization;
 pub mod pooling;
 pub mod resampling;
+pub mod shuffling;
 
 pub use activation::*;
 pub use class_loss::{IGNORE_INDEX, cross_entropy, nll_loss};
@@ -21,13 +22,15 @@ pub use loss::{
 };
 pub use normalization::{Running, batch_norm, group_norm, layer_norm, rms_norm};
 pub use pooling::{Pool, adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool};
-pub use resampling::{Beyond, Interpolation, interpolate, pad};
+pub use resampling::{Beyond, Resampling, interpolate, pad};
+pub use shuffling::{channel_shuffle, col2im, im2col, pixel_shuffle, pixel_unshuffle};
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::array::Dims;
+use crate::array::{Array, Dims};
 use crate::error::Result;
-use crate::graph::{Tensor, linear, linear_view};
+use crate::graph::vector_space::zeros_like;
+use crate::graph::{Keep, Tensor, linear, linear_view, mode, record};
 
 /// `x` under another shape of as many elements.
 pub(crate) fn shaped(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
@@ -39,6 +42,54 @@ pub(crate) fn shaped(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
         Ok(y) => linear_view("ViewBackward0", x, y, adjoint, itself),
         Err(_) => linear("UnsafeViewBackward0", x, array.contiguous()?.view(shape)?, adjoint, itself),
     }
+}
+
+/// `y`, which does not depend on `x`, as a function of it all the same: its derivative is zero.
+///
+/// PyTorch's derivatives of these ops are functions of what they saved, even where its values play no part; so asking
+/// for a second derivative gives zeros and is no error.
+pub(crate) fn tied(y: Tensor, x: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+    if !mode::is_grad_enabled() || y.requires_grad() {
+        return Ok(y);
+    }
+    let x = x()?;
+    let (shape, dtype) = (x.shape(), x.dtype());
+    record(
+        "ZerosBackward0",
+        &[&x],
+        y.array(),
+        &[],
+        move |cx| Ok(smallvec![cx.grad(0).map(|_| Tensor::zeros(&shape, dtype)).transpose()?]),
+        |cx| zeros_like(cx.output()),
+    )
+}
+
+/// [`linear`], with a derivative that is [`tied`] to x.
+pub(crate) fn linear_tied<A, F>(
+    name: &'static str,
+    x: &Tensor,
+    y: Array,
+    adjoint: A,
+    itself: F,
+) -> Result<Tensor>
+where
+    A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    F: FnOnce(&Tensor) -> Result<Tensor>,
+{
+    record(
+        name,
+        &[x],
+        y,
+        &[Keep::Input(0)],
+        move |cx| {
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
+            Ok(smallvec![Some(tied(adjoint(g)?, || cx.saved(0))?)])
+        },
+        |cx| match cx.tangent(0) {
+            Some(tangent) => itself(&tangent),
+            None => zeros_like(cx.output()),
+        },
+    )
 }
 
 /// The last axes of a shape as three, led by ones.

@@ -1,14 +1,14 @@
 //! Normalization: each group of elements is brought to mean 0 and variance 1, then scaled and shifted.
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::array::{DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::vector_space::{sum_to, to_dtype};
-use crate::graph::{Keep, Operand, Tensor, mode, record};
+use crate::graph::vector_space::{sum_to, to_dtype, zeros_like};
+use crate::graph::{Grads, Keep, Operand, Tensor, mode, record};
 use crate::ops;
-use crate::ops::nn::shaped;
+use crate::ops::nn::{shaped, tied};
 
 /// The mean over the axes in which `to` has extent 1 and `x` has not.
 fn mean_to(x: &Tensor, to: &[usize]) -> Result<Tensor> {
@@ -24,30 +24,96 @@ fn centred(x: &Tensor, to: &[usize], eps: f64) -> Result<(Tensor, Tensor)> {
     Ok((centred, scale))
 }
 
-/// z = (x - mean) / sqrt(variance + eps), statistics of shape `to`.
+/// Over what elements statistics are taken, and how parameters lie.
+#[derive(Clone)]
+struct Grouping {
+    /// The shape under which x is seen.
+    seen: Dims,
+    /// The shape of the statistics then.
+    to: Dims,
+    /// The shape in which parameters broadcast to x.
+    parameters: Dims,
+    eps: f64,
+}
+
+impl Grouping {
+    fn standardized(&self, x: &Tensor) -> Result<Tensor> {
+        let (centred, scale) = centred(&shaped(x, &self.seen)?, &self.to, self.eps)?;
+        shaped(&ops::mul(&centred, &scale)?, &x.shape())
+    }
+
+    fn projected(&self, g: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let dx = projected(&shaped(g, &self.seen)?, &shaped(x, &self.seen)?, &self.to, self.eps)?;
+        shaped(&dx, &x.shape())
+    }
+
+    fn weighted(&self, x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+        weight.map_or_else(|| Ok(x.clone()), |w| ops::mul(x, &shaped(w, &self.parameters)?))
+    }
+
+    /// Summed to the parameters' shape, which is `shape`.
+    fn summed(&self, g: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        shaped(&sum_to(g, &self.parameters)?, shape)
+    }
+}
+
+/// y = w z + b, with z = (x - mean) s and s = 1 / sqrt(variance + eps).
 ///
-/// dx = s (g - mean(g) - z mean(g z)) with s = 1 / sqrt(variance + eps); the same map is its forward mode, being its own
-/// adjoint.
-fn standardized(name: &'static str, x: &Tensor, to: &[usize], eps: f64) -> Result<Tensor> {
+/// dx = s (h - mean(h) - z mean(h z)) with h = w g, dw = sum(g z), db = sum(g). The map from h to dx is its own adjoint,
+/// so it is also the forward mode of z.
+fn normalization(
+    name: &'static str,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    grouping: Grouping,
+) -> Result<Tensor> {
     let y = {
         let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
-        let (centred, scale) = centred(x, to, eps)?;
-        ops::mul(&centred, &scale)?.array()
+        affine(grouping.standardized(x)?, weight, bias, &grouping.parameters)?.array()
     };
-    let to = Dims::from_slice(to);
-    let again = to.clone();
+    let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![x];
+    inputs.extend(weight);
+    inputs.extend(bias);
+    let (weight_at, bias_at) = (weight.map(|_| 1), bias.map(|_| 1 + usize::from(weight.is_some())));
+    let keep: &[Keep] = if weight.is_some() { &[Keep::Input(0), Keep::Input(1)] } else { &[Keep::Input(0)] };
+    let shape = weight.or(bias).map(Tensor::shape).unwrap_or_default();
+    let again = grouping.clone();
     record(
         name,
-        &[x],
+        &inputs,
         y,
-        &[Keep::Input(0)],
+        keep,
         move |cx| {
-            let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
-            Ok(smallvec![Some(projected(g, &cx.saved(0)?, &to, eps)?)])
+            let mut grads = Grads::new();
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None; cx.node().edges().len()]) };
+            let x = cx.saved(0)?;
+            let weight = weight_at.map(|i| cx.saved(i)).transpose()?;
+            let dx = || grouping.projected(&grouping.weighted(g, weight.as_ref())?, &x);
+            grads.push(cx.needs(0).then(dx).transpose()?);
+            if let Some(i) = weight_at {
+                let dw = || grouping.summed(&ops::mul(g, &grouping.standardized(&x)?)?, &shape);
+                grads.push(cx.needs(i).then(dw).transpose()?);
+            }
+            if let Some(i) = bias_at {
+                let db = || tied(grouping.summed(g, &shape)?, || Ok(x.clone()));
+                grads.push(cx.needs(i).then(db).transpose()?);
+            }
+            Ok(grads)
         },
-        |cx| match cx.tangent(0) {
-            Some(t) => projected(&t, cx.input(0), &again, eps),
-            None => crate::graph::vector_space::zeros_like(cx.output()),
+        |cx| {
+            let mut sum = zeros_like(cx.output())?;
+            if let Some(t) = cx.tangent(0) {
+                let part = again.weighted(&again.projected(&t, cx.input(0))?, weight)?;
+                sum = ops::add(&sum, &part)?;
+            }
+            if let Some(t) = weight_at.and_then(|i| cx.tangent(i)) {
+                sum = ops::add(&sum, &again.weighted(&again.standardized(cx.input(0))?, Some(&t))?)?;
+            }
+            if let Some(t) = bias_at.and_then(|i| cx.tangent(i)) {
+                sum = ops::add(&sum, &shaped(&t, &again.parameters)?)?;
+            }
+            Ok(sum)
         },
     )
 }
@@ -117,7 +183,8 @@ pub fn layer_norm(
 ) -> Result<Tensor> {
     check_float("LayerNormKernelImpl", x)?;
     let (to, named) = over_last(x, normalized, weight)?;
-    affine(standardized("NativeLayerNormBackward0", x, &to, eps)?, weight, bias, &named)
+    let grouping = Grouping { seen: x.shape(), to, parameters: named, eps };
+    normalization("NativeLayerNormBackward0", x, weight, bias, grouping)
 }
 
 /// x / sqrt(mean of squares + eps) over the last axes, times `weight`; `eps` is the dtype's epsilon if not given.
@@ -157,9 +224,10 @@ pub fn group_norm(
         )));
     }
     let rest = shape[2..].iter().product::<usize>() * shape[1] / groups as usize;
-    let grouped = shaped(x, &[shape[0], groups as usize, rest])?;
-    let z = standardized("NativeGroupNormBackward0", &grouped, &[shape[0], groups as usize, 1], eps)?;
-    affine(shaped(&z, &shape)?, weight, bias, &channels(&shape))
+    let seen: Dims = smallvec![shape[0], groups as usize, rest];
+    let to: Dims = smallvec![shape[0], groups as usize, 1];
+    let grouping = Grouping { seen, to, parameters: channels(&shape), eps };
+    normalization("NativeGroupNormBackward0", x, weight, bias, grouping)
 }
 
 /// The shape in which one number for each channel broadcasts.
@@ -199,7 +267,7 @@ impl Running<'_> {
 /// Normalizes each channel (axis 1) by the statistics of the batch while `training`, else by the running ones.
 ///
 /// In training the running statistics, where given, are moved toward the batch's by `momentum`, in place.
-#[expect(clippy::too_many_arguments, reason = "PyTorch's")]
+#[allow(clippy::too_many_arguments)] // PyTorch's
 pub fn batch_norm(
     x: &Tensor,
     running: Option<Running<'_>>,
@@ -234,11 +302,12 @@ pub fn batch_norm(
     }
     let to = channels(&shape);
     if training {
-        let z = standardized("NativeBatchNormBackward0", x, &to, eps)?;
+        let grouping = Grouping { seen: shape, to: to.clone(), parameters: to.clone(), eps };
+        let y = normalization("NativeBatchNormBackward0", x, weight, bias, grouping)?;
         if let Some(running) = running {
             running.follow(&x.detach(), &to, momentum)?;
         }
-        return affine(z, weight, bias, &to);
+        return Ok(y);
     }
     let Some(running) = running else {
         return Err(Error::runtime(

@@ -7,7 +7,7 @@ use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Keep, Tensor, linear, record_many};
-use crate::ops::nn::times;
+use crate::ops::nn::{linear_tied, tied, times};
 
 /// How windows lie: one number each, or one for each axis; a stride of nothing is the kernel's size.
 #[derive(Clone, Copy, Debug)]
@@ -214,11 +214,12 @@ fn maxima(names: Names, x: &Tensor, windows: &Windows, shape: Dims) -> Result<(T
         names.1,
         &[x],
         vec![y, indices],
-        &[Keep::Output(1)],
+        &[Keep::Output(1), Keep::Input(0)],
         move |cx| {
             // The positions must be those of the forward pass.
             cx.saved(0)?;
-            Ok(smallvec![cx.grad(0).map(|g| scatter(g, &places)).transpose()?])
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
+            Ok(smallvec![Some(tied(scatter(g, &places)?, || cx.saved(1))?)])
         },
         |inputs, _| {
             let tangent = inputs[0].tangent().map(|t| gather(&t, &again)).transpose()?;
@@ -343,7 +344,7 @@ fn means(
     kernel::mean(&windows, &array, &y);
     let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
     let again = windows.clone();
-    linear(
+    linear_tied(
         name,
         x,
         y,

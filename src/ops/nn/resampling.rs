@@ -10,19 +10,20 @@ use crate::array::{Array, Dims, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Tensor, linear};
+use crate::ops::nn::linear_tied;
 
 /// A map along an axis; linear, with the transposed map for its adjoint.
 fn mapped(x: &Tensor, map: &Arc<AxisMap>, axis: usize, name: &'static str) -> Result<Tensor> {
     let y = axis_map::apply(map, &x.array().contiguous()?, axis)?;
     let (again, back) = (map.clone(), std::sync::OnceLock::new());
     let forward = map.clone();
-    linear(
-        name,
-        x,
-        y,
-        move |g| mapped(g, back.get_or_init(|| Arc::new(again.transposed())), axis, name),
-        move |t| mapped(t, &forward, axis, name),
-    )
+    let adjoint = move |g: &Tensor| mapped(g, back.get_or_init(|| Arc::new(again.transposed())), axis, name);
+    let itself = move |t: &Tensor| mapped(t, &forward, axis, name);
+    if name.contains("Pad") || name.contains("Pool") {
+        linear_tied(name, x, y, adjoint, itself)
+    } else {
+        linear(name, x, y, adjoint, itself)
+    }
 }
 
 /// What stands beyond the ends of a padded axis.
@@ -154,7 +155,7 @@ fn constant_pad(x: &Tensor, pairs: &[(isize, isize)], value: Scalar) -> Result<T
 
 /// How [`interpolate`] reads between elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Interpolation {
+pub enum Resampling {
     /// The element before.
     Nearest,
     /// The element whose middle is nearest.
@@ -173,23 +174,23 @@ pub fn interpolate(
     x: &Tensor,
     size: &[usize],
     scales: &[Option<f64>],
-    how: Interpolation,
+    how: Resampling,
     align_corners: bool,
 ) -> Result<Tensor> {
     let mut y = x.clone();
     let axes = size.len();
     let name = match (how, axes) {
-        (Interpolation::Nearest, 1) => "UpsampleNearest1DBackward0",
-        (Interpolation::Nearest, 2) => "UpsampleNearest2DBackward0",
-        (Interpolation::Nearest, _) => "UpsampleNearest3DBackward0",
-        (Interpolation::NearestExact, 1) => "UpsampleNearestExact1DBackward0",
-        (Interpolation::NearestExact, 2) => "UpsampleNearestExact2DBackward0",
-        (Interpolation::NearestExact, _) => "UpsampleNearestExact3DBackward0",
-        (Interpolation::Linear, 1) => "UpsampleLinear1DBackward0",
-        (Interpolation::Linear, 2) => "UpsampleBilinear2DBackward0",
-        (Interpolation::Linear, _) => "UpsampleTrilinear3DBackward0",
-        (Interpolation::Cubic, _) => "UpsampleBicubic2DBackward0",
-        (Interpolation::Area, _) => "AdaptiveAvgPool2DBackward0",
+        (Resampling::Nearest, 1) => "UpsampleNearest1DBackward0",
+        (Resampling::Nearest, 2) => "UpsampleNearest2DBackward0",
+        (Resampling::Nearest, _) => "UpsampleNearest3DBackward0",
+        (Resampling::NearestExact, 1) => "UpsampleNearestExact1DBackward0",
+        (Resampling::NearestExact, 2) => "UpsampleNearestExact2DBackward0",
+        (Resampling::NearestExact, _) => "UpsampleNearestExact3DBackward0",
+        (Resampling::Linear, 1) => "UpsampleLinear1DBackward0",
+        (Resampling::Linear, 2) => "UpsampleBilinear2DBackward0",
+        (Resampling::Linear, _) => "UpsampleTrilinear3DBackward0",
+        (Resampling::Cubic, _) => "UpsampleBicubic2DBackward0",
+        (Resampling::Area, _) => "AdaptiveAvgPool2DBackward0",
     };
     for i in (0..axes).rev() {
         let axis = x.ndim() - axes + i;
@@ -205,7 +206,7 @@ pub fn interpolate(
     Ok(y)
 }
 
-fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Interpolation, align: bool) -> AxisMap {
+fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Resampling, align: bool) -> AxisMap {
     let ratio = match scale {
         Some(scale) if scale > 0.0 => 1.0 / scale,
         _ => n as f64 / m as f64,
@@ -218,13 +219,11 @@ fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Interpolation, alig
         (false, _) => ratio * (p as f64 + 0.5) - 0.5,
     };
     match how {
-        Interpolation::Nearest => {
-            AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last)))
-        }
-        Interpolation::NearestExact => {
+        Resampling::Nearest => AxisMap::choosing(n, (0..m).map(|p| ((p as f64 * ratio) as usize).min(last))),
+        Resampling::NearestExact => {
             AxisMap::choosing(n, (0..m).map(|p| (((p as f64 + 0.5) * ratio) as usize).min(last)))
         }
-        Interpolation::Linear => AxisMap::new(
+        Resampling::Linear => AxisMap::new(
             n,
             (0..m).map(|p| {
                 let at = place(p).max(0.0);
@@ -233,7 +232,7 @@ fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Interpolation, alig
                 [(low, 1.0 - weight), ((low + 1).min(last), weight)]
             }),
         ),
-        Interpolation::Cubic => AxisMap::new(
+        Resampling::Cubic => AxisMap::new(
             n,
             (0..m).map(|p| {
                 let at = place(p);
@@ -245,7 +244,7 @@ fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Interpolation, alig
                 })
             }),
         ),
-        Interpolation::Area => AxisMap::new(
+        Resampling::Area => AxisMap::new(
             n,
             (0..m).map(|p| {
                 let (start, end) = (p * n / m, ((p + 1) * n).div_ceil(m));
@@ -282,8 +281,8 @@ pub(crate) const CHECKS: &[Check] = &[
         "interpolate",
         |s| Ok(vec![s.normal(&[1, 1, 3, 4])?]),
         |x| {
-            let y = interpolate(&x[0], &[5, 3], &[], Interpolation::Linear, false)?;
-            Ok(vec![y, interpolate(&x[0], &[5, 6], &[], Interpolation::Cubic, true)?])
+            let y = interpolate(&x[0], &[5, 3], &[], Resampling::Linear, false)?;
+            Ok(vec![y, interpolate(&x[0], &[5, 6], &[], Resampling::Cubic, true)?])
         },
     ),
 ];

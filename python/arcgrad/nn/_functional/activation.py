@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from ... import Tensor
 
-# The scale and the alpha for which self-normalizing networks keep mean 0 and variance 1 (Klambauer et al., 2017).
-_SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_SCALE = 1.0507009873554804934193349852946
-
 
 def _unary(function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -> Tensor:
     """Apply `function`; where `inplace`, to a copy, whose result is then written over `input`.
@@ -66,12 +62,12 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return min(max(x + 3, 0), 6) / 6, element-wise."""
-    return _unary(lambda x: relu6(x + 3.0) / 6.0, input, inplace)
+    return _unary(_nn.hardsigmoid, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x min(max(x + 3, 0), 6) / 6, element-wise (Howard et al., 2019)."""
-    return _unary(lambda x: x * relu6(x + 3.0) / 6.0, input, inplace)
+    return _unary(_nn.hardswish, input, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -87,15 +83,12 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     Raises:
         RuntimeError: `alpha` is zero.
     """
-    if alpha == 0:
-        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    # For x > 0 the exponential is cut off before it can overflow, since 0 times infinity would poison the gradient.
-    return _unary(lambda x: x.clamp(min=0.0) + alpha * arcgrad.expm1(x.clamp(max=0.0) / alpha), input, inplace)
+    return _unary(lambda x: _nn.celu(x, alpha), input, inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return scale (max(0, x) + min(0, alpha (exp(x) - 1))), element-wise (Klambauer et al., 2017)."""
-    return _unary(lambda x: _SELU_SCALE * _nn.elu(x, _SELU_ALPHA), input, inplace)
+    return _unary(_nn.selu, input, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -111,17 +104,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Raises:
         RuntimeError: the number of weights is neither 1 nor the number of channels.
     """
-    if weight.numel() != 1:
-        channels = input.shape[1] if input.dim() > 1 else 1
-        if weight.numel() != channels:
-            raise RuntimeError(
-                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} "
-                f"and channel size = {channels}."
-            )
-        weight = weight.reshape([channels if dim == 1 else 1 for dim in range(input.dim())])
-    elif input.dim() == 0:
-        weight = weight.reshape(())
-    return arcgrad.where(input > 0, input, weight * input)
+    return _nn.prelu(input, weight)
 
 
 def rrelu(
@@ -154,7 +137,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return x tanh(softplus(x)), element-wise (Misra, 2019)."""
-    return _unary(lambda x: x * arcgrad.tanh(_nn.softplus(x)), input, inplace)
+    return _unary(_nn.mish, input, inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -164,17 +147,17 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def logsigmoid(input: Tensor) -> Tensor:
     """Return log(sigmoid(x)), element-wise, without overflow on either side."""
-    return arcgrad.clamp(input, max=0.0) - arcgrad.log1p(arcgrad.exp(-input.abs()))
+    return _nn.logsigmoid(input)
 
 
 def softsign(input: Tensor) -> Tensor:
     """Return x / (1 + |x|), element-wise."""
-    return input / (input.abs() + 1)
+    return _nn.softsign(input)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """Return x - tanh(x), element-wise."""
-    return input - input.tanh()
+    return _nn.tanhshrink(input)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -185,12 +168,12 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    return arcgrad.where(input > lambd, input - lambd, arcgrad.where(input < -lambd, input + lambd, input * 0))
+    return _nn.softshrink(input, lambd)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return x where |x| > lambd, else 0, element-wise."""
-    return arcgrad.where(input.abs() <= lambd, arcgrad.zeros_like(input), input)
+    return _nn.hardshrink(input, lambd)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -209,12 +192,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     Raises:
         RuntimeError: the size along `dim` is odd, or the input has no dimensions.
     """
-    if input.dim() == 0:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
-    size = input.shape[dim]
-    if size % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is size {size}")
-    return input.narrow(dim, 0, size // 2) * input.narrow(dim, size // 2, size // 2).sigmoid()
+    return _nn.glu(input, dim)
 
 
 def _implicit_dim(name: str, input: Tensor, stacklevel: int) -> int:

@@ -8,11 +8,15 @@ from ... import _core as _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ... import Tensor
 
 # The core's own functions: no Python frame stands between the caller and the kernel.
+conv1d = _nn.conv1d
+conv2d = _nn.conv2d
+conv3d = _nn.conv3d
+conv_transpose1d = _nn.conv_transpose1d
+conv_transpose2d = _nn.conv_transpose2d
+conv_transpose3d = _nn.conv_transpose3d
 linear = _nn.linear
 one_hot = _nn.one_hot
 pad = _nn.pad
@@ -23,72 +27,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = input1.unsqueeze(-2).unsqueeze(-2) @ weight
     y = (left @ input2.unsqueeze(-2).unsqueeze(-1)).squeeze(-1).squeeze(-1)
     return y if bias is None else y + bias
-
-
-def _each(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * dims
-    # One number in a sequence stands for all dimensions too.
-    return tuple(value) * dims if len(value) == 1 else tuple(value)
-
-
-def _resolve_padding(
-    input: Tensor,
-    weight: Tensor,
-    stride: int | Sequence[int],
-    padding: str,
-    dilation: int | Sequence[int],
-) -> tuple[Tensor, tuple[int, ...]]:
-    """Turn 'valid' or 'same' into numbers; where 'same' is uneven, the input is first padded at its ends."""
-    dims = weight.dim() - 2
-    if padding == "valid":
-        return input, (0,) * dims
-    if padding != "same":
-        raise RuntimeError(f"Invalid padding string: '{padding}'")
-    if any(step != 1 for step in _each(stride, dims)):
-        raise RuntimeError("padding='same' is not supported for strided convolutions")
-    totals = [step * (size - 1) for step, size in zip(_each(dilation, dims), weight.shape[2:], strict=True)]
-    if any(total % 2 for total in totals):
-        ends = [(0, total % 2) for total in totals]
-        # `pad` counts dimensions from the last one.
-        input = pad(input, [end for pair in reversed(ends) for end in pair])
-    return input, tuple(total // 2 for total in totals)
-
-
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Return the cross-correlation of (batch, channels, length) with (out channels, channels / groups, size).
-
-    The batch dimension may be missing. `padding` is a number, 'valid' or 'same'.
-    """
-    if isinstance(padding, str):
-        input, padding = _resolve_padding(input, weight, stride, padding, dilation)
-    return _nn.conv1d(input, weight, bias, stride, padding, dilation, groups)
-
-
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Return the cross-correlation of (batch, channels, height, width) with (out channels, channels / groups, h, w).
-
-    The batch dimension may be missing. `padding` is one number, one for each dimension, 'valid' or 'same'.
-    """
-    if isinstance(padding, str):
-        input, padding = _resolve_padding(input, weight, stride, padding, dilation)
-    return _nn.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def embedding(
