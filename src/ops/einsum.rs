@@ -59,7 +59,10 @@ fn nothing() -> Error {
     )
 }
 
-fn parse(equation: &str) -> Result<(Vec<Vec<Subscript>>, Option<Vec<Subscript>>)> {
+/// The subscripts of each operand, and of the output if it was spelled out.
+type Equation = (Vec<Vec<Subscript>>, Option<Vec<Subscript>>);
+
+fn parse(equation: &str) -> Result<Equation> {
     let (left, right) = match equation.split_once("->") {
         Some((left, right)) => (left, Some(right)),
         None => (equation, None),

@@ -1,5 +1,8 @@
 //! Distances between the points of two sets.
 
+#![allow(clippy::float_cmp, reason = "0, 1 and 2 are exact, and each norm of these has its own formula")]
+#![allow(clippy::inline_always, reason = "a fold is compiled anew for each norm")]
+
 use smallvec::smallvec;
 
 use crate::array::layout::{self, Dims};
@@ -210,7 +213,7 @@ impl<T> Target<T> {
     }
 }
 
-/// a_i - b_j for all pairs.
+/// `a_i - b_j` for all pairs.
 fn differences(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     ops::sub(&ops::unsqueeze(a, -2)?, &ops::unsqueeze(b, -3)?)
 }
@@ -266,7 +269,7 @@ fn backward(cx: &Backward<'_>, g: &Tensor, p: f64) -> Result<(Option<Tensor>, Op
     Ok((da, db))
 }
 
-/// With w = g / y: da_i = a_i sum_j w_ij - sum_j w_ij b_j, which are products and take no memory for all differences.
+/// With `w = g / y`: `da_i = a_i sum_j w_ij - sum_j w_ij b_j`, which are products and take no memory for all differences.
 fn euclidean(
     cx: &Backward<'_>,
     g: &Tensor,
