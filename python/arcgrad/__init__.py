@@ -40,7 +40,7 @@ from ._settings import (
 )
 from ._size import Size
 from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from .functional import einsum
+from .functional import broadcast_shapes, einsum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

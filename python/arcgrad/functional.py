@@ -41,3 +41,28 @@ def einsum(*args):
         output = "->" + _spell(operands.pop())
     equation = ",".join(_spell(subscripts) for subscripts in args[1::2][: len(operands)])
     return _einsum(equation + output, *operands)
+
+
+def broadcast_shapes(*shapes):
+    """The shape that all of these shapes broadcast to; an int stands for a shape of one axis.
+
+    Raises:
+        RuntimeError: two extents along an axis differ and neither is 1.
+    """
+    from ._size import Size
+
+    whole = []
+    for shape in shapes:
+        extents = [shape] if isinstance(shape, int) else list(shape)
+        if any(extent < 0 for extent in extents):
+            raise RuntimeError(f"Trying to create tensor with negative dimension ({min(extents)}): ({extents})")
+        whole = [1] * (len(extents) - len(whole)) + whole
+        for i in range(1, len(extents) + 1):
+            if whole[-i] == 1:
+                whole[-i] = extents[-i]
+            elif extents[-i] not in (1, whole[-i]):
+                raise RuntimeError(
+                    "Shape mismatch: objects cannot be broadcast to a single shape "
+                    f"(the extents {whole[-i]} and {extents[-i]} of {shapes} differ)"
+                )
+    return Size(whole)

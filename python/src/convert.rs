@@ -55,7 +55,11 @@ pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
         return Ok(Some(Scalar::Float(x.value())));
     }
     if let Ok(x) = object.cast_exact::<PyInt>() {
-        return integer(x.as_any()).map(|i| Some(Scalar::Int(i)));
+        // A number beyond 64 bits takes part as a float.
+        return match x.extract::<i64>() {
+            Ok(i) => Ok(Some(Scalar::Int(i))),
+            Err(_) => Ok(Some(Scalar::Float(x.extract::<f64>()?))),
+        };
     }
     slow_scalar(object)
 }

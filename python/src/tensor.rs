@@ -179,6 +179,11 @@ slots! {
             guarded(|| crate::bindings::indexing::setitem(slf, key, value))
         }
 
+        #[allow(clippy::unused_self)]
+        fn __delitem__(&self, _key: &Bound<'_, PyAny>) -> PyResult<()> {
+            Err(PyTypeError::new_err("Tensor does not support deleting items"))
+        }
+
         #[new]
         #[pyo3(signature = (*args, **kwargs))]
         #[classmethod]

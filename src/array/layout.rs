@@ -138,6 +138,9 @@ pub fn numel(shape: &[usize]) -> Result<usize> {
         zero |= extent == 0;
         n = match n.checked_mul(extent.max(1)) {
             Some(n) if isize::try_from(n).is_ok() => n,
+            _ if zero || shape.contains(&0) => {
+                return Err(Error::runtime(format!("Stride calculation overflowed with sizes={shape:?}")));
+            }
             _ => return Err(Kind::SizeOverflow { shape: shape.into() }.into()),
         };
     }

@@ -138,6 +138,12 @@ pub fn integer_division(row: &'static Row, a: Operand<'_>, b: Operand<'_>, place
         return Err(Error::unsupported(row.name, DType::Bool));
     }
     check_divisor(a, b)?;
+    // PyTorch numbers the nodes of a division by a number apart.
+    let row = match (b, row.name) {
+        (Operand::Scalar(_), "fmod") => &special_cases::fmod_number::ROW,
+        (Operand::Scalar(_), "remainder") => &special_cases::remainder_number::ROW,
+        _ => row,
+    };
     run(row, [a, b], place)
 }
 
@@ -320,4 +326,12 @@ pub fn deg2rad(x: &Tensor) -> Result<Tensor> {
 /// Radians to degrees.
 pub fn rad2deg(x: &Tensor) -> Result<Tensor> {
     arithmetic::mul(x, 180.0 / std::f64::consts::PI)
+}
+
+/// a + weight (b - a).
+pub fn lerp_between(a: Operand<'_>, b: Operand<'_>, weight: Operand<'_>, place: Place) -> Result<Tensor> {
+    match weight {
+        Operand::Scalar(_) => run(&special_cases::lerp_number::ROW, [a, b, weight], place),
+        Operand::Tensor(_) => run(&arithmetic::lerp::ROW, [a, b, weight], place),
+    }
 }

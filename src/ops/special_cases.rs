@@ -88,4 +88,17 @@ number clamp_to(x, max) -> y = x.minimum(max), as "ClampBackward1", { dx(g, x, m
     real polygamma_row(x, n) -> y = x.polygamma_at(n), as "PolygammaBackward0", on 0.5..4.0, {
         dx(g, x, n) = g * x.polygamma_at(n + 1.0)
     };
+
+    /// The rest of the division by a number, with the sign of a.
+    number fmod_number(a, b) -> y = a.fmod(b), as "FmodBackward0", on 0.5..2.0, { da(g) = g };
+
+    /// The rest of the division by a number, with the sign of the number.
+    number remainder_number(a, b) -> y = a.remainder(b), as "RemainderBackward0", on 0.5..2.0, { da(g) = g };
+
+    /// a + weight (b - a), for a weight that is a number.
+    real lerp_number(a, b, weight) -> y =
+        weight.lt(0.5).select(a + weight * (b - a), b - (b - a) * (1.0 - weight)), as "LerpBackward0", {
+        da(g, weight) = g * (1.0 - weight),
+        db(g, weight) = g * weight
+    };
 }

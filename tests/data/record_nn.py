@@ -14,7 +14,7 @@ Softplus() Softplus(2.0,3.0) Softsign() Softmax(1) Softmin(0) LogSoftmax(-1) Har
 Hardshrink(0.3) Softshrink(0.3) Tanhshrink() Threshold(0.1,3.0) PReLU() PReLU(4) GLU() Identity() Dropout(0.3)
 Linear(4,3) Linear(4,3,bias=False) LayerNorm(4) LayerNorm((6,4),bias=False) LayerNorm(4,elementwise_affine=False) RMSNorm(4)
 BatchNorm1d(4) BatchNorm1d(4,affine=False) BatchNorm1d(4,momentum=None) BatchNorm1d(4,track_running_stats=False)
-GroupNorm(2,4) Flatten() Unflatten(1,(2,2))
+Flatten() Unflatten(1,(2,2))
 Sequential(nn.Linear(4,5),nn.Tanh(),nn.Sequential(nn.Linear(5,2),nn.ReLU()))
 """.split()
 PLANES = """

@@ -125,4 +125,14 @@ bindings! {
     both deg2rad { "(Tensor input) -> Tensor" => |a| a.call(ops::deg2rad, (a.tensor(0)?,)) }
     /// Radians to degrees.
     both rad2deg { "(Tensor input) -> Tensor" => |a| a.call(ops::rad2deg, (a.tensor(0)?,)) }
+    /// input + weight (end - input).
+    both lerp {
+        "(Tensor input, Tensor end, Operand weight) -> Tensor"
+            => |a| a.call(ops::lerp_between, (a.operand(0)?, a.operand(1)?, a.operand(2)?, Place::New)),
+    }
+    /// Moves toward another tensor, in place.
+    method lerp_ {
+        "(Tensor input, Tensor end, Operand weight) -> Tensor"
+            => |a| a.call(ops::lerp_between, (a.operand(0)?, a.operand(1)?, a.operand(2)?, Place::First)),
+    }
 }

@@ -72,7 +72,12 @@ fn options(a: &Args<'_, '_>, retain_graph: usize) -> PyResult<Options> {
 }
 
 fn backward(a: &Args<'_, '_>, outputs: &[Tensor]) -> PyResult<()> {
-    let inputs = if a.get(4).is_some() { Some(a.tensors(4)?) } else { None };
+    let inputs = match a.get(4) {
+        None => None,
+        Some(_) => Some(a.tensors(4).map_err(|_| {
+            PyRuntimeError::new_err("all `inputs` passed to backward() must be Tensors (or one Tensor)")
+        })?),
+    };
     if inputs.as_ref().is_some_and(Vec::is_empty) {
         return Err(PyRuntimeError::new_err("`inputs` argument to `backward()` cannot be empty."));
     }
@@ -143,7 +148,15 @@ bindings! {
     method requires_grad_ {
         "(Tensor input, bool requires_grad=True) -> Tensor" => |a| {
             let x: &Tensor = a.tensor(0)?;
-            x.set_requires_grad(a.flag(1)?).map(|()| x.clone())
+            let yes = a.flag(1)?;
+            if yes && !x.dtype().is_differentiable() {
+                return Err(PyRuntimeError::new_err(format!(
+                    "only Tensors of floating point dtype can require gradients (this one is {}; .to(float32) makes a copy \
+                     that can)",
+                    x.dtype()
+                )));
+            }
+            x.set_requires_grad(yes).map(|()| x.clone())
         }
     }
     /// Keeps the gradient of this tensor, which has a history, in `.grad`.

@@ -298,7 +298,13 @@ bindings! {
             let Some(array) = a.get(0) else {
                 return Err(PyTypeError::new_err("expected np.ndarray (got NoneType)"));
             };
-            array_interface::from_numpy(array).map(Tensor::new)?
+            let array = array_interface::from_numpy(array)?;
+            if array.storage().is_read_only() {
+                let category = a.py().get_type::<pyo3::exceptions::PyUserWarning>();
+                let message = c"The given NumPy array is not writable; writing to the tensor that shares its memory is an error. Copy the array to have memory of its own.";
+                pyo3::PyErr::warn(a.py(), &category, message, 1)?;
+            }
+            Tensor::new(array)
         }
     }
     /// A tensor that shares memory with any object that has a buffer.

@@ -58,7 +58,21 @@ pub static PROPERTIES: &[Property] = &[
         name: "grad",
         doc: "The accumulated gradient, if there is one.",
         kind: "Tensor | None",
-        get: |x| x.get().0.grad().object(x.py()),
+        get: |x| {
+            let this = &x.get().0;
+            if !this.is_leaf() && !this.retains_grad() {
+                let category = x.py().get_type::<pyo3::exceptions::PyUserWarning>();
+                pyo3::PyErr::warn(
+                    x.py(),
+                    &category,
+                    c"The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be \
+                      populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf \
+                      Tensor, use .retain_grad() on the non-leaf Tensor.",
+                    1,
+                )?;
+            }
+            this.grad().object(x.py())
+        },
         set: Some(set_grad),
     },
     Property {
@@ -233,7 +247,8 @@ fn set_grad(x: &Bound<'_, PyTensor>, value: Option<&Bound<'_, PyAny>>) -> PyResu
     }
     if grad.shape() != this.shape() {
         return Err(PyRuntimeError::new_err(format!(
-            "assigned grad has data of a different size: its shape is {:?}, the tensor's is {:?}",
+            "attempting to assign a gradient of size '{:?}' to a tensor of size '{:?}'. Please ensure that the gradient and the \
+             tensor are the same size",
             grad.shape(),
             this.shape()
         )));

@@ -134,10 +134,11 @@ bindings! {
     function get_num_threads { "() -> int" => |_a| arcgrad::array::pool::num_threads() }
     /// Sets how many threads kernels may use; 1 means that all is done on the calling thread.
     function set_num_threads {
-        "(int number) -> None" => |a| {
-            let threads = usize::try_from(a.int(0)?)
-                .ok()
-                .filter(|&n| n > 0)
+        "(Any number) -> None" => |a| {
+            // No machine has more; a pool of that size would only exhaust memory.
+            const MOST: usize = 4096;
+            let threads = a.int(0).ok().and_then(|n| usize::try_from(n).ok())
+                .filter(|n| (1..=MOST).contains(n))
                 .ok_or_else(|| PyRuntimeError::new_err("set_num_threads expects a positive integer"))?;
             arcgrad::array::pool::set_num_threads(threads)
         }

@@ -35,12 +35,33 @@ fn over_as(
 
 /// A spread of `(input, unbiased)`.
 fn spread_of_all<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    warn_of_too_few(a, a.tensor(0)?.numel(), f64::from(u8::from(a.flag(1)?)))?;
     let call = |x: &Tensor, unbiased: bool| op(x, None, f64::from(u8::from(unbiased)), false);
     Ok(a.call(call, (a.tensor(0)?, a.flag(1)?)))
 }
 
+/// How many numbers each output of `(input, dim, ...)` is made of.
+fn reduced(a: &Args<'_, '_>) -> PyResult<usize> {
+    let shape = a.tensor(0)?.shape();
+    let dims = a.optional_ints(1)?.filter(|dims| !dims.is_empty());
+    let Some(dims) = dims else { return Ok(shape.iter().product()) };
+    let axes = dims.iter().filter_map(|&d| arcgrad::array::layout::axis(d, shape.len()).ok());
+    Ok(axes.map(|axis| shape.get(axis).copied().unwrap_or(1)).product())
+}
+
+/// A spread of no more numbers than the correction takes away is NaN or infinite.
+fn warn_of_too_few(a: &Args<'_, '_>, count: usize, correction: f64) -> PyResult<()> {
+    if count as f64 > correction || a.tensor(0)?.numel() == 0 {
+        return Ok(());
+    }
+    let category = a.py().get_type::<pyo3::exceptions::PyUserWarning>();
+    let message = c"degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel).";
+    pyo3::PyErr::warn(a.py(), &category, message, 1)
+}
+
 /// A spread over `(input, dim, unbiased, keepdim)`.
 fn spread<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    warn_of_too_few(a, reduced(a)?, f64::from(u8::from(a.flag(2)?)))?;
     let call = |x: &Tensor, dim: Axes, unbiased: bool, keepdim: bool| {
         op(x, dim.as_deref(), f64::from(u8::from(unbiased)), keepdim)
     };
@@ -49,6 +70,7 @@ fn spread<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
 
 /// A spread over `(input, dim, correction, keepdim)`.
 fn spread_corrected<T>(a: &Args<'_, '_>, op: OfMoments<T>) -> PyResult<Result<T>> {
+    warn_of_too_few(a, reduced(a)?, a.optional_float(2)?.unwrap_or(1.0))?;
     let call = |x: &Tensor, dim: Axes, correction: Option<f64>, keepdim: bool| {
         op(x, dim.as_deref(), correction.unwrap_or(1.0), keepdim)
     };

@@ -57,11 +57,6 @@ impl<'py> Args<'_, 'py> {
         self.values[i].as_ref().filter(|x| !x.is_none())
     }
 
-    /// Whether it was given at all, be it as `None`.
-    pub fn is_given(&self, i: usize) -> bool {
-        self.values[i].is_some()
-    }
-
     fn default(&self, i: usize) -> &'static str {
         self.signature.parameters[i].default.as_deref().unwrap_or("None")
     }
@@ -249,6 +244,15 @@ impl<'py> Args<'_, 'py> {
     }
 
     fn explain(&self, error: PyErr, i: usize) -> PyErr {
+        let sizes = matches!(self.signature.parameters[i].kind, crate::dispatch::Kind::Ints | crate::dispatch::Kind::Sizes);
+        if sizes && error.is_instance_of::<pyo3::exceptions::PyOverflowError>(self.py) {
+            return PyTypeError::new_err(format!(
+                "{}(): argument '{}' (position {}) must be tuple of ints, but found a number that 64 bits cannot hold",
+                self.binding.name,
+                self.signature.parameters[i].name,
+                i + 1
+            ));
+        }
         if error.is_instance_of::<PyTypeError>(self.py) { self.wrong(i) } else { error }
     }
 }

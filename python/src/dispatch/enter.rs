@@ -143,6 +143,12 @@ fn call<'py>(
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Py<PyAny>> {
     let signatures = binding.signatures();
+    if let Some(names) = names
+        && let Some(k) = place_of_out(names)?
+        && !signatures.iter().flat_map(|s| &s.parameters).any(|p| p.name == "out")
+    {
+        return call_into(py, binding, given, positional, names, k);
+    }
     let mut complaint = None;
     for (overload, signature) in binding.overloads.iter().zip(signatures) {
         match bind(py, binding, signature, &given, positional, names) {
@@ -171,6 +177,53 @@ fn call<'py>(
         got.join(", "),
         expected.join("\n")
     )))
+}
+
+/// Where among the named arguments `out` is.
+fn place_of_out(names: &Bound<'_, PyTuple>) -> PyResult<Option<usize>> {
+    for (k, name) in names.iter().enumerate() {
+        if name.cast::<PyString>()?.to_str()? == "out" {
+            return Ok(Some(k));
+        }
+    }
+    Ok(None)
+}
+
+/// `out=` of any function that does not declare it: computes, then stores the result there.
+#[cold]
+fn call_into<'py>(
+    py: Python<'py>,
+    binding: &'static Binding,
+    mut given: SmallVec<[Bound<'py, PyAny>; 8]>,
+    positional: usize,
+    names: &Bound<'py, PyTuple>,
+    k: usize,
+) -> PyResult<Py<PyAny>> {
+    let out = given.remove(positional + k);
+    let others: Vec<Bound<'py, PyAny>> =
+        names.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, name)| name).collect();
+    let others = PyTuple::new(py, others)?;
+    let answer = call(py, binding, given, positional, Some(&others))?.into_bound(py);
+    if out.is_none() {
+        return Ok(answer.unbind());
+    }
+    let store = |answer: &Bound<'py, PyAny>, out: &Bound<'py, PyAny>| {
+        let (Some(answer), Some(target)) = (crate::convert::tensor(answer), crate::convert::tensor(out)) else {
+            return Err(PyTypeError::new_err(format!(
+                "{}(): argument 'out' must be Tensor, not {}",
+                binding.name,
+                out.get_type().name()?
+            )));
+        };
+        arcgrad::ops::creation::write_out(binding.name, answer, target).map_err(|e| crate::error::raise(&e))
+    };
+    match (answer.cast::<PyTuple>(), out.cast::<PyTuple>()) {
+        (Ok(answers), Ok(outs)) if answers.len() == outs.len() => {
+            answers.iter().zip(outs.iter()).try_for_each(|(answer, out)| store(&answer, &out))?;
+        }
+        _ => store(&answer, &out)?,
+    }
+    Ok(out.unbind())
 }
 
 fn bind<'a, 'py>(

@@ -68,8 +68,10 @@ def mse_loss(
 ) -> Tensor:
     """Return (input - target)², reduced; shapes broadcast, with a warning."""
     _warn_of_broadcast(input, target)
-    difference = input - target
-    return _reduce_weighted(difference * difference, weight, _reduction(size_average, reduce, reduction))
+    reduction = _reduction(size_average, reduce, reduction)
+    if weight is None:
+        return _nn.mse_loss(input, target, reduction=reduction)
+    return _reduce_weighted(_nn.mse_loss(input, target, reduction="none"), weight, reduction)
 
 
 def l1_loss(
@@ -101,13 +103,7 @@ def smooth_l1_loss(
     _warn_of_broadcast(input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    reduction = _reduction(size_average, reduce, reduction)
-    difference = input - target
-    distance = difference.abs()
-    if beta == 0:
-        return _reduce(distance, reduction)
-    square = 0.5 / beta * difference * difference
-    return _reduce(arcgrad.where(distance < beta, square, distance - 0.5 * beta), reduction)
+    return _nn.smooth_l1_loss(input, target, reduction=_reduction(size_average, reduce, reduction), beta=beta)
 
 
 def huber_loss(
@@ -125,11 +121,9 @@ def huber_loss(
     _warn_of_broadcast(input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    difference = input - target
-    distance = difference.abs()
-    square = 0.5 * difference * difference
-    loss = arcgrad.where(distance <= delta, square, delta * (distance - 0.5 * delta))
-    return _reduce_weighted(loss, weight, reduction)
+    if weight is None:
+        return _nn.huber_loss(input, target, reduction=reduction, delta=delta)
+    return _reduce_weighted(_nn.huber_loss(input, target, reduction="none", delta=delta), weight, reduction)
 
 
 def binary_cross_entropy(

@@ -17,7 +17,9 @@ macro_rules! special_powers {
         let value = if odd { value.copysign($x) } else { value };
         let value = if ($x < 0.0) & !whole & !end { $float::NAN } else { value };
         let value = if $x.is_nan() | $y.is_nan() { $float::NAN } else { value };
-        if ($y == 0.0) | ($x == 1.0) { 1.0 } else { value }
+        // One to any power is one; so is minus one to an infinite power.
+        let unit = ($y == 0.0) | ($x == 1.0) | (($x == -1.0) & ($y.abs() == $float::INFINITY));
+        if unit { 1.0 } else { value }
     }};
 }
 
