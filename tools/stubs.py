@@ -76,8 +76,8 @@ _DType: TypeAlias = dtype | type
 __version__: str
 default_generator: Generator
 '''
-BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
-COMPARISONS = "eq ne lt le gt ge".split()
+BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
+COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge"]
 
 
 def returns(text: str) -> str:

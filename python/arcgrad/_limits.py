@@ -55,9 +55,7 @@ class iinfo:
 
     def __init__(self, type: dtype) -> None:
         if type.is_floating_point or type is _core.bool:
-            raise TypeError(
-                "torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'"
-            )
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         self.bits = type.itemsize * 8
         self.dtype = str(type).removeprefix("torch.")
         self.max = 2 ** (self.bits - type.is_signed) - 1

@@ -15,8 +15,7 @@ def _spell(subscripts):
             letters.append(_LETTERS[subscript])
         else:
             raise ValueError(
-                "einsum(): subscript in subscript list is not within the valid range [0, 52) "
-                f"(it is {subscript})"
+                f"einsum(): subscript in subscript list is not within the valid range [0, 52) (it is {subscript})"
             )
     return "".join(letters)
 

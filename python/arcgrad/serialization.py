@@ -32,10 +32,7 @@ _SAFE = {
     ("builtins", "slice"),
     ("builtins", "range"),
     ("builtins", "bytearray"),
-    *(
-        ("arcgrad", dtype)
-        for dtype in ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
-    ),
+    *(("arcgrad", dtype) for dtype in ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")),
 }
 
 _added: dict[tuple[str, str], Any] = {}

@@ -39,9 +39,7 @@ def alone():
     def run(program, *arguments, timeout=120):
         command = [sys.executable, "-c", program, *map(str, arguments)]
         child = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-        assert child.returncode == 0, (
-            f"status {child.returncode}\n{child.stdout[-1000:]}\n{child.stderr[-3000:]}"
-        )
+        assert child.returncode == 0, f"status {child.returncode}\n{child.stdout[-1000:]}\n{child.stderr[-3000:]}"
         return child.stdout.splitlines()
 
     return run

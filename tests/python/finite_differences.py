@@ -6,9 +6,9 @@ both, element by element.
 """
 
 import numpy as np
-from agreement import waves
 
 import arcgrad as torch
+from agreement import waves
 
 STEP = 1e-5
 TOLERANCE = {"rtol": 2e-6, "atol": 2e-8}

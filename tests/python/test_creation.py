@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from agreement import DTYPES, FLOATS, assert_close, assert_equals, name_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import DTYPES, FLOATS, assert_close, assert_equals, name_of
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,7 @@ def test_eye_has_ones_on_the_diagonal_alone(shape):
     assert_equals(torch.eye(*shape), np.eye(*shape, dtype=np.float32))
 
 
-@pytest.mark.parametrize(
-    "args", [(5,), (2, 7), (7, 2, -1), (0, 10, 3), (10, 0, -3), (0,), (3, 3), (-2, 2)], ids=str
-)
+@pytest.mark.parametrize("args", [(5,), (2, 7), (7, 2, -1), (0, 10, 3), (10, 0, -3), (0,), (3, 3), (-2, 2)], ids=str)
 def test_arange_of_integers_is_int64_and_equals_range(args):
     x = torch.arange(*args)
     assert x.dtype is torch.int64

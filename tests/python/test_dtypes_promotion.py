@@ -3,9 +3,9 @@
 import operator
 
 import pytest
-from agreement import DTYPES, FLOATS, INTEGERS, name_of
 
 import arcgrad as torch
+from agreement import DTYPES, FLOATS, INTEGERS, name_of
 
 DUNDERS = {
     "add": operator.add,

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from agreement import DTYPES, assert_close, assert_equals, name_of, waves
 from hypothesis import given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import DTYPES, assert_close, assert_equals, name_of, waves
 
 NAN, INF = float("nan"), float("inf")
 

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from agreement import assert_equals, waves
 
 import arcgrad as torch
+from agreement import assert_equals, waves
 
 
 def leaf(*values):
@@ -260,9 +260,7 @@ def test_unused_inputs_fail_or_are_none_or_zeros():
     assert torch.autograd.grad(y, [z], allow_unused=True, retain_graph=True) == (None,)
     (dz,) = torch.autograd.grad(y, z, materialize_grads=True)
     assert dz.tolist() == [0, 0]
-    with pytest.raises(
-        ValueError, match="Expected allow_unused to be True or not passed when materialize_grads"
-    ):
+    with pytest.raises(ValueError, match="Expected allow_unused to be True or not passed when materialize_grads"):
         torch.autograd.grad(y, z, allow_unused=False, materialize_grads=True)
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from agreement import assert_equals
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import assert_equals
 
 SHAPE = (4, 3, 5)
 

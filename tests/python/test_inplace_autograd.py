@@ -1,9 +1,9 @@
 """In-place writes that are differentiated, on bases and on views, and those that must be refused."""
 
 import pytest
-from agreement import waves
 
 import arcgrad as torch
+from agreement import waves
 
 
 def leaf(*values):
@@ -273,9 +273,7 @@ def test_a_view_made_without_grad_refuses_writes_with_grad():
     y = leaf(1.0, 2.0) * 1
     with torch.no_grad():
         v = y[:1]
-    with pytest.raises(
-        RuntimeError, match="A view was created in no_grad mode and is being modified inplace"
-    ):
+    with pytest.raises(RuntimeError, match="A view was created in no_grad mode and is being modified inplace"):
         v.add_(y[1:])
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from agreement import FLOATS, INTEGERS, assert_close, assert_equals, name_of, waves
 from hypothesis import given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import FLOATS, INTEGERS, assert_close, assert_equals, name_of, waves
 
 SHAPES = [
     ((3,), (3,)),
@@ -119,9 +119,7 @@ def test_einsum_agrees_with_numpy(equation, shapes):
     assert_close(torch.einsum(equation, *xs), np.einsum(equation, *[x.numpy() for x in xs]), slack=16)
 
 
-@given(
-    st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(), st.integers(1, 2)
-)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(), st.integers(1, 2))
 def test_products_of_transposed_and_strided_matrices_equal_those_of_their_copies(m, k, n, ta, tb, step):
     a = waves(k * step, m * step)[::step, ::step].T if ta else waves(m * step, k * step)[::step, ::step]
     b = waves(n * step, k * step)[::step, ::step].T if tb else waves(k * step, n * step)[::step, ::step]

@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 import pytest
-from agreement import waves
 
 import arcgrad as torch
+from agreement import waves
 
 F = torch.nn.functional
 RECORDED = json.loads((pathlib.Path(__file__).parent.parent / "data" / "nn_functional.json").read_text())
@@ -51,9 +51,7 @@ def test_max_pool2d_returns_the_places_of_its_values():
 
 def test_conv2d_is_a_product_where_the_kernel_covers_the_image():
     x, w = waves(3, 2, 4, 4), waves(5, 2, 4, 4, phase=1.0)
-    np.testing.assert_allclose(
-        F.conv2d(x, w).flatten(1).numpy(), (x.flatten(1) @ w.flatten(1).T).numpy(), rtol=1e-12
-    )
+    np.testing.assert_allclose(F.conv2d(x, w).flatten(1).numpy(), (x.flatten(1) @ w.flatten(1).T).numpy(), rtol=1e-12)
 
 
 def test_conv2d_of_an_empty_batch_is_empty_and_differentiable():

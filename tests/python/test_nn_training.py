@@ -38,9 +38,7 @@ def test_training_gives_pytorchs_losses_and_parameters(model, loss, optimizer, s
     named = dict(scope["model"].named_parameters())
     assert list(named) == list(parameters)
     for name, values in parameters.items():
-        np.testing.assert_allclose(
-            named[name].detach().numpy().reshape(-1)[:12], values, rtol=1e-4, atol=1e-6
-        )
+        np.testing.assert_allclose(named[name].detach().numpy().reshape(-1)[:12], values, rtol=1e-4, atol=1e-6)
 
 
 class Net(nn.Module):

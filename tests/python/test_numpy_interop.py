@@ -4,9 +4,9 @@ import gc
 
 import numpy as np
 import pytest
-from agreement import DTYPES, NUMPY_OF, assert_equals, name_of
 
 import arcgrad as torch
+from agreement import DTYPES, NUMPY_OF, assert_equals, name_of
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
@@ -52,9 +52,7 @@ def test_strided_arrays_keep_their_layout(view):
     assert_equals(x * 2, a * 2)
 
 
-@pytest.mark.parametrize(
-    "view", [lambda x: x.T, lambda x: x[1:, ::2], lambda x: x[0], lambda x: x[:1].expand(5, 4)]
-)
+@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[1:, ::2], lambda x: x[0], lambda x: x[:1].expand(5, 4)])
 def test_strided_tensors_keep_their_layout(view):
     x = view(torch.arange(24.0).view(6, 4))
     a = x.numpy()

@@ -7,9 +7,9 @@ import pickle
 
 import numpy as np
 import pytest
-from agreement import DTYPES, assert_equals, name_of, waves
 
 import arcgrad as torch
+from agreement import DTYPES, assert_equals, name_of, waves
 
 
 def test_len_and_iteration_walk_the_first_dimension():
@@ -50,14 +50,10 @@ def test_tensors_of_one_element_become_python_numbers(shape, dtype):
 
 def test_tensors_of_other_sizes_have_no_truth_and_no_number():
     for x in [torch.ones(2), torch.ones(2, 2)]:
-        with pytest.raises(
-            RuntimeError, match="Boolean value of Tensor with more than one value is ambiguous"
-        ):
+        with pytest.raises(RuntimeError, match="Boolean value of Tensor with more than one value is ambiguous"):
             bool(x)
         for convert in [float, int, complex]:
-            with pytest.raises(
-                ValueError, match="only one element tensors can be converted to Python scalars"
-            ):
+            with pytest.raises(ValueError, match="only one element tensors can be converted to Python scalars"):
                 convert(x)
         with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
             x.item()

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from agreement import DTYPES, FLOATS, INTEGERS, NUMPY_OF, assert_close, assert_equals, name_of, waves
 
 import arcgrad as torch
+from agreement import DTYPES, FLOATS, INTEGERS, NUMPY_OF, assert_close, assert_equals, name_of, waves
 
 NAN, INF = float("nan"), float("inf")
 SHAPE = (3, 4, 5)
@@ -189,9 +189,7 @@ def test_cumsum_agrees_with_numpy(dim):
 
 def test_logsumexp_does_not_overflow_or_underflow():
     x = torch.tensor([[1000.0, 1000.0], [-1000.0, -1000.0], [-INF, 0.0], [INF, 0.0]])
-    np.testing.assert_allclose(
-        x.logsumexp(1).numpy(), [1000 + np.log(2), -1000 + np.log(2), 0, INF], rtol=1e-6
-    )
+    np.testing.assert_allclose(x.logsumexp(1).numpy(), [1000 + np.log(2), -1000 + np.log(2), 0, INF], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=name_of)
@@ -204,9 +202,7 @@ def test_long_sums_lose_no_more_than_pairwise_summation_does(size, dtype):
     assert x.mean().item() == pytest.approx(exact / size, rel=8 * eps)
 
 
-@pytest.mark.parametrize(
-    "view", [lambda x: x.T, lambda x: x[::2], lambda x: x[:, 1:3], lambda x: x.expand(2, 6, 5)]
-)
+@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[::2], lambda x: x[:, 1:3], lambda x: x.expand(2, 6, 5)])
 @pytest.mark.parametrize("name", ["sum", "amax", "prod", "var"])
 def test_reductions_of_views_equal_those_of_their_copies(name, view):
     x = view(waves(6, 5))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from agreement import assert_equals, waves
 from hypothesis import given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import assert_equals, waves
 
 CASES = {
     "reshape": (lambda x: x.reshape(4, -1), lambda a: a.reshape(4, -1)),

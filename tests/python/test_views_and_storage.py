@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from agreement import assert_equals
 from hypothesis import given
 from hypothesis import strategies as st
 
 import arcgrad as torch
+from agreement import assert_equals
 
 VIEWS = {
     "view": lambda x: x.view(6, 4),

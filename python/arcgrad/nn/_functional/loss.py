@@ -11,7 +11,7 @@ from ... import _core as _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 # The least value of a logarithm in `binary_cross_entropy`, and of the denominator x (1 - x) of its derivative: with
 # them a certain and wrong prediction has a large loss and gradient, but finite ones.
