@@ -86,6 +86,8 @@ pub enum Kind {
     },
     /// A value of one kind stored where only another fits.
     ResultCast {
+        /// The operation that was asked for.
+        op: &'static str,
         /// The dtype that was computed.
         from: DType,
         /// The dtype it should be stored as.
@@ -250,9 +252,10 @@ impl fmt::Display for Error {
             Kind::ReshapeSize { numel, wanted } => {
                 write!(f, "shape '{wanted:?}' is invalid for input of size {numel}")
             }
-            Kind::ResultCast { from, to } => write!(
+            Kind::ResultCast { op, from, to } => write!(
                 f,
-                "result type {} can't be cast to the desired output type {}",
+                "result type {} can't be cast to the desired output type {} ({op}_ would store {from} as {to}; convert the target with \
+                 .to({from}) or use the operation that returns a new tensor)",
                 from.scalar_name(),
                 to.scalar_name()
             ),

@@ -58,7 +58,10 @@ pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
         // A number beyond 64 bits takes part as a float.
         return match x.extract::<i64>() {
             Ok(i) => Ok(Some(Scalar::Int(i))),
-            Err(_) => Ok(Some(Scalar::Float(x.extract::<f64>()?))),
+            Err(_) => match x.extract::<u64>() {
+                Ok(n) => Ok(Some(Scalar::Float(n as f64))),
+                Err(_) => Err(PyOverflowError::new_err("int too big to convert")),
+            },
         };
     }
     slow_scalar(object)

@@ -77,7 +77,9 @@ impl PyGenerator {
     /// Starts the stream anew from a seed.
     fn manual_seed<'py>(slf: &Bound<'py, Self>, number: &Bound<'_, PyAny>) -> PyResult<Bound<'py, Self>> {
         let number = seed(number).map_err(|_| {
-            pyo3::exceptions::PyRuntimeError::new_err("manual_seed expected a long, but got another kind of object")
+            pyo3::exceptions::PyRuntimeError::new_err(
+                "manual_seed expected a long, but got another kind of object",
+            )
         })?;
         slf.get().0.lock().manual_seed(number);
         Ok(slf.clone())

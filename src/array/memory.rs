@@ -1,6 +1,6 @@
 //! Buffers for numbers, kept for the next of their size: fresh memory costs many times what used memory does.
 //!
-//! Note [Where a block waits for its next use]
+//! Note [Where a block waits for its next use]:
 //! Sizes are rounded up to classes (`class.rs`). A block of a small class goes to a list of the thread that drops it
 //! (`local.rs`): no atomics, a few nanoseconds. What a thread has too much of, what it leaves behind when it ends, and all
 //! large blocks go to one list for each class that all threads share (`shared.rs`), up to a limit in bytes; what exceeds

@@ -90,7 +90,7 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
         None if array.numel() == 1 => vector_space::ones(array.layout(), array.dtype())?,
         None => {
             return Err(Error::runtime(format!(
-                "grad can be implicitly created only for scalar outputs (output {index} has shape {:?}; sum it, or pass \
+                "grad can be implicitly created only for scalar outputs (output {index} has shape {:?}; call .sum() first, or pass \
                  the gradient with respect to it)",
                 array.shape()
             )));

@@ -390,7 +390,7 @@ where
         return record(name, inputs, y, keep, backward, forward);
     }
     let recorded = is_recorded(inputs);
-    view::check_write(x, recorded)?;
+    view::check_write(name, x, recorded)?;
     check_writable(name, &array)?;
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
@@ -412,7 +412,7 @@ where
     F: FnOnce(&Tensor) -> Result<Tensor>,
 {
     let recorded = is_recorded(&[x]);
-    view::check_write(x, recorded)?;
+    view::check_write(name, x, recorded)?;
     let history = (recorded && y.dtype().is_differentiable()).then(|| {
         let backward = move |cx: &Backward<'_>| -> Result<Grads> {
             Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
@@ -437,7 +437,7 @@ where
 /// Gives `x` the values and the history of `y`, which was computed from it and has its shape.
 pub fn assume(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let array = x.array();
-    view::check_write(x, is_recorded(&[x, y]))?;
+    view::check_write("assign", x, is_recorded(&[x, y]))?;
     check_writable("copy", &array)?;
     crate::array::kernels::copy::copy(&y.array(), &array);
     if let Some(tangent) = y.tangent() {

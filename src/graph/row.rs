@@ -416,7 +416,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         return Err(Error::type_(format!("{}_: the first operand must be a tensor", row.name)));
     };
     let wanted = wanted_gradients(row, &operands);
-    view::check_write(x, wanted != 0)?;
+    view::check_write(row.name.trim_end_matches("_scaled"), x, wanted != 0)?;
     check_inference(row, wanted, &operands)?;
     let target = x.array();
     check_writable(row.name, &target)?;
@@ -427,7 +427,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
     let arrays: [Option<&Array>; N] = std::array::from_fn(|i| arrays_held[i].as_ref());
     let (compute, gives, result) = row.dtypes(common_dtype(&operands, &arrays));
     if result.category() > target.dtype().category() {
-        return Err(ErrorKind::ResultCast { from: result, to: target.dtype() }.into());
+        return Err(ErrorKind::ResultCast { op: row.name, from: result, to: target.dtype() }.into());
     }
     let shape = output_layout(row, &arrays)?;
     if shape.shape() != target.shape() {

@@ -1,7 +1,7 @@
 //! Views that share storage with a base, and how a write to either shows in the other's history.
 //!
 //! Note [Views and their bases]: a view remembers its base, never another view. A write through a view is recorded on
-//! the base: the base's new history is a [`CopySlices`] node, which sends the written window's gradient to the write and
+//! the base: the base's new history is a `CopySlices` node, which sends the written window's gradient to the write and
 //! the rest to the base's old history. The base's generation rises, and each view, when next asked, finds its history
 //! out of date and takes a new one: a strided read of the base.
 
@@ -80,7 +80,7 @@ pub(crate) fn refresh(view: &Tensor) -> bool {
 }
 
 /// Refuses a write that would not be recorded rightly.
-pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
+pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
     if x.is_inference() && !mode::is_inference_mode_enabled() {
         return Err(Error::runtime(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal \
@@ -91,14 +91,14 @@ pub(crate) fn check_write(x: &Tensor, recorded: bool) -> Result<()> {
         return Ok(());
     }
     match x.base_and_origin() {
-        None if x.requires_grad() && x.is_leaf() => Err(Error::runtime(
-            "a leaf Variable that requires grad is being used in an in-place operation. (Wrap the write in no_grad(), or \
-             write to a clone().)",
-        )),
-        Some((base, _)) if base.requires_grad() && base.is_leaf() => Err(Error::runtime(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation. (Wrap the write in \
-             no_grad(), or write to a clone().)",
-        )),
+        None if x.requires_grad() && x.is_leaf() => Err(Error::runtime(format!(
+            "a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in no_grad(), \
+             or write to a clone().)"
+        ))),
+        Some((base, _)) if base.requires_grad() && base.is_leaf() => Err(Error::runtime(format!(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in \
+             no_grad(), or write to a clone().)"
+        ))),
         Some((base, origin)) if (recorded || base.requires_grad()) && *origin != Origin::Single => {
             let why = match origin {
                 Origin::Multiple => {

@@ -203,7 +203,7 @@ pub fn write_out(name: &'static str, result: &Tensor, out: &Tensor) -> Result<()
     }
     let (from, to) = (result.array(), out.array());
     if from.dtype().category() > to.dtype().category() {
-        return Err(Kind::ResultCast { from: from.dtype(), to: to.dtype() }.into());
+        return Err(Kind::ResultCast { op: name, from: from.dtype(), to: to.dtype() }.into());
     }
     if from.shape() != to.shape() {
         return out.set_data(&Tensor::new(from.cast(to.dtype())?));

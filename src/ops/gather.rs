@@ -248,7 +248,10 @@ pub fn index_add(
             src.shape().get(axis).copied().unwrap_or(1)
         )));
     }
-    let places = along(x, axis, index, false, |_| Error::runtime("index out of range in self"))?;
+    let places = along(x, axis, index, false, |i| {
+        // PyTorch checks the two ends in two places.
+        if i < 0 { out_of_range(i) } else { Error::runtime("index out of range in self") }
+    })?;
     same_slices("index_add_", &places, src)?;
     let scaled = if alpha.to_f64() == 1.0 {
         src.clone()

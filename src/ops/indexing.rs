@@ -82,7 +82,8 @@ fn at(x: &Tensor, axis: usize, index: isize, named: usize) -> Result<Part> {
     let i = if index < 0 { index + extent } else { index };
     if !(0..extent).contains(&i) {
         return Err(Error::index(format!(
-            "index {index} is out of bounds for dimension {named} with size {extent}"
+            "index {index} is out of bounds for dimension {named} with size {extent} (the shape is {:?})",
+            x.shape()
         )));
     }
     Ok(Part::Select { axis, index: i as usize })

@@ -52,9 +52,11 @@ pub fn cat(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
         if let Some(other) = (0..shape.len()).find(|&a| a != axis && x.shape()[a] != shape[a]) {
             return Err(Error::runtime(format!(
                 "Sizes of tensors must match except in dimension {axis}. Expected size {} but got size {} for tensor number \
-                 {i} in the list.",
+                 {i} in the list (its shape is {:?}, the first one's {:?}).",
                 shape[other],
-                x.shape()[other]
+                x.shape()[other],
+                x.shape(),
+                model.shape()
             )));
         }
         shape[axis] += x.shape()[axis];

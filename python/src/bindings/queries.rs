@@ -136,9 +136,16 @@ bindings! {
     function set_num_threads {
         "(Any number) -> None" => |a| {
             // No machine has more; a pool of that size would only exhaust memory.
-            const MOST: usize = 4096;
-            let threads = a.int(0).ok().and_then(|n| usize::try_from(n).ok())
-                .filter(|n| (1..=MOST).contains(n))
+            const MOST: i64 = 4096;
+            let number = a.int(0).map_err(|_| PyRuntimeError::new_err("set_num_threads expects an int"))?;
+            if number > MOST {
+                return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                    "set_num_threads expects at most {MOST}, not {number}"
+                )));
+            }
+            let threads = usize::try_from(number)
+                .ok()
+                .filter(|&n| n > 0)
                 .ok_or_else(|| PyRuntimeError::new_err("set_num_threads expects a positive integer"))?;
             arcgrad::array::pool::set_num_threads(threads)
         }

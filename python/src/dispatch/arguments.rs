@@ -120,6 +120,11 @@ impl<'py> Args<'_, 'py> {
     pub fn scalar(&self, i: usize) -> PyResult<Scalar> {
         match self.get(i) {
             Some(x) => match convert::operand(x)? {
+                Some(Operand::Scalar(Scalar::Float(_))) if x.is_instance_of::<pyo3::types::PyInt>() => {
+                    Err(pyo3::exceptions::PyRuntimeError::new_err(
+                        "value cannot be converted to type int64_t without overflow",
+                    ))
+                }
                 Some(Operand::Scalar(s)) => Ok(s),
                 Some(Operand::Tensor(t)) => t.item().map_err(|e| crate::error::raise(&e)),
                 None => Err(self.wrong(i)),
@@ -244,7 +249,10 @@ impl<'py> Args<'_, 'py> {
     }
 
     fn explain(&self, error: PyErr, i: usize) -> PyErr {
-        let sizes = matches!(self.signature.parameters[i].kind, crate::dispatch::Kind::Ints | crate::dispatch::Kind::Sizes);
+        let sizes = matches!(
+            self.signature.parameters[i].kind,
+            crate::dispatch::Kind::Ints | crate::dispatch::Kind::Sizes
+        );
         if sizes && error.is_instance_of::<pyo3::exceptions::PyOverflowError>(self.py) {
             return PyTypeError::new_err(format!(
                 "{}(): argument '{}' (position {}) must be tuple of ints, but found a number that 64 bits cannot hold",

@@ -208,7 +208,8 @@ fn call_into<'py>(
         return Ok(answer.unbind());
     }
     let store = |answer: &Bound<'py, PyAny>, out: &Bound<'py, PyAny>| {
-        let (Some(answer), Some(target)) = (crate::convert::tensor(answer), crate::convert::tensor(out)) else {
+        let (Some(answer), Some(target)) = (crate::convert::tensor(answer), crate::convert::tensor(out))
+        else {
             return Err(PyTypeError::new_err(format!(
                 "{}(): argument 'out' must be Tensor, not {}",
                 binding.name,

@@ -75,7 +75,7 @@ pub fn sum(x: &Array, axes: &[usize], dtype: DType) -> Result<Array> {
     sum_over(x, axes.iter().copied().collect(), false, dtype)
 }
 
-/// [`sum`]; with `keep` the axes stay, with extent 1.
+/// `sum`; with `keep` the axes stay, with extent 1.
 pub fn sum_over(x: &Array, axes: AxisSet, keep: bool, dtype: DType) -> Result<Array> {
     match dtype {
         DType::F32 => sum_of::<f32>(x, axes, keep, |x| x, |s| s),

@@ -13,7 +13,7 @@ use crate::ops::{self, special_cases};
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 
-/// [`ops::elu`] with the scale and the alpha of self-normalizing networks.
+/// `ops::elu` with the scale and the alpha of self-normalizing networks.
 pub fn selu(x: &Tensor) -> Result<Tensor> {
     ops::elu(x, SELU_ALPHA, SELU_SCALE, 1.0)
 }

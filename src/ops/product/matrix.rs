@@ -61,7 +61,8 @@ pub(super) fn check_inner(a: Factor<'_>, b: Factor<'_>) -> Result<()> {
         return Ok(());
     }
     Err(Error::runtime(format!(
-        "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
+        "mat1 and mat2 shapes cannot be multiplied ({0}x{1} and {2}x{3}): the columns of [{0}, {1}] must be as many as the \
+         rows of [{2}, {3}]",
         a.rows, a.cols, b.rows, b.cols
     )))
 }
@@ -69,7 +70,7 @@ pub(super) fn check_inner(a: Factor<'_>, b: Factor<'_>) -> Result<()> {
 #[cold]
 fn unequal(a: DType, b: DType) -> Error {
     Error::runtime(format!(
-        "expected m1 and m2 to have the same dtype, but got: {} != {} (.to({a}) converts)",
+        "expected m1 and m2 to have the same dtype, but got: {} != {} ({a} and {b}; .to({a}) converts)",
         spoken(a),
         spoken(b)
     ))

@@ -73,7 +73,7 @@ fn float_of(op: &str, given: DType, wanted: Option<DType>) -> Result<DType> {
         return Ok(dtype);
     }
     Err(Error::runtime(format!(
-        "{op}(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: {}",
+        "{op}(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: {} ({dtype}; dtype=float32 converts first)",
         dtype.scalar_name()
     )))
 }
