@@ -1,7 +1,6 @@
 """Functions whose arguments Python takes apart before the core sees them."""
 
-from ._core import Tensor
-from ._core import einsum as _einsum
+from ._core import Tensor, einsum as _einsum
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
