@@ -148,9 +148,26 @@ def ordered(parts: list[str]) -> list[str]:
     return result
 
 
+def covers(first: Overload, second: Overload) -> bool:
+    """Whether a type checker never gets to the second overload.
+
+    The core tells a tensor from a number or an index, in every order of its overloads. To a type checker a tensor is
+    both (it has `__index__`, and stands for a scalar), so an overload for a tensor that follows one for a number is
+    marked as never matched; it stays in the stub for its readers.
+    """
+    wide = ("Operand", "Scalar", "Float", "Int")
+    return len(first[0]) == len(second[0]) and all(
+        a[0] == b[0] and (a[1] == b[1] or (b[1] == "Tensor" and a[1] in wide)) and a[4] == b[4]
+        for a, b in zip(first[0], second[0], strict=True)
+    )
+
+
 def function(name: str, doc: str, overloads: Sequence[Overload], method: bool, indent: str) -> list[str]:
     """The definitions of one function or method."""
-    lines = [line for o in overloads for line in definition(name, o, method)]
+    lines = []
+    for i, overload in enumerate(overloads):
+        mark = "  # type: ignore[overload-cannot-match]" if any(covers(o, overload) for o in overloads[:i]) else ""
+        lines += [line + mark for line in definition(name, overload, method)]
     lines = list(dict.fromkeys(lines))
     if len(lines) == 1:
         return [indent + lines[0]]

@@ -58,7 +58,8 @@ def _decorated(function: Any, context: Callable[[], _Mode]) -> Any:
 
     if isinstance(function, type):
         # Of a class, the making of instances is decorated.
-        function.__init__ = _decorated(function.__init__, context)
+        making: Any = function
+        making.__init__ = _decorated(making.__init__, context)
         return function
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     if flags & _ASYNC_GENERATOR:
@@ -207,7 +208,7 @@ class set_grad_enabled(_Mode):
         else:
             _set_mode(self._changed(_mode()))
 
-    def __call__(self, function: _F) -> _F:
+    def __call__(self, function: _F) -> _F:  # noqa: D102
         # The decorator says what holds inside the function, not from here on.
         _set_mode(self._before.pop())
         return super().__call__(function)
@@ -235,7 +236,7 @@ class _Switch(_Mode):
 class inference_mode(_Mode):
     """Nothing is recorded, and new tensors can never take part in a graph; with `mode=False`, recording is back."""
 
-    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:  # noqa: D102
         if isinstance(mode, bool):
             return super().__new__(cls)
         return _decorated(mode, cls)
