@@ -12,8 +12,17 @@ import argparse
 import keyword
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 from arcgrad import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Parameters (name, kind, whether None is allowed, default, whether by name only) and what comes back.
+Overload = tuple[list[tuple[str, str, bool, "str | None", bool]], str]
+# A name, where it lives, its documentation and its overloads.
+Described = tuple[str, str, "str | None", list[Any]]
 
 STUB = pathlib.Path(__file__).parent.parent / "python" / "arcgrad" / "_core.pyi"
 
@@ -90,6 +99,7 @@ def returns(text: str) -> str:
 
 
 def parameter(name: str, kind: str, optional: bool, default: str | None) -> str:
+    """One parameter as it is written in a definition."""
     annotation = KINDS[kind] + (" | None" if optional else "")
     if default is None:
         return f"{name}: {annotation}"
@@ -97,7 +107,7 @@ def parameter(name: str, kind: str, optional: bool, default: str | None) -> str:
     return f"{name}: {annotation} = {simple}"
 
 
-def definition(name: str, overload, method: bool) -> list[str]:
+def definition(name: str, overload: Overload, method: bool) -> list[str]:
     """The lines of one overload; two where sizes may also be given one by one."""
     declared, answer = overload
     lines = []
@@ -138,15 +148,34 @@ def ordered(parts: list[str]) -> list[str]:
     return result
 
 
-def function(name: str, doc: str, overloads, method: bool, indent: str) -> list[str]:
-    lines = [line for o in overloads for line in definition(name, o, method)]
+def covers(first: Overload, second: Overload) -> bool:
+    """Whether a type checker never gets to the second overload.
+
+    The core tells a tensor from a number or an index, in every order of its overloads. To a type checker a tensor is
+    both (it has `__index__`, and stands for a scalar), so an overload for a tensor that follows one for a number is
+    marked as never matched; it stays in the stub for its readers.
+    """
+    wide = ("Operand", "Scalar", "Float", "Int")
+    return len(first[0]) == len(second[0]) and all(
+        a[0] == b[0] and (a[1] == b[1] or (b[1] == "Tensor" and a[1] in wide)) and a[4] == b[4]
+        for a, b in zip(first[0], second[0], strict=True)
+    )
+
+
+def function(name: str, doc: str, overloads: Sequence[Overload], method: bool, indent: str) -> list[str]:
+    """The definitions of one function or method."""
+    lines = []
+    for i, overload in enumerate(overloads):
+        mark = "  # type: ignore[overload-cannot-match]" if any(covers(o, overload) for o in overloads[:i]) else ""
+        lines += [line + mark for line in definition(name, overload, method)]
     lines = list(dict.fromkeys(lines))
     if len(lines) == 1:
         return [indent + lines[0]]
     return [line for text in lines for line in (f"{indent}@overload", indent + text)]
 
 
-def tensor_class(described) -> list[str]:
+def tensor_class(described: Sequence[Described]) -> list[str]:
+    """The class `Tensor`: its properties, operators and methods."""
     lines = ["class Tensor:"]
     for name, place, _, overloads in sorted(described, key=lambda d: d[0]):
         if place in ("property", "attribute"):
@@ -209,6 +238,7 @@ def plain_class(cls: type) -> list[str]:
 
 
 def stub() -> str:
+    """The text of the stub."""
     described = _core._signatures()
     lines = [HEAD]
     classes = {n: c for n, c in sorted(vars(_core).items()) if isinstance(c, type)}
@@ -229,6 +259,7 @@ def stub() -> str:
 
 
 def main() -> None:
+    """Write the stub, or check it."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--check", action="store_true", help="compare with the stub on disk and write nothing")
     text = stub()

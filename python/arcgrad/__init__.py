@@ -7,49 +7,61 @@ Python. Subpackages that a program may not need (`nn`, `optim`, ...) are importe
 from __future__ import annotations
 
 import importlib
-from math import e, inf, nan, pi
+from math import e as e, inf as inf, nan as nan, pi as pi
 
-from . import _core, autograd, linalg
+from . import _core as _core, autograd as autograd, linalg as linalg
 from ._core import *  # noqa: F403
-from ._core import __version__
+from ._core import __version__ as __version__
 from ._layout import (
-    channels_last,
-    channels_last_3d,
-    contiguous_format,
-    layout,
-    memory_format,
-    preserve_format,
-    strided,
+    channels_last as channels_last,
+    channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format,
+    layout as layout,
+    memory_format as memory_format,
+    preserve_format as preserve_format,
+    strided as strided,
 )
 from ._legacy import (
-    BoolTensor,
-    ByteTensor,
-    CharTensor,
-    DoubleTensor,
-    FloatTensor,
-    IntTensor,
-    LongTensor,
-    ShortTensor,
+    BoolTensor as BoolTensor,
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
 )
-from ._limits import finfo, iinfo
+from ._limits import finfo as finfo, iinfo as iinfo
 from ._settings import (
-    are_deterministic_algorithms_enabled,
-    is_storage,
-    typename,
-    use_deterministic_algorithms,
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+    is_storage as is_storage,
+    typename as typename,
+    use_deterministic_algorithms as use_deterministic_algorithms,
 )
-from ._size import Size
-from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from .functional import broadcast_shapes, einsum
+from ._size import Size as Size
+from .autograd.grad_mode import (
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)
+from .functional import broadcast_shapes as broadcast_shapes, einsum as einsum  # type: ignore[no-redef]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
     from typing import Any
 
-    from . import cuda, nn, optim, random, serialization, special, utils
-    from ._tensor_str import set_printoptions
-    from .serialization import load, save
+    from . import (
+        cuda as cuda,
+        nn as nn,
+        optim as optim,
+        random as random,
+        serialization as serialization,
+        special as special,
+        utils as utils,
+    )
+    from ._tensor_str import set_printoptions as set_printoptions
+    from .serialization import load as load, save as save
 
 newaxis = None
 

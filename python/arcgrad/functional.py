@@ -1,12 +1,20 @@
 """Functions whose arguments Python takes apart before the core sees them."""
 
-from ._core import Tensor
-from ._core import einsum as _einsum
+from __future__ import annotations
+
+from ._core import Tensor, einsum as _einsum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ._size import Size
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def _spell(subscripts):
+def _spell(subscripts: Iterable[Any]) -> str:
     letters = []
     for subscript in subscripts:
         if subscript is Ellipsis:
@@ -20,7 +28,7 @@ def _spell(subscripts):
     return "".join(letters)
 
 
-def einsum(*args):
+def einsum(*args: Any) -> Tensor:
     """Sums of products named by the letters of their axes.
 
     Either ``einsum("ij,jk->ik", a, b)`` (operands as arguments or as one sequence), or the letters as lists of numbers
@@ -42,7 +50,7 @@ def einsum(*args):
     return _einsum(equation + output, *operands)
 
 
-def broadcast_shapes(*shapes):
+def broadcast_shapes(*shapes: int | Iterable[int]) -> Size:
     """The shape that all of these shapes broadcast to; an int stands for a shape of one axis.
 
     Raises:
@@ -50,7 +58,7 @@ def broadcast_shapes(*shapes):
     """
     from ._size import Size
 
-    whole = []
+    whole: list[int] = []
     for shape in shapes:
         extents = [shape] if isinstance(shape, int) else list(shape)
         if any(extent < 0 for extent in extents):

@@ -74,7 +74,7 @@ def _opened(f: str | os.PathLike[str] | IO[bytes], mode: str) -> Iterator[IO[byt
     if hasattr(f, "read") or hasattr(f, "write"):
         yield f  # type: ignore[misc]
     else:
-        with open(f, mode) as file:
+        with open(f, mode) as file:  # noqa: PTH123
             yield file
 
 

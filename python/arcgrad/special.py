@@ -6,6 +6,7 @@ from ._core import (
     bessel_y0,
     bessel_y1,
     digamma,
+    digamma as psi,
     entr,
     erf,
     erfc,
@@ -18,9 +19,11 @@ from ._core import (
     i0e,
     i1,
     i1e,
+    lgamma as gammaln,
     log1p,
     log_ndtr,
     logit,
+    mvlgamma as multigammaln,
     ndtr,
     ndtri,
     polygamma,
@@ -30,9 +33,6 @@ from ._core import (
     xlogy,
     zeta,
 )
-from ._core import digamma as psi
-from ._core import lgamma as gammaln
-from ._core import mvlgamma as multigammaln
 
 __all__ = [
     "bessel_j0",

@@ -151,7 +151,7 @@ def test_shape_is_a_tuple_with_numel():
     assert shape == (2, 3)
     assert shape.numel() == 6
     assert type(shape[:1]) is type(shape)
-    assert shape + (4,) == (2, 3, 4)
+    assert shape + (4,) == (2, 3, 4)  # noqa: RUF005
     assert torch.Size([2, 3]) == shape
 
 

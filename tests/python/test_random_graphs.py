@@ -1,8 +1,7 @@
 """Graphs of random shape, differentiated by the engine and by a plain reverse sweep over NumPy arrays."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import arcgrad as torch
 

@@ -1,7 +1,6 @@
 """Gradients: on request, or added into the leaves that a result depends on."""
 
-from .._core import _backward as backward
-from .._core import _grad as grad
+from .._core import _backward as backward, _grad as grad
 from . import grad_mode, graph
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 

@@ -1,10 +1,20 @@
 """Gradient modes: whether this thread records what it computes.
 
-Each is a context manager and a decorator, of functions, generators and coroutines. A decorated generator or coroutine has
-the mode while its own body runs, and whoever resumes it keeps theirs.
+Each is a context manager and a decorator, of functions, generators and coroutines. A decorated generator or coroutine
+has the mode while its own body runs, and whoever resumes it keeps theirs.
 """
 
+from __future__ import annotations
+
 from .._core import _mode, _set_mode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 __all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
 
@@ -17,43 +27,45 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 class _Mode:
     """A mode to enter, as often and as deeply nested as one likes."""
 
-    def __enter__(self):
+    _before: list[int]
+
+    def __enter__(self) -> None:
         before = _mode()
         # A list, because one object may be entered inside itself, or decorate a function that calls itself.
         self.__dict__.setdefault("_before", []).append(before)
         _set_mode(self._changed(before))
-        return self._entered()
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         _set_mode(self._before.pop())
 
-    def _entered(self):
-        return None
-
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         raise NotImplementedError
 
-    def _fresh(self):
+    def _fresh(self) -> _Mode:
         """A context of its own for each call of a decorated function."""
         return self.__class__()
 
-    def __call__(self, function):
-        return _decorated(function, self._fresh)
+    def __call__(self, function: _F) -> _F:
+        decorated: _F = _decorated(function, self._fresh)
+        return decorated
 
 
-def _decorated(function, context):
+def _decorated(function: Any, context: Callable[[], _Mode]) -> Any:
     """The function, its body always run in a context of its own."""
     from functools import wraps
 
     if isinstance(function, type):
         # Of a class, the making of instances is decorated.
-        function.__init__ = _decorated(function.__init__, context)
+        making: Any = function
+        making.__init__ = _decorated(making.__init__, context)
         return function
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     if flags & _ASYNC_GENERATOR:
 
         @wraps(function)
-        async def wrapper(*args, **kwargs):
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
             steps = function(*args, **kwargs)
             step = steps.asend(None)
             try:
@@ -77,26 +89,26 @@ def _decorated(function, context):
     elif flags & _COROUTINE:
 
         @wraps(function)
-        async def wrapper(*args, **kwargs):
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
             return await _Steps(function(*args, **kwargs).__await__(), context)
 
     elif flags & _GENERATOR:
 
         @wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             return (yield from _stepped(function(*args, **kwargs), context))
 
     else:
 
         @wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             with context():
                 return function(*args, **kwargs)
 
     return wrapper
 
 
-def _stepped(steps, context):
+def _stepped(steps: Any, context: Callable[[], _Mode]) -> Generator[Any, Any, Any]:
     """Each step of a generator in the context, what lies between in the caller's own."""
     try:
         with context():
@@ -121,37 +133,37 @@ def _stepped(steps, context):
 class _Steps:
     """Something to await whose own steps are in the context."""
 
-    def __init__(self, steps, context):
+    def __init__(self, steps: Iterator[Any], context: Callable[[], _Mode]) -> None:
         self._steps, self._context = steps, context
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, Any, Any]:
         return _stepped(_Iterator(self._steps), self._context)
 
 
 class _Iterator:
     """An awaitable's steps with all the methods of a generator, which not every iterator has."""
 
-    def __init__(self, steps):
+    def __init__(self, steps: Any) -> None:
         self._steps = steps
 
-    def __iter__(self):
+    def __iter__(self) -> _Iterator:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         return next(self._steps)
 
-    def send(self, value):
+    def send(self, value: Any) -> Any:
         if value is None:
             return next(self._steps)
         return self._steps.send(value)
 
-    def throw(self, error):
+    def throw(self, error: BaseException) -> Any:
         throw = getattr(self._steps, "throw", None)
         if throw is None:
             raise error
         return throw(error)
 
-    def close(self):
+    def close(self) -> None:
         close = getattr(self._steps, "close", None)
         if close is not None:
             close()
@@ -160,7 +172,7 @@ class _Iterator:
 class _Plain(_Mode):
     """A mode without arguments: `@no_grad` is as good as `@no_grad()`."""
 
-    def __new__(cls, function=None):
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         if function is None:
             return super().__new__(cls)
         return _decorated(function, cls)
@@ -169,71 +181,71 @@ class _Plain(_Mode):
 class no_grad(_Plain):
     """Nothing is recorded."""
 
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         return before & ~_GRAD
 
 
 class enable_grad(_Plain):
     """Operations are recorded, also inside `no_grad`."""
 
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         return before | _GRAD
 
 
 class set_grad_enabled(_Mode):
     """Operations are recorded, or not, from now on; as a context manager, until it ends."""
 
-    def __init__(self, mode):
+    def __init__(self, mode: bool) -> None:
         self.mode = mode
         before = _mode()
         self._before = [before]
         _set_mode(self._changed(before))
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         # Already in force since the object was made.
         if not self._before:
-            return super().__enter__()
-        _set_mode(self._changed(_mode()))
-        return None
+            super().__enter__()
+        else:
+            _set_mode(self._changed(_mode()))
 
-    def __call__(self, function):
+    def __call__(self, function: _F) -> _F:  # noqa: D102
         # The decorator says what holds inside the function, not from here on.
         _set_mode(self._before.pop())
         return super().__call__(function)
 
-    def _fresh(self):
+    def _fresh(self) -> _Mode:
         return _Switch(self.mode)
 
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         return before | _GRAD if self.mode else before & ~_GRAD
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.__class__.__module__}.{self.__class__.__name__}(mode={self.mode})"
 
 
 class _Switch(_Mode):
     """`set_grad_enabled` that waits until it is entered."""
 
-    def __init__(self, mode):
+    def __init__(self, mode: bool) -> None:
         self.mode = mode
 
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         return before | _GRAD if self.mode else before & ~_GRAD
 
 
 class inference_mode(_Mode):
     """Nothing is recorded, and new tensors can never take part in a graph; with `mode=False`, recording is back."""
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:  # noqa: D102
         if isinstance(mode, bool):
             return super().__new__(cls)
         return _decorated(mode, cls)
 
-    def __init__(self, mode=True):
+    def __init__(self, mode: bool = True) -> None:
         self.mode = mode
 
-    def _fresh(self):
+    def _fresh(self) -> _Mode:
         return self.__class__(self.mode)
 
-    def _changed(self, before):
+    def _changed(self, before: int) -> int:
         return _INFERENCE if self.mode else _GRAD | _FORWARD

@@ -24,7 +24,8 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:  # noqa: D102
         if data is None:
             data = arcgrad.empty(0)
-        return Tensor._make_subclass(cls, data.detach(), requires_grad)
+        made: Parameter = Tensor._make_subclass(cls, data.detach(), requires_grad)
+        return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         known: Parameter | None = memo.get(id(self))

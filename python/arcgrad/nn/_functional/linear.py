@@ -98,15 +98,13 @@ def scaled_dot_product_attention(
         key = key.repeat_interleave(groups, -3)
         value = value.repeat_interleave(groups, -3)
     # Half of the scale on each side keeps the products within range.
-    factor = (query.size(-1) ** -0.5 if scale is None else scale) ** 0.5
+    factor: float = (query.size(-1) ** -0.5 if scale is None else scale) ** 0.5
     scores = (query * factor) @ (key.transpose(-2, -1) * factor)
     if is_causal:
         attn_mask = arcgrad.ones(query.size(-2), key.size(-2), dtype=arcgrad.bool).tril()
     if attn_mask is not None:
-        if attn_mask.dtype == arcgrad.bool:
-            scores = scores.masked_fill(~attn_mask, -arcgrad.inf)
-        else:
-            scores = scores + attn_mask
+        masked = attn_mask.dtype == arcgrad.bool
+        scores = scores.masked_fill(~attn_mask, -arcgrad.inf) if masked else scores + attn_mask
     weights = scores.softmax(-1)
     if attn_mask is not None and attn_mask.dtype == arcgrad.bool:
         # A query that no key may answer takes nothing.

@@ -6,8 +6,7 @@ import warnings
 
 import arcgrad
 
-from ... import Tensor
-from ... import _core as _nn
+from ... import Tensor, _core as _nn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

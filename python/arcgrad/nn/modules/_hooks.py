@@ -171,7 +171,10 @@ def _through_identity(values: tuple[Any, ...], watch: Callable[[tuple[Any, ...]]
     global _identity
     if _identity is None:
         # Made at first use: few programs hook a backward pass, and every one pays for the import of this file.
-        class Identity(arcgrad.autograd.Function):
+        autograd: Any = arcgrad.autograd
+        function: Any = autograd.Function
+
+        class Identity(function):  # type: ignore[misc]
             @staticmethod
             def forward(ctx: Any, watch: Any, places: list[int], size: int, *tensors: Tensor) -> tuple[Tensor, ...]:
                 ctx.set_materialize_grads(False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import arcgrad
 
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..parameter import Parameter
 from .module import Module
 

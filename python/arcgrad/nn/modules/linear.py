@@ -6,8 +6,7 @@ import math
 
 import arcgrad
 
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..functional import linear
 from ..parameter import Parameter
 from .module import Module
@@ -70,9 +69,10 @@ class Linear(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         # Straight from the registry: an attribute that only `__getattr__` finds costs ten times as much.
+        # The weight there is never None, though the registry's type allows it.
         parameters = self._parameters
         if "weight" in parameters and "bias" in parameters:
-            return linear(input, parameters["weight"], parameters["bias"])
+            return linear(input, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
         # A program has put a computed tensor in a parameter's place.
         return linear(input, self.weight, self.bias)
 

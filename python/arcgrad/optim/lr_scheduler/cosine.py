@@ -1,7 +1,6 @@
 """Schedules that follow a cosine wave, once or again and again."""
 
 # The capitals in the names of arguments are PyTorch's, and users pass them by name.
-# ruff: noqa: N803
 
 from __future__ import annotations
 
