@@ -1,7 +1,7 @@
 //! A small network learns the exclusive or, from Rust alone.
 
-use arcgrad::{DType, Result, Tensor, no_grad, ops};
 use arcgrad::array::random::Generator;
+use arcgrad::{DType, Result, Tensor, no_grad, ops};
 
 /// Numbers around zero, as a leaf that wants its gradient.
 fn weights(stream: &mut Generator, shape: &[usize]) -> Result<Tensor> {
