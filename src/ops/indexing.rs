@@ -62,10 +62,10 @@ fn is_mask(dtype: DType) -> bool {
 
 /// One position along the first axis: `x[i]`.
 pub fn getitem_int(x: &Tensor, index: isize) -> Result<Tensor> {
-    part::part(x, at(x, 0, index, 0)?)
+    part::part(x, at(x, 0, index, 0, x)?)
 }
 
-fn at(x: &Tensor, axis: usize, index: isize, named: usize) -> Result<Part> {
+fn at(x: &Tensor, axis: usize, index: isize, named: usize, whole: &Tensor) -> Result<Part> {
     let extent = {
         let state = x.state();
         match state.array.shape().get(axis) {
@@ -83,7 +83,7 @@ fn at(x: &Tensor, axis: usize, index: isize, named: usize) -> Result<Part> {
     if !(0..extent).contains(&i) {
         return Err(Error::index(format!(
             "index {index} is out of bounds for dimension {named} with size {extent} (the shape is {:?})",
-            x.shape()
+            whole.shape()
         )));
     }
     Ok(Part::Select { axis, index: i as usize })
@@ -121,7 +121,7 @@ fn plain(x: &Tensor, key: &[Index]) -> Result<(Tensor, Tensors)> {
     for entry in key {
         match entry {
             Index::Int(i) => {
-                view = part::part(&view, at(&view, axis, *i, original)?)?;
+                view = part::part(&view, at(&view, axis, *i, original, x)?)?;
                 original += 1;
             }
             Index::Slice { start, end, step } => {

@@ -4,7 +4,6 @@ import pytest
 
 import arcgrad as torch
 
-
 # A strict expectation of failure fails the suite on the day the promise is kept: then it goes.
 UNSEEN = pytest.mark.xfail(strict=True, reason="a write through a NumPy array does not raise the version yet")
 KEPT = pytest.mark.xfail(strict=True, reason="a leaf whose .grad has a graph that leads to it is not freed yet")
