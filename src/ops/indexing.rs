@@ -151,7 +151,7 @@ fn plain(x: &Tensor, key: &[Index]) -> Result<(Tensor, Tensors)> {
                     tensors.push((axis, flag_positions(value.is_true())?));
                     axis += 1;
                 } else {
-                    view = part::part(&view, at(&view, axis, value.to_i64() as isize, original)?)?;
+                    view = part::part(&view, at(&view, axis, value.to_i64() as isize, original, x)?)?;
                     original += 1;
                 }
             }
