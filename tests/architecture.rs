@@ -90,7 +90,7 @@ fn every_note_that_is_cited_is_written() {
             let name = part.split(']').next().unwrap().to_owned();
             // The place of a note is where its name is followed by a colon.
             if part[name.len()..].starts_with("]:") {
-                notes.push_str(&format!("[{name}]"));
+                notes.push_str(&name);
             }
             cited.push((path.clone(), name));
         }
