@@ -1,6 +1,6 @@
 //! The one process-local pool of threads: the caller works too, and never waits for a helper that has not started.
 //!
-//! Note [The caller works too]
+//! Note [The caller works too]:
 //! A parallel call is one closure, run by the caller and by as many detached helpers as happen to wake in time.
 //! The caller never blocks on a sleeping thread: when it finds nothing left to do it closes the gathering, and from then on
 //! a late helper turns away at the door. Only helpers already inside are waited for, and they are busy with the last pieces.

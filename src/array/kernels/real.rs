@@ -1,6 +1,6 @@
 //! `Real`: the scalar functions of `f32` and `f64` from which every element-wise kernel is made.
 //!
-//! Note [Vectorised by the caller]. Every method is inlined. Those marked *hot* have no branch, no call and no table,
+//! Note [Vectorised by the caller]: every method is inlined. Those marked *hot* have no branch, no call and no table,
 //! so a loop over a slice becomes SIMD code in whatever instruction set its function is compiled for. What they avoid,
 //! and why: `x as i32`, `.max()`, `.min()` and `round_ties_even()` carry conventions (saturation, NaN) that cost several
 //! instructions each, so the code compares and selects, and rounds by adding and subtracting `1.5 * 2^23` or `1.5 * 2^52`;

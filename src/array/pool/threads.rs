@@ -1,6 +1,6 @@
 //! The sleeping threads themselves: made at the first parallel call, made anew when their number changes or after a fork.
 //!
-//! Note [After a fork]
+//! Note [After a fork]:
 //! A forked child has one thread, and every lock that another thread of its parent held at that moment stays locked in it
 //! for ever. So nothing here waits for a lock that may be older than the process:
 //!

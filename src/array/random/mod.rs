@@ -4,13 +4,13 @@
 //! x86-64 Linux, whose distributions run one after another on the calling thread; a fill therefore never depends on the number
 //! of threads.
 //!
-//! # Note [Fused scaling]
+//! # Note [Fused scaling]:
 //!
 //! Where PyTorch's source says `sample * scale + shift`, its compiler fuses the two operations into one rounding, so the fills
 //! do the same through `mul_add`. With a scale of one or a shift of zero the two agree, which is why a test of the standard
 //! normal alone would not notice.
 //!
-//! # Note [Transcendental functions]
+//! # Note [Transcendental functions]:
 //!
 //! `f64` samples go through the C library's `log`, `log1p`, `sin`, `cos`, `tan` and `exp`, as PyTorch's do, so they equal
 //! PyTorch's exactly where both link glibc, and to the last place elsewhere. Runs of normal `f32` values use polynomials

@@ -1,6 +1,6 @@
 //! The innermost loop: a tile of C, a few rows by two registers, kept in registers along the whole depth.
 //!
-//! Note [One chain per element]. Every element of C is one chain of multiply-adds in the order of the inner index,
+//! Note [One chain per element]: every element of C is one chain of multiply-adds in the order of the inner index,
 //! cut only at multiples of [`DEPTH`]. Tile shapes, row groups, threads and instruction sets with fused multiply-add
 //! change which elements are computed together, never an element's own arithmetic: so its bits do not depend on them.
 

@@ -1,6 +1,6 @@
 //! Runs a reduction over an array of any layout, on any number of threads, with the same bits.
 //!
-//! Note [Bits of a reduction]
+//! Note [Bits of a reduction]:
 //! The numbers that make one output are cut into chunks of a fixed size, each chunk is folded in a fixed number of lanes,
 //! and the chunks' results are combined as a balanced tree in the order of the chunks. All of this follows from shapes and
 //! strides. Threads only decide who folds which chunk, and registers only how many lanes move at once.
