@@ -271,7 +271,10 @@ fn places_that_do_not_exist_are_refused() {
     let x = counting(&[3, 2]);
     let at = |i: i64| Index::Tensor(Tensor::from_slice(&[i], &[1]).unwrap());
     let message = |key: &[Index]| ops::getitem(&x, key).unwrap_err().to_string();
-    assert_eq!(message(&[Index::Int(3)]), "index 3 is out of bounds for dimension 0 with size 3");
+    assert_eq!(
+        message(&[Index::Int(3)]),
+        "index 3 is out of bounds for dimension 0 with size 3 (the shape is [3, 2])"
+    );
     assert_eq!(message(&[Index::Int(0), at(-3)]), "index -3 is out of bounds for dimension 0 with size 2");
     assert_eq!(message(&[at(0), at(0), at(0)]), "too many indices for tensor of dimension 2");
     assert!(

@@ -146,8 +146,14 @@ fn beta_zero_does_not_read_the_addend() {
 #[test]
 fn shapes_that_do_not_fit_are_named() {
     let (a, b) = (whole(&[2, 3], 1), whole(&[4, 5], 2));
-    assert_eq!(message(ops::mm(&a, &b)), "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)");
-    assert_eq!(message(ops::linear(&a, &b, None)), "mat1 and mat2 shapes cannot be multiplied (2x3 and 5x4)");
+    assert_eq!(
+        message(ops::mm(&a, &b)),
+        "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5): the columns of [2, 3] must be as many as the rows of [4, 5]"
+    );
+    assert_eq!(
+        message(ops::linear(&a, &b, None)),
+        "mat1 and mat2 shapes cannot be multiplied (2x3 and 5x4): the columns of [2, 3] must be as many as the rows of [5, 4]"
+    );
     assert_eq!(message(ops::mv(&a, &whole(&[4], 1))), "size mismatch, got input (2), mat (2x3), vec (4)");
     let error = message(ops::dot(&whole(&[3], 1), &whole(&[4], 2)));
     assert!(
