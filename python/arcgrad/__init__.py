@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 newaxis = None
 
 _SUBMODULES = frozenset(
-    ["cuda", "func", "linalg", "nn", "optim", "random", "serialization", "special", "testing", "utils"]
+    ["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "utils"]
 )
 
 # Where a name lives whose module is imported when the name is first used.
