@@ -84,6 +84,13 @@ pub enum Kind {
         /// The shape that was asked for.
         wanted: Vec<isize>,
     },
+    /// A shape that no broadcasting made of the other.
+    NotReducible {
+        /// The shape there is.
+        from: Dims,
+        /// The shape to sum it down to.
+        to: Dims,
+    },
     /// A value of one kind stored where only another fits.
     ResultCast {
         /// The operation that was asked for.
@@ -101,8 +108,8 @@ pub enum Kind {
         shape: Dims,
         /// Its dtype.
         dtype: DType,
-        /// Whether it is the node's output (else one of its inputs).
-        output: bool,
+        /// Which of the node's outputs it is, if it is one.
+        output: Option<u16>,
         /// The version it has now.
         found: u32,
         /// The version it was saved at.
@@ -252,6 +259,9 @@ impl fmt::Display for Error {
             Kind::ReshapeSize { numel, wanted } => {
                 write!(f, "shape '{wanted:?}' is invalid for input of size {numel}")
             }
+            Kind::NotReducible { from, to } => {
+                write!(f, "a value of shape {from:?} cannot be summed down to shape {to:?}")
+            }
             Kind::ResultCast { op, from, to } => write!(
                 f,
                 "result type {} can't be cast to the desired output type {} ({op}_ would store {from} as {to}; convert the target with \
@@ -262,10 +272,10 @@ impl fmt::Display for Error {
             Kind::Modified { node, shape, dtype, output, found, expected } => write!(
                 f,
                 "one of the variables needed for gradient computation has been modified by an inplace operation: \
-                 [{} {shape:?}], {} of {node}, is at version {found}; expected version {expected} instead. \
+                 [{} {shape:?}], {} {node}, is at version {found}; expected version {expected} instead. \
                  Hint: clone() the tensor before it is overwritten, or use the operation that returns a new tensor.",
                 dtype.tensor_name(),
-                if *output { "which is output 0" } else { "saved" },
+                output.map_or("saved by".to_owned(), |output| format!("which is output {output} of")),
             ),
             Kind::Freed { node } => write!(
                 f,

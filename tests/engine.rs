@@ -7,7 +7,7 @@ use arcgrad::array::pool;
 use arcgrad::engine::{self, Host, Options, Schedule};
 use arcgrad::error::Kind;
 use arcgrad::graph::mode;
-use arcgrad::graph::{Backward, Keep, record, record_with_work};
+use arcgrad::graph::{Backward, Edge, Keep, record, record_with_work};
 use arcgrad::{DType, Error, Tensor, ops};
 use proptest::prelude::*;
 use smallvec::smallvec;
@@ -37,6 +37,10 @@ fn sum(x: &Tensor) -> Tensor {
 fn roots(outputs: &[Tensor]) -> Vec<engine::Root> {
     let ones: Vec<Tensor> = outputs.iter().map(|y| Tensor::ones(&y.shape(), y.dtype()).unwrap()).collect();
     outputs.iter().zip(&ones).enumerate().map(|(i, (y, g))| engine::root(y, i, Some(g)).unwrap()).collect()
+}
+
+fn edges(inputs: &[Tensor]) -> Vec<Edge> {
+    inputs.iter().map(|x| engine::input_edge(x).unwrap()).collect()
 }
 
 fn root(y: &Tensor) -> Vec<engine::Root> {
@@ -93,10 +97,10 @@ fn first_and_second(program: &[Line], host: Host<'_>) -> Vec<Option<Vec<u64>>> {
     let outputs: Vec<Tensor> =
         interpret(program, &leaves).into_iter().filter(Tensor::requires_grad).collect();
     let options = Options { retain_graph: true, create_graph: true };
-    let first = host.grad(roots(&outputs), &leaves, options).unwrap();
+    let first = host.grad(roots(&outputs), &edges(&leaves), options).unwrap();
     let kept = Options { create_graph: false, ..options };
     let recorded: Vec<Tensor> = first.iter().flatten().filter(|g| g.requires_grad()).cloned().collect();
-    let second = host.grad(roots(&recorded), &leaves, kept).unwrap();
+    let second = host.grad(roots(&recorded), &edges(&leaves), kept).unwrap();
     host.backward(roots(&outputs), None, Options::default()).unwrap();
     let added: Vec<Option<Tensor>> = leaves.iter().map(Tensor::grad).collect();
     [bits(&first), bits(&second), bits(&added)].concat()

@@ -65,9 +65,7 @@ if TYPE_CHECKING:
 
 newaxis = None
 
-_SUBMODULES = frozenset(
-    ["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "utils"]
-)
+_SUBMODULES = frozenset(["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "utils"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {"load": "serialization", "save": "serialization", "set_printoptions": "_tensor_str"}

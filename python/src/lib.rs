@@ -7,12 +7,15 @@ mod device;
 mod dispatch;
 mod dtype;
 mod error;
+mod function;
 mod generator;
+mod hooks;
 mod legacy;
 mod named;
 mod nested;
 mod node;
 mod properties;
+mod saved;
 mod size;
 mod tensor;
 
@@ -22,6 +25,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
+    module.add_class::<saved::SavedTensor>()?;
     module.add_class::<device::PyDevice>()?;
     module.add_class::<generator::PyGenerator>()?;
     module.add("default_generator", generator::default_object(module.py())?)?;

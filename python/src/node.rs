@@ -1,41 +1,82 @@
 //! `arcgrad.autograd.graph.Node`: a node of the graph as Python sees it, with a class for each name.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
-use arcgrad::graph::NodeRef;
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use arcgrad::graph::{NodeRef, WeakNode};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 
-use crate::convert;
+use crate::{convert, hooks, saved};
 
 /// A recorded operation.
 #[pyclass(name = "Node", module = "arcgrad.autograd.graph", frozen, subclass, weakref)]
-pub struct PyNode(pub NodeRef);
+pub struct PyNode(Held);
+
+enum Held {
+    Node(NodeRef),
+    /// The context of a custom function: the node owns it, and is known once the forward pass is over.
+    Context(OnceLock<WeakNode>),
+}
 
 thread_local! {
     /// The node that the next object is for: the way past Python's `__new__`, which takes no node.
     static NEXT: RefCell<Option<NodeRef>> = const { RefCell::new(None) };
 }
 
+impl PyNode {
+    /// The node of the core.
+    pub fn node(&self) -> PyResult<NodeRef> {
+        match &self.0 {
+            Held::Node(node) => Ok(node.clone()),
+            Held::Context(node) => node.get().and_then(WeakNode::upgrade).ok_or_else(|| {
+                PyRuntimeError::new_err(
+                    "this context of a custom function is part of no graph: nothing was recorded, or the graph is gone",
+                )
+            }),
+        }
+    }
+
+    /// Makes a custom function's context the Python object of its node.
+    pub fn adopt(this: &Bound<'_, Self>, node: &NodeRef) -> PyResult<()> {
+        let Held::Context(slot) = &this.get().0 else {
+            return Err(PyTypeError::new_err("only the context of a custom function can become a node"));
+        };
+        slot.set(node.downgrade())
+            .map_err(|_| PyRuntimeError::new_err("this context already belongs to a node"))?;
+        remember(node, this.as_any())
+    }
+}
+
 #[pymethods]
 impl PyNode {
     #[new]
-    fn new() -> PyResult<Self> {
-        let node = NEXT.with(|next| next.borrow_mut().take());
-        node.map(Self).ok_or_else(|| PyTypeError::new_err("a Node is made by recording an operation"))
+    #[classmethod]
+    fn new(class: &Bound<'_, PyType>) -> PyResult<Self> {
+        if let Some(node) = NEXT.with(|next| next.borrow_mut().take()) {
+            return Ok(Self(Held::Node(node)));
+        }
+        if class.is(class.py().get_type::<Self>()) {
+            return Err(PyTypeError::new_err("a Node is made by recording an operation"));
+        }
+        Ok(Self(Held::Context(OnceLock::new())))
     }
 
     /// The operation's name, as in `MulBackward0`.
-    fn name(&self) -> &str {
-        self.0.name()
+    fn name(slf: &Bound<'_, Self>) -> PyResult<String> {
+        match slf.get().node() {
+            Ok(node) => Ok(node.name().to_owned()),
+            Err(_) => Ok(slf.get_type().name()?.to_string()),
+        }
     }
 
     /// For each input the node that its gradient goes to and the output of that node that it is; `(None, 0)` if it wants none.
     #[getter]
     fn next_functions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let edges = self.0.edges().iter().map(|edge| match edge {
+        let node = self.node()?;
+        let edges = node.edges().iter().map(|edge| match edge {
             Some(edge) => (object(py, edge.node.clone())?, edge.output).into_pyobject(py),
             None => (py.None(), 0_u32).into_pyobject(py),
         });
@@ -45,31 +86,95 @@ impl PyNode {
     /// The leaf that this node adds gradients into; only accumulators have one.
     #[getter]
     fn variable(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.0.leaf() {
+        let node = self.node()?;
+        match node.leaf() {
             Some(leaf) => convert::object(py, leaf.clone()),
             None => Err(PyAttributeError::new_err(format!(
                 "'{}' object has no attribute 'variable'",
-                self.0.name()
+                node.name()
             ))),
         }
     }
 
+    /// A dictionary for whatever a user wants to remember with the node.
+    #[getter]
+    fn metadata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let node = self.node()?;
+        let mut slot = node.extra_or_default().attached.lock();
+        if let Some(existing) = slot.as_ref().and_then(|kept| kept.downcast_ref::<Py<PyDict>>()) {
+            return Ok(existing.clone_ref(py).into_any());
+        }
+        let made = PyDict::new(py).unbind();
+        *slot = Some(Box::new(made.clone_ref(py)));
+        Ok(made.into_any())
+    }
+
+    /// From now on calls `fn(grad_outputs)` before this node's derivative runs; what it returns, unless None, replaces the
+    /// gradients of the outputs. Returns a handle whose `remove()` takes the hook away.
+    #[pyo3(signature = (r#fn))]
+    fn register_prehook(&self, r#fn: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        hooks::before_node(&self.node()?, r#fn)
+    }
+
+    /// From now on calls `fn(grad_inputs, grad_outputs)` after this node's derivative ran; what it returns, unless None,
+    /// replaces the gradients of the inputs. Returns a handle whose `remove()` takes the hook away.
+    #[pyo3(signature = (r#fn))]
+    fn register_hook(&self, r#fn: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        hooks::after_node(&self.node()?, r#fn)
+    }
+
     /// Position in the order of recording.
-    fn _sequence_nr(&self) -> u64 {
-        self.0.sequence()
+    fn _sequence_nr(&self) -> PyResult<u64> {
+        Ok(self.node()?.sequence())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<{} object at {:#x}>", class_name(&slf.get().0), slf.as_ptr() as usize)
+    /// What a custom function saved.
+    fn _saved_tensors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        match &self.0 {
+            Held::Context(slot) if slot.get().is_none() => Ok(PyTuple::empty(py)),
+            _ => saved::all(py, &self.node()?),
+        }
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().0.is(&self.0))
+    fn __getattr__(slf: &Bound<'_, Self>, name: &str) -> PyResult<Py<PyAny>> {
+        let missing = || {
+            let class = slf.get_type().name().map_or_else(|_| "Node".to_owned(), |n| n.to_string());
+            PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'"))
+        };
+        if !name.starts_with("_saved_") && !name.starts_with("_raw_saved_") {
+            return Err(missing());
+        }
+        saved::attribute(slf.py(), &slf.get().node()?, name)?.ok_or_else(missing)
     }
 
-    fn __hash__(&self) -> usize {
+    fn __dir__(slf: &Bound<'_, Self>) -> PyResult<Vec<String>> {
+        let own = slf.py().get_type::<pyo3::PyAny>().getattr("__dir__")?.call1((slf,))?;
+        let mut names: Vec<String> = own.extract()?;
+        if let Ok(node) = slf.get().node() {
+            names.extend(saved::names(&node));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("<{} object at {:#x}>", slf.get_type().name()?, slf.as_ptr() as usize))
+    }
+
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {
+        if slf.is(other) {
+            return true;
+        }
+        let Ok(other) = other.cast::<Self>() else { return false };
+        matches!((slf.get().node(), other.get().node()), (Ok(a), Ok(b)) if a.is(&b))
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> usize {
         // Addresses are multiples of 16: their low bits would all be one bucket.
-        self.0.address() >> 4
+        match &slf.get().0 {
+            Held::Node(node) => node.address() >> 4,
+            Held::Context(_) => slf.as_ptr() as usize >> 4,
+        }
     }
 }
 
@@ -93,6 +198,14 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     Ok(class)
 }
 
+/// Notes the Python object of a node, without keeping it alive.
+fn remember(node: &NodeRef, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let reference = PyWeakrefReference::new(object)?.unbind();
+    let before = node.extra_or_default().foreign.lock().replace(Box::new(reference));
+    drop(before);
+    Ok(())
+}
+
 /// The Python object of a node: the one that is alive, or a new one.
 pub fn object(py: Python<'_>, node: NodeRef) -> PyResult<Py<PyAny>> {
     // Nothing below runs Python code while the slot is locked: another thread would wait for it holding the GIL.
@@ -107,8 +220,6 @@ pub fn object(py: Python<'_>, node: NodeRef) -> PyResult<Py<PyAny>> {
     let class = class(py, class_name(&node))?;
     NEXT.with(|next| *next.borrow_mut() = Some(node.clone()));
     let object = class.call0()?;
-    let reference = PyWeakrefReference::new(&object)?.unbind();
-    let before = node.extra_or_default().foreign.lock().replace(Box::new(reference));
-    drop(before);
+    remember(&node, &object)?;
     Ok(object.unbind())
 }

@@ -62,7 +62,7 @@ pub(super) fn run(
             let slot = &mut slots[(next.slot + edge.output) as usize];
             if let Some(grad) = grad {
                 plan.clock.edge(place, k);
-                let grad = vector_space::fit(grad, &edge.node.outputs()[edge.output as usize])?;
+                let grad = vector_space::fit_edge(grad, node, k, edge)?;
                 plan.clock.sum(place, k);
                 add(slot, grad)?;
             }

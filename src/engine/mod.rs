@@ -1,6 +1,7 @@
 //! Layer 3b: plans and runs a backward pass. Knows no op.
 
 mod clock;
+mod current;
 mod fold;
 mod inline;
 mod parallel;
@@ -13,9 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use smallvec::SmallVec;
 
 use crate::array::pool;
+pub use crate::engine::current::{pass_number, track_passes, will_reach};
 use crate::engine::plan::{Plan, Targets};
 use crate::error::{Error, Kind, Result};
-use crate::graph::{Edge, Tensor, mode, vector_space};
+use crate::graph::{Edge, OutputMeta, Tensor, mode, vector_space};
 
 /// How a backward pass is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,25 +76,28 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
              that requires a gradient, or under no_grad)"
         ))
     })?;
-    let array = y.array();
+    root_at(edge, index, grad)
+}
+
+/// [`root`] for an output that is known by its place in the graph.
+pub fn root_at(edge: Edge, index: usize, grad: Option<&Tensor>) -> Result<Root> {
+    let OutputMeta { layout, dtype } = &edge.node.outputs()[edge.output as usize];
     let grad = match grad {
-        Some(grad) if grad.shape().as_slice() == array.shape() => {
-            vector_space::to_dtype(grad, array.dtype())?
-        }
+        Some(grad) if grad.shape().as_slice() == layout.shape() => vector_space::to_dtype(grad, *dtype)?,
         Some(grad) => {
             return Err(Error::runtime(format!(
                 "Mismatch in shape: grad_output[{index}] has a shape of torch.Size({:?}) and output[{index}] has a shape of \
                  torch.Size({:?}).",
                 grad.shape(),
-                array.shape()
+                layout.shape()
             )));
         }
-        None if array.numel() == 1 => vector_space::ones(array.layout(), array.dtype())?,
+        None if layout.numel() == 1 => vector_space::ones(layout, *dtype)?,
         None => {
             return Err(Error::runtime(format!(
                 "grad can be implicitly created only for scalar outputs (output {index} has shape {:?}; call .sum() first, or pass \
                  the gradient with respect to it)",
-                array.shape()
+                layout.shape()
             )));
         }
     };
@@ -103,32 +108,40 @@ pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
 ///
 /// Fails with what a node failed with, a panic included; `.grad` of each leaf is then as it was or whole.
 pub fn backward(roots: Vec<Root>, inputs: Option<&[Tensor]>, options: Options) -> Result<()> {
-    Host::default().backward(roots, inputs, options)
+    let edges = inputs.map(|inputs| inputs.iter().map(kept_edge).collect::<Result<Vec<_>>>()).transpose()?;
+    Host::default().backward(roots, edges.as_deref(), options)
 }
 
 /// The gradients of the roots with respect to `inputs`; `None` for one that they do not depend on.
 ///
 /// Fails as [`backward`] does.
 pub fn grad(roots: Vec<Root>, inputs: &[Tensor], options: Options) -> Result<Vec<Option<Tensor>>> {
-    Host::default().grad(roots, inputs, options)
+    let edges = inputs.iter().map(input_edge).collect::<Result<Vec<_>>>()?;
+    Host::default().grad(roots, &edges, options)
+}
+
+/// Where the gradient of an input is to be had. Fails when the input requires none.
+pub fn input_edge(x: &Tensor) -> Result<Edge> {
+    x.gradient_edge().ok_or_else(|| Error::runtime("One of the differentiated Tensors does not require grad"))
+}
+
+/// [`input_edge`] of an input whose gradient is to be kept in its `.grad`.
+pub fn kept_edge(x: &Tensor) -> Result<Edge> {
+    let edge = input_edge(x)?;
+    x.retain_grad()?;
+    Ok(edge)
 }
 
 impl Host<'_> {
-    /// [`backward`] in this host.
-    pub fn backward(self, roots: Vec<Root>, inputs: Option<&[Tensor]>, options: Options) -> Result<()> {
-        let Some(inputs) = inputs else {
-            return self.run(roots, &Targets::Leaves, options).map(drop);
-        };
-        for x in inputs {
-            x.retain_grad()?;
-        }
-        let edges = edges(inputs)?;
-        self.run(roots, &Targets::These(&edges), options).map(drop)
+    /// [`backward`] in this host, towards places in the graph.
+    pub fn backward(self, roots: Vec<Root>, inputs: Option<&[Edge]>, options: Options) -> Result<()> {
+        let targets = inputs.map_or(Targets::Leaves, Targets::These);
+        self.run(roots, &targets, options).map(drop)
     }
 
-    /// [`grad`] in this host.
-    pub fn grad(self, roots: Vec<Root>, inputs: &[Tensor], options: Options) -> Result<Vec<Option<Tensor>>> {
-        self.run(roots, &Targets::Captured(&edges(inputs)?), options)
+    /// [`grad`] in this host, with respect to places in the graph.
+    pub fn grad(self, roots: Vec<Root>, inputs: &[Edge], options: Options) -> Result<Vec<Option<Tensor>>> {
+        self.run(roots, &Targets::Captured(inputs), options)
     }
 
     fn run(self, roots: Vec<Root>, targets: &Targets<'_>, options: Options) -> Result<Vec<Option<Tensor>>> {
@@ -141,6 +154,8 @@ impl Host<'_> {
         let mode = mode::Mode { grad: options.create_graph, ..mode::get() };
         let _guard = mode::enter(mode);
         let mut plan = Plan::new(&edges, targets);
+        let current = current::of(&plan);
+        let _current = current::enter(current.clone());
         let is_heavy = plan.work >= HEAVY;
         let is_parallel = match self.schedule {
             Schedule::Auto => is_heavy && parallel::pays(&plan),
@@ -151,7 +166,7 @@ impl Host<'_> {
         let mut pass = || {
             let grads = std::mem::take(&mut grads);
             if is_parallel {
-                parallel::run(&plan, grads, options, mode)
+                parallel::run(&plan, grads, options, mode, current.clone())
             } else {
                 inline::run(&mut plan, grads, options, is_watched)
             }
@@ -195,14 +210,6 @@ fn error_of(panic: Box<dyn Any + Send>) -> Error {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without words");
     Kind::Panic { message: message.to_owned() }.into()
-}
-
-fn edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
-    let edges = inputs.iter().map(|x| {
-        x.gradient_edge()
-            .ok_or_else(|| Error::runtime("One of the differentiated Tensors does not require grad"))
-    });
-    edges.collect()
 }
 
 impl Tensor {

@@ -8,12 +8,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::pool::{self, Crew};
+use crate::engine::current::{self, Current};
 use crate::engine::fold::Fold;
 use crate::engine::inline::LONG;
 use crate::engine::plan::{LEAF, NOWHERE, Plan};
@@ -45,8 +46,9 @@ pub(super) fn run(
     seeds: Seeds,
     options: Options,
     mode: mode::Mode,
+    current: Option<Arc<Current>>,
 ) -> Result<Vec<Option<Tensor>>> {
-    let pass = Pass::new(plan, options, mode);
+    let pass = Pass::new(plan, options, mode, current);
     for ((&(_, slot), grad), number) in plan.roots.iter().zip(seeds).zip(&pass.roots) {
         pass.slots[slot as usize].bring(*number, Some(grad), |_, a, b| vector_space::add_grads(a, b))?;
     }
@@ -69,6 +71,7 @@ struct Pass<'p, 'g> {
     plan: &'p Plan<'g>,
     options: Options,
     mode: mode::Mode,
+    current: Option<Arc<Current>>,
     threads: usize,
     slots: Vec<Fold>,
     /// For each step, its place in the order.
@@ -115,7 +118,7 @@ enum Surroundings {
 }
 
 impl<'p, 'g> Pass<'p, 'g> {
-    fn new(plan: &'p Plan<'g>, options: Options, mode: mode::Mode) -> Self {
+    fn new(plan: &'p Plan<'g>, options: Options, mode: mode::Mode, current: Option<Arc<Current>>) -> Self {
         let mut counts = vec![0_u32; plan.slots];
         let mut number = |slot: usize| {
             counts[slot] += 1;
@@ -149,6 +152,7 @@ impl<'p, 'g> Pass<'p, 'g> {
             plan,
             options,
             mode,
+            current,
             threads: pool::num_threads(),
             slots: (0..plan.slots).map(|_| Fold::default()).collect(),
             places,
@@ -173,6 +177,7 @@ impl<'p, 'g> Pass<'p, 'g> {
     /// What each participant does.
     fn work(&self, crew: &Crew<'_>) {
         let _mode = mode::enter(self.mode);
+        let _current = current::enter(self.current.clone());
         let mut next = Next::Look;
         loop {
             let (place, surroundings) = match next {
@@ -216,7 +221,7 @@ impl<'p, 'g> Pass<'p, 'g> {
             let mut grad = results.get_mut(k).and_then(Option::take);
             if let (Some(found), Some(edge)) = (grad.take(), &here.node.edges()[k]) {
                 plan.clock.edge(place as usize, k);
-                grad = Some(vector_space::fit(found, &edge.node.outputs()[edge.output as usize])?);
+                grad = Some(vector_space::fit_edge(found, here.node, k, edge)?);
             }
             let number = self.numbers[here.edges as usize + k];
             self.slots[slot].bring(number, grad, |number, sum, grad| {

@@ -1,6 +1,6 @@
 //! One node's turn: hands out what was asked for, runs the derivative, frees what was saved.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::array::pool;
 use crate::engine::Options;
@@ -18,22 +18,16 @@ pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
 pub(super) fn visit(
     plan: &Plan<'_>,
     step: u32,
-    grads: Outputs,
+    mut grads: Outputs,
     options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<Option<Grads>> {
-    if grads.iter().all(Option::is_none) {
+    let here = &plan.steps[step as usize];
+    if grads.iter().all(Option::is_none) && !here.node.rule().runs_on_nothing() {
         return Ok(None);
     }
-    let here = &plan.steps[step as usize];
-    if here.flags & CAPTURED != 0 {
-        for capture in plan.captures(step) {
-            if let Some(grad) = &grads[capture.output as usize] {
-                answer(capture.place, grad.clone());
-            }
-        }
-    }
     if let Some(extra) = here.node.extra() {
+        here.node.run_output_hooks(&mut grads)?;
         let retained = extra.retained.lock().clone();
         for (output, tensor) in retained {
             if let (Some(tensor), Some(grad)) = (tensor.upgrade(), &grads[output as usize]) {
@@ -41,8 +35,18 @@ pub(super) fn visit(
             }
         }
     }
+    if here.flags & CAPTURED != 0 {
+        for capture in plan.captures(step) {
+            if let Some(grad) = &grads[capture.output as usize] {
+                answer(capture.place, grad.clone());
+            }
+        }
+    }
     if here.flags & RUNS == 0 {
         return Ok(None);
+    }
+    if here.node.extra().is_some() {
+        return derive_with_hooks(here.node, grads, plan.wanted(step), options).map(Some);
     }
     derive(here.node, grads, plan.wanted(step), options).map(Some)
 }
@@ -57,26 +61,57 @@ pub(super) fn visit_leaf(
 ) -> Result<()> {
     let Some(grad) = grad else { return Ok(()) };
     let here = &plan.steps[step as usize];
+    let Some(leaf) = here.node.leaf() else { return Ok(()) };
+    let grad = leaf.run_gradient_hooks(grad)?;
     if here.flags & CAPTURED != 0 {
         for capture in plan.captures(step) {
             answer(capture.place, grad.clone());
         }
     }
-    if here.flags & RUNS != 0
-        && let Some(leaf) = here.node.leaf()
-    {
-        // Whole or not at all: an interrupted pass leaves no half-added gradient.
-        pool::uninterruptible(|| leaf.accumulate_grad(grad))?;
+    if here.flags & RUNS == 0 {
+        return Ok(());
     }
-    Ok(())
+    // Whole or not at all: an interrupted pass leaves no half-added gradient.
+    let add = |grad| pool::uninterruptible(|| leaf.accumulate_grad(grad));
+    if here.node.extra().is_none() {
+        add(grad)?;
+        return leaf.run_post_accumulate_grad_hooks();
+    }
+    let mut grads: Outputs = smallvec![Some(grad)];
+    here.node.run_prehooks(&mut grads)?;
+    let hooks = here.node.hooks();
+    let seen = if hooks.is_empty() { Outputs::new() } else { grads.clone() };
+    if let Some(grad) = grads.pop().flatten() {
+        add(grad)?;
+    }
+    leaf.run_post_accumulate_grad_hooks()?;
+    here.node.run_hooks(&hooks, Grads::new(), &seen).map(drop)
+}
+
+/// [`derive`] between the node's pre-hooks and its hooks.
+#[cold]
+fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: Options) -> Result<Grads> {
+    node.run_prehooks(&mut grads)?;
+    let hooks = node.hooks();
+    if hooks.is_empty() {
+        return derive(node, grads, wanted, options);
+    }
+    let seen = grads.clone();
+    let results = derive(node, grads, wanted, options)?;
+    node.run_hooks(&hooks, results, &seen)
 }
 
 /// A node's derivative. Without `retain_graph` it takes the saved values along, so that of several passes that meet at a node
 /// one gets them and the others an error.
 #[inline]
 fn derive(node: &NodeRef, grads: Outputs, wanted: u64, options: Options) -> Result<Grads> {
-    let mut cx = Backward::new(node, grads, wanted, !options.retain_graph);
-    let results = node.rule().backward(&mut cx)?;
+    let rule = node.rule();
+    let shares = rule.shares_saved();
+    let mut cx = Backward::new(node, grads, wanted, !options.retain_graph && !shares);
+    let results = rule.backward(&mut cx)?;
+    if shares && !options.retain_graph {
+        node.release();
+    }
     if results.len() == node.edges().len() { Ok(results) } else { Err(wrong_count(node, results.len())) }
 }
 

@@ -2,8 +2,11 @@
 
 mod accumulate;
 pub mod forward;
+mod function;
+mod hooks;
 pub mod mode;
 mod node;
+mod packing;
 mod record;
 pub mod row;
 mod saved;
@@ -14,13 +17,19 @@ pub mod view;
 
 pub use accumulate::AccumulateGrad;
 pub(crate) use accumulate::retain;
-pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+pub use function::{Attached, Context, Function, attach};
+pub use hooks::{HookHandle, LeafHook, NodeHook, NodePreHook, TensorHook};
+pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule, WeakNode};
 pub(crate) use node::{clock, set_clock};
+pub use packing::{
+    Package, Packed, SavedTensorHooks, disable_packing, packing_disabled, pop_saved_tensor_hooks,
+    push_saved_tensor_hooks, saved_tensor_hooks,
+};
 pub use record::{
     Backward, Forward, Keep, Onto, assume, linear, linear_view, overwrite, record, record_many, record_views,
     record_with_work, relabel,
 };
 pub use row::{Operand, Row};
-pub use saved::{Saved, SavedValue};
+pub use saved::{Role, Saved, SavedValue, Unpacked};
 pub use tensor::{Tensor, WeakTensor};
 pub use term::{Term, TermMask};

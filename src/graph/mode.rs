@@ -11,10 +11,12 @@ pub struct Mode {
     pub inference: bool,
     /// Whether tangents of forward-mode differentiation are propagated.
     pub forward: bool,
+    /// Whether what is saved is packed by a user's hooks.
+    pub packs: bool,
 }
 
 thread_local! {
-    static MODE: Cell<Mode> = const { Cell::new(Mode { grad: true, inference: false, forward: true }) };
+    static MODE: Cell<Mode> = const { Cell::new(Mode { grad: true, inference: false, forward: true, packs: false }) };
 }
 
 /// This thread's mode.
@@ -85,5 +87,5 @@ pub fn enable_grad() -> Guard {
 
 /// New tensors never take part in a graph until the guard goes.
 pub fn inference_mode() -> Guard {
-    enter(Mode { grad: false, inference: true, forward: false })
+    enter(Mode { grad: false, inference: true, forward: false, ..get() })
 }

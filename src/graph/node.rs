@@ -11,8 +11,10 @@ use smallvec::SmallVec;
 
 use crate::array::{DType, Layout};
 use crate::error::Result;
+use crate::graph::hooks::NodeHooks;
+use crate::graph::packing::{Packed, SavedTensorHooks};
 use crate::graph::record::Backward;
-use crate::graph::saved::Saved;
+use crate::graph::saved::{Saved, SavedValues};
 use crate::graph::tensor::{Tensor, WeakTensor};
 
 /// The gradients a node hands to its edges, in edge order.
@@ -36,6 +38,16 @@ pub trait Rule: Any + Send + Sync {
         elements
     }
 
+    /// Whether `backward` is to be called even if no gradient reached any output.
+    fn runs_on_nothing(&self) -> bool {
+        false
+    }
+
+    /// Whether what was saved stays in the node while `backward` runs, for the embedding language to read it there.
+    fn shares_saved(&self) -> bool {
+        false
+    }
+
     /// The leaf, if this node adds gradients into one.
     fn leaf(&self) -> Option<&Tensor> {
         None
@@ -49,6 +61,13 @@ pub struct OutputMeta {
     pub layout: Arc<Layout>,
     /// Element type.
     pub dtype: DType,
+}
+
+impl OutputMeta {
+    /// A gradient that is nothing.
+    pub fn zeros(&self) -> Result<Tensor> {
+        Tensor::zeros(self.layout.shape(), self.dtype)
+    }
 }
 
 /// One recorded operation: what it is ([`Rule`]), what it kept, and the nodes before it.
@@ -68,6 +87,10 @@ pub struct Node<R: ?Sized = dyn Rule> {
 pub struct Extra {
     /// Non-leaf tensors that asked to keep their gradient, with the output each one is.
     pub retained: Mutex<Vec<(u32, WeakTensor)>>,
+    /// What users want called when a pass comes by.
+    pub(crate) hooks: Mutex<NodeHooks>,
+    /// Anything the embedding language wants to keep with the node.
+    pub attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// A slot for the embedding language's object of this node.
     pub foreign: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -196,6 +219,28 @@ impl NodeRef {
     /// Whether both are the same node.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.arc(), other.arc())
+    }
+
+    /// What the node kept, packages closed. Fails when a backward pass has freed it.
+    pub fn saved_values(&self) -> Result<SavedValues> {
+        Ok(self.saved.lock().values(self)?.iter().cloned().collect())
+    }
+
+    /// Packs the saved value of this number.
+    pub fn pack_saved(&self, index: usize, hooks: Arc<dyn SavedTensorHooks>) -> Result<()> {
+        let packed = self.saved_values()?.get(index).map(|value| Packed::new(hooks, value)).transpose()?;
+        let mut saved = self.saved.lock();
+        let (Saved::Live(values) | Saved::Packed(values)) = &mut *saved else { return Ok(()) };
+        if let (Some(slot), Some(packed)) = (values.get_mut(index), packed) {
+            let before = std::mem::replace(slot, packed);
+            *saved = Saved::Packed(match saved.take() {
+                Saved::Live(values) | Saved::Packed(values) => values,
+                Saved::Nothing | Saved::Freed => SavedValues::new(),
+            });
+            drop(saved);
+            drop(before);
+        }
+        Ok(())
     }
 
     /// The node's address, for identity.

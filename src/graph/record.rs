@@ -1,12 +1,15 @@
 //! The one door into the graph: give an operation's output a history, if somebody will want it.
 
+use std::cell::OnceCell;
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::packing::pack;
 use crate::graph::row::{check_writable, inference_saved};
-use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
+use crate::graph::saved::{Role, Saved, SavedValue, SavedValues, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, view};
 
@@ -18,6 +21,8 @@ pub struct Backward<'a> {
     wanted: u64,
     /// The saved values, if this pass is the last to use them.
     taken: Option<Saved>,
+    /// The saved values out of their packages, once somebody asked.
+    opened: OnceCell<Box<SavedValues>>,
 }
 
 impl<'a> Backward<'a> {
@@ -26,7 +31,7 @@ impl<'a> Backward<'a> {
     #[inline]
     pub fn new(node: &'a NodeRef, grads: SmallVec<[Option<Tensor>; 1]>, wanted: u64, take: bool) -> Self {
         let taken = take.then(|| node.saved.lock().take());
-        Self { node, grads, wanted, taken }
+        Self { node, grads, wanted, taken, opened: OnceCell::new() }
     }
 
     /// The node whose derivative this is.
@@ -74,9 +79,27 @@ impl<'a> Backward<'a> {
     #[inline]
     pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
         match &self.taken {
+            Some(Saved::Packed(values)) => read(self.opened(values)?),
             Some(saved) => read(saved.values(self.node)?),
-            None => read(self.node.saved.lock().values(self.node)?),
+            None => {
+                let saved = self.node.saved.lock();
+                let Saved::Packed(values) = &*saved else { return read(saved.values(self.node)?) };
+                let values = values.clone();
+                drop(saved); // opening runs a user's function
+                read(self.opened(&values)?)
+            }
         }
+    }
+
+    /// The values out of their packages.
+    #[cold]
+    fn opened(&self, packed: &[SavedValue]) -> Result<&[SavedValue]> {
+        if self.opened.get().is_none() {
+            let values = packed.iter().map(SavedValue::opened).collect::<Result<_>>()?;
+            // Nobody else can have filled it: this is not shared between threads.
+            let _ = self.opened.set(Box::new(values));
+        }
+        Ok(self.opened.get().map_or(&[], |values| values.as_slice()))
     }
 
     /// Whether [`Self::values`] reads without a lock.
@@ -163,10 +186,10 @@ fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Result<Saved> {
         return Err(inference_saved());
     }
     let values = keep.iter().map(|k| match *k {
-        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i)),
-        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i)),
+        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i.into())),
+        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i.into())),
     });
-    Ok(Saved::Live(values.collect()))
+    pack(Saved::Live(values.collect()))
 }
 
 /// Makes the output tensor of an operation with one output, and gives it a history if an input wants a gradient.

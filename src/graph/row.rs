@@ -29,6 +29,7 @@ use crate::array::kernels::tile::{self, Source, Tile};
 use crate::array::{Array, Category, DType, Layout, Scalar, layout};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::packing::pack;
 use crate::graph::record::{Backward, propagate};
 use crate::graph::saved::{Role, Saved, SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
@@ -397,7 +398,7 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
     let y = match saved {
         None => Tensor::new(y),
         Some(saved) => {
-            let node = node(row, wanted, &operands, &y, saved);
+            let node = node(row, wanted, &operands, &y, pack(saved)?);
             Tensor::with_history(y, Some(Edge { node, output: 0 }))
         }
     };
@@ -465,8 +466,9 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
                 }
             }
         }
-        Edge { node: node(row, wanted, &operands, &target, saved), output: 0 }
+        Ok::<_, Error>(Edge { node: node(row, wanted, &operands, &target, pack(saved)?), output: 0 })
     });
+    let history = history.transpose()?;
     let tangent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.has_tangent()));
     if tangent {
         propagate_row(row, &operands, x)?;
@@ -562,7 +564,7 @@ fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Sav
     for (i, source) in sources.iter().enumerate() {
         if needs & (1 << i) != 0 {
             values.push(match source {
-                Source::Array(x) => SavedValue::array((*x).clone(), Role::Input(i as u8)),
+                Source::Array(x) => SavedValue::array((*x).clone(), Role::Input(i as u16)),
                 Source::Scalar(s) => SavedValue::Scalar(*s),
             });
         }
@@ -723,7 +725,7 @@ fn evaluate_terms(
             Takes::Grad => g.clone(),
             _ => match find(kept, takes) {
                 Unpacked::Scalar(s) => Tensor::scalar(*s, g.dtype())?,
-                Unpacked::Array(x, role) => Unpacked::Array(x.clone(), *role).tensor(node)?,
+                kept => kept.clone().tensor(node)?,
             },
         })));
     }

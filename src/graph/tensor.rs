@@ -11,6 +11,7 @@ use smallvec::smallvec;
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
+use crate::graph::hooks::LeafHooks;
 use crate::graph::mode;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
@@ -51,6 +52,8 @@ struct Extra {
     grad: Mutex<Option<Tensor>>,
     accumulator: Mutex<WeakNode>,
     tangent: Mutex<Option<Tensor>>,
+    /// What users want called when a pass comes by; those of a non-leaf are its node's.
+    hooks: OnceLock<Box<Mutex<LeafHooks>>>,
     /// Anything the embedding language wants to keep with the tensor.
     attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -216,6 +219,17 @@ impl Tensor {
 
     fn extra(&self) -> &Extra {
         self.0.extra.get_or_init(Box::default)
+    }
+
+    /// The hooks of a leaf, if it has any.
+    #[inline]
+    pub(crate) fn existing_hooks(&self) -> Option<&Mutex<LeafHooks>> {
+        self.0.extra.get()?.hooks.get().map(|hooks| &**hooks)
+    }
+
+    /// The hooks of a leaf.
+    pub(crate) fn hooks(&self) -> &Mutex<LeafHooks> {
+        self.extra().hooks.get_or_init(Box::default)
     }
 
     /// Whether an operation on this tensor would be recorded.

@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use crate::array::kernels::reduce;
 use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, DType, Dims, Layout};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::graph::mode;
-use crate::graph::node::OutputMeta;
+use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::record::{linear, linear_view};
 use crate::graph::row::{Operand, apply};
 use crate::graph::tensor::Tensor;
@@ -103,6 +103,24 @@ pub fn fit(grad: Tensor, meta: &OutputMeta) -> Result<Tensor> {
     if dtype_fits { Ok(grad) } else { to_dtype(&grad, meta.dtype) }
 }
 
+/// [`fit`] of what a node computed for the edge of this number. A gradient that does not fit is that node's fault.
+#[inline]
+pub fn fit_edge(grad: Tensor, node: &NodeRef, k: usize, edge: &Edge) -> Result<Tensor> {
+    let meta = &edge.node.outputs()[edge.output as usize];
+    fit(grad, meta).map_err(|error| invalid_gradient(node, k, error))
+}
+
+#[cold]
+fn invalid_gradient(node: &NodeRef, k: usize, error: Error) -> Error {
+    match error.kind() {
+        Kind::NotReducible { from, to } => Error::runtime(format!(
+            "Function {} returned an invalid gradient at index {k} - got {from:?} but expected shape compatible with {to:?}",
+            node.name()
+        )),
+        _ => error,
+    }
+}
+
 /// Sums the axes along which `shape` was broadcast to `x`'s shape.
 pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let array = x.array();
@@ -122,10 +140,8 @@ pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
 }
 
 #[cold]
-fn not_expandable(from: &[usize], to: &[usize]) -> crate::error::Error {
-    crate::error::Error::runtime(format!(
-        "invalid gradient: got shape {from:?} but expected a shape compatible with {to:?}"
-    ))
+fn not_expandable(from: &[usize], to: &[usize]) -> Error {
+    Kind::NotReducible { from: from.into(), to: to.into() }.into()
 }
 
 /// Repeats axes of extent 1, as a view.

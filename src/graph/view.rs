@@ -5,6 +5,9 @@
 //! the rest to the base's old history. The base's generation rises, and each view, when next asked, finds its history
 //! out of date and takes a new one: a strided read of the base.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use smallvec::smallvec;
 
 use crate::array::{Array, Layout};
@@ -24,8 +27,10 @@ pub enum Origin {
     Multiple,
     /// Without recording.
     NoGrad,
-    /// By several views made without recording.
+    /// In inference mode.
     InferenceMode,
+    /// By a custom function, whose derivative a write through the view would bypass.
+    Function,
 }
 
 /// A tensor that shows `array`, a window on `x`'s storage, with this history.
@@ -79,8 +84,23 @@ pub(crate) fn refresh(view: &Tensor) -> bool {
     tracked
 }
 
+/// Called with a tensor whose memory is about to be written.
+pub type WriteWatch = Arc<dyn Fn(&Tensor) -> Result<()> + Send + Sync>;
+
+thread_local! {
+    static WATCH: RefCell<Option<WriteWatch>> = const { RefCell::new(None) };
+}
+
+/// From now on, this thread's in-place operations call `watch` before they write; given `None`, nobody is called.
+pub fn watch_writes(watch: Option<WriteWatch>) {
+    drop(WATCH.replace(watch));
+}
+
 /// Refuses a write that would not be recorded rightly.
 pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
+    if let Some(watch) = WATCH.with_borrow(Clone::clone) {
+        watch(x)?;
+    }
     if x.is_inference() && !mode::is_inference_mode_enabled() {
         return Err(Error::runtime(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal \
@@ -111,6 +131,12 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
                      the view and the inplace either both inside the no_grad block (if you don't want the inplace to be \
                      tracked) or both outside (if you want the inplace to be tracked)."
                 }
+                Origin::Function => {
+                    "This view was created inside a custom Function (or because an input was returned as-is) and the \
+                     autograd logic to handle view+inplace would override the custom backward associated with the custom \
+                     Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the \
+                     output of the custom Function."
+                }
                 _ => {
                     "This view was created in inference mode and is being modified inplace in normal mode. You can clone the \
                      view first."
@@ -139,6 +165,11 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
 /// Gives `x`, whose storage was just written, the history of the written value; `None` if it has none.
 pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
     x.state().array.storage().raise_version();
+    rewrite_history(x, history);
+}
+
+/// [`rebase`] after a write that has raised the version itself.
+pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
     // Without recording, a write changes numbers and no history.
     if history.is_none() && !mode::is_grad_enabled() {
         return;
@@ -210,14 +241,14 @@ impl Rule for Constant {
 /// Where a view lies in its storage.
 #[derive(Clone)]
 struct Window {
-    layout: std::sync::Arc<Layout>,
+    layout: Arc<Layout>,
     offset: usize,
 }
 
 /// Where the base lies in the same storage.
 #[derive(Clone)]
 struct Geometry {
-    layout: std::sync::Arc<Layout>,
+    layout: Arc<Layout>,
     offset: usize,
 }
 
@@ -276,7 +307,7 @@ impl Rule for CopySlices {
 }
 
 /// A view of any layout and offset over the storage of `x`.
-pub(crate) fn strided(x: &Tensor, layout: std::sync::Arc<Layout>, offset: usize) -> Result<Tensor> {
+pub(crate) fn strided(x: &Tensor, layout: Arc<Layout>, offset: usize) -> Result<Tensor> {
     let array = x.array();
     let y = Array::from_parts(array.storage().clone(), layout.clone(), offset, array.dtype())?;
     let (window, base) = (Window { layout, offset }, Geometry::of(&array));

@@ -135,7 +135,6 @@ on_a_small_stack(body)
     assert float(cost) <= 400
 
 
-@pytest.mark.xfail(strict=True, reason="autograd.Function does not exist yet")
 def test_nested_backward_calls_two_thousand_deep_work(alone):
     program = """
 class Nested(torch.autograd.Function):

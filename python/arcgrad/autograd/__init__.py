@@ -1,12 +1,28 @@
 """Gradients: on request, or added into the leaves that a result depends on."""
 
-from .._core import _backward as backward, _grad as grad
-from . import grad_mode, graph
+from __future__ import annotations
+
+import importlib
+
+from .._core import _backward as backward, _grad
+from . import grad_mode
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .. import Tensor
+    from . import function as function, graph as graph
+    from .function import Function as Function
+    from .graph import GradientEdge
+
 __all__ = [
+    "Function",
     "backward",
     "enable_grad",
+    "function",
     "grad",
     "grad_mode",
     "graph",
@@ -14,3 +30,41 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+_SUBMODULES = frozenset(["function", "graph"])
+
+# Where a name lives whose module is imported when the name is first used.
+_HOMES = {"Function": "function"}
+
+
+def __getattr__(name: str) -> Any:
+    value: Any
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def grad(
+    outputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
+    inputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple in the order of `inputs`.
+
+    `grad_outputs` are the gradients to start from, of the outputs' shapes; left out, an output must have one element. An
+    input that no output depends on is an error, unless `allow_unused` (its gradient is None) or `materialize_grads` (zeros).
+
+    Raises RuntimeError where an output or input requires no gradient, where shapes do not match, where what the graph saved
+    was overwritten or already freed.
+    """
+    return _grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)

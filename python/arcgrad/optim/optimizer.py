@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import arcgrad
 
 from .. import Tensor
-from ..nn.modules._hooks import RemovableHandle
+from ..utils.hooks import RemovableHandle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,5 +1,17 @@
-"""What surrounds training: the loading of data."""
+"""What surrounds training: the loading of data, hooks' handles."""
 
-from . import data
+import importlib
 
-__all__ = ["data"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import data as data, hooks as hooks
+
+__all__ = ["data", "hooks"]
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f".{name}", __name__)

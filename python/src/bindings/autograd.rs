@@ -1,17 +1,19 @@
 //! The graph: backward passes, gradients on request, histories and gradient modes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arcgrad::engine::{self, Host, Options, Root};
-use arcgrad::graph::{mode, vector_space};
+use arcgrad::graph::{self, Edge, mode, vector_space};
 use arcgrad::{Tensor, error};
-use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::bindings;
 use crate::convert;
 use crate::dispatch::Args;
-use crate::error::raise;
+use crate::error::{carry, raise};
+use crate::node::PyNode;
+use crate::{function, hooks, saved};
 
 /// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
 fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
@@ -51,8 +53,72 @@ fn gradients(given: Option<&Bound<'_, PyAny>>, outputs: usize) -> PyResult<Vec<O
     given.try_iter()?.map(|x| x.and_then(one)).collect()
 }
 
+/// A tensor, or the place in the graph that a `GradientEdge` names.
+enum Place {
+    Tensor(Tensor),
+    Edge(Edge),
+}
+
+impl Place {
+    fn new(object: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if let Some(x) = convert::tensor(object) {
+            return Ok(Some(Self::Tensor(x.clone())));
+        }
+        let Ok(node) = object.getattr("node") else { return Ok(None) };
+        let Ok(node) = node.cast::<PyNode>() else { return Ok(None) };
+        let output: u32 = object.getattr("output_nr")?.extract()?;
+        let node = node.get().node()?;
+        if output as usize >= node.outputs().len() {
+            return Err(PyRuntimeError::new_err(format!(
+                "GradientEdge: {} has {} outputs, and none has the number {output}",
+                node.name(),
+                node.outputs().len()
+            )));
+        }
+        Ok(Some(Self::Edge(Edge { node, output })))
+    }
+
+    /// One place or a sequence of places.
+    fn all(given: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Self>> {
+        let wrong = |x: &Bound<'_, PyAny>| {
+            let kind = x.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+            PyTypeError::new_err(format!("{what} must be Tensors or GradientEdges, but got {kind}"))
+        };
+        if let Some(one) = Self::new(given)? {
+            return Ok(vec![one]);
+        }
+        let one = |x: PyResult<Bound<'_, PyAny>>| {
+            let x = x?;
+            Self::new(&x)?.ok_or_else(|| wrong(&x))
+        };
+        given.try_iter()?.map(one).collect()
+    }
+
+    /// Where its gradient is to be had; a tensor's is also kept in its `.grad` if `kept`.
+    fn edge(&self, kept: bool) -> PyResult<Edge> {
+        match self {
+            Self::Tensor(x) => convert::core(if kept { engine::kept_edge(x) } else { engine::input_edge(x) }),
+            Self::Edge(edge) => Ok(edge.clone()),
+        }
+    }
+
+    fn root(&self, index: usize, grad: Option<&Tensor>) -> PyResult<Root> {
+        convert::core(match self {
+            Self::Tensor(y) => engine::root(y, index, grad),
+            Self::Edge(edge) => engine::root_at(edge.clone(), index, grad),
+        })
+    }
+
+    fn zeros(&self) -> PyResult<Tensor> {
+        convert::core(match self {
+            Self::Tensor(x) => vector_space::zeros_like(x),
+            Self::Edge(Edge { node, output }) => node.outputs()[*output as usize].zeros(),
+        })
+    }
+}
+
 /// Where a pass starts: each output with its gradient.
-fn roots(outputs: &[Tensor], given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Root>> {
+fn roots(outputs: &[Place], given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Root>> {
     let grads = gradients(given, outputs.len())?;
     if grads.len() != outputs.len() {
         return Err(PyRuntimeError::new_err(format!(
@@ -61,8 +127,7 @@ fn roots(outputs: &[Tensor], given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<R
             grads.len()
         )));
     }
-    let roots = outputs.iter().zip(&grads).enumerate();
-    roots.map(|(i, (y, g))| engine::root(y, i, g.as_ref()).map_err(|e| raise(&e))).collect()
+    outputs.iter().zip(&grads).enumerate().map(|(i, (y, g))| y.root(i, g.as_ref())).collect()
 }
 
 /// The options at two neighbouring parameters; a recorded graph is kept unless the caller says otherwise.
@@ -71,21 +136,21 @@ fn options(a: &Args<'_, '_>, retain_graph: usize) -> PyResult<Options> {
     Ok(Options { create_graph, retain_graph: a.optional_flag(retain_graph)?.unwrap_or(create_graph) })
 }
 
-fn backward(a: &Args<'_, '_>, outputs: &[Tensor]) -> PyResult<()> {
-    let inputs = match a.get(4) {
-        None => None,
-        Some(given) if given.try_iter().is_err() => {
-            let kind = given.get_type().name()?;
-            return Err(pyo3::exceptions::PyTypeError::new_err(format!("'{kind}' object is not iterable")));
+fn backward(a: &Args<'_, '_>) -> PyResult<()> {
+    let inputs = a.get(4).map(|given| Place::all(given, "all inputs passed to backward()")).transpose();
+    // PyTorch's class for this one.
+    let inputs = inputs.map_err(|error| match error.is_instance_of::<PyTypeError>(a.py()) {
+        true if a.get(4).is_some_and(|given| given.try_iter().is_ok()) => {
+            PyRuntimeError::new_err(error.value(a.py()).to_string())
         }
-        Some(_) => Some(a.tensors(4).map_err(|_| {
-            PyRuntimeError::new_err("all `inputs` passed to backward() must be Tensors (or one Tensor)")
-        })?),
-    };
+        _ => error,
+    })?;
     if inputs.as_ref().is_some_and(Vec::is_empty) {
         return Err(PyRuntimeError::new_err("`inputs` argument to `backward()` cannot be empty."));
     }
-    let (roots, options) = (roots(outputs, a.get(1))?, options(a, 2)?);
+    let (roots, options) = (roots(&Place::all(a.any(0)?, "tensors")?, a.get(1))?, options(a, 2)?);
+    let inputs =
+        inputs.map(|inputs| inputs.iter().map(|x| x.edge(true)).collect::<PyResult<Vec<_>>>()).transpose()?;
     if roots.is_empty() {
         return Ok(());
     }
@@ -93,8 +158,8 @@ fn backward(a: &Args<'_, '_>, outputs: &[Tensor]) -> PyResult<()> {
 }
 
 fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
-    let (outputs, inputs) = (a.tensors(0)?, a.tensors(1)?);
-    let zeros = a.flag(7)?;
+    let (outputs, inputs) = (Place::all(a.any(0)?, "outputs")?, Place::all(a.any(1)?, "inputs")?);
+    let zeros = a.flag(6)?;
     let allow_unused = match a.optional_flag(5)? {
         Some(false) if zeros => {
             return Err(PyValueError::new_err(
@@ -103,16 +168,12 @@ fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
         }
         given => given.unwrap_or(zeros),
     };
-    if a.flag(6)? {
-        return Err(PyNotImplementedError::new_err(
-            "is_grads_batched=True is not implemented: call grad() once for each row of grad_outputs",
-        ));
-    }
     if inputs.is_empty() {
         return Err(PyRuntimeError::new_err("`inputs` argument to `grad()` cannot be empty."));
     }
     let (roots, options) = (roots(&outputs, a.get(2))?, options(a, 3)?);
-    let mut answers = hosted(a.py(), |host| host.grad(roots, &inputs, options))?;
+    let edges = inputs.iter().map(|x| x.edge(false)).collect::<PyResult<Vec<_>>>()?;
+    let mut answers = hosted(a.py(), |host| host.grad(roots, &edges, options))?;
     for (index, (answer, input)) in answers.iter_mut().zip(&inputs).enumerate() {
         if answer.is_none() && !allow_unused {
             return Err(PyRuntimeError::new_err(format!(
@@ -121,7 +182,7 @@ fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
             )));
         }
         if answer.is_none() && zeros {
-            *answer = Some(vector_space::zeros_like(input).map_err(|e| raise(&e))?);
+            *answer = Some(input.zeros()?);
         }
     }
     Ok(answers)
@@ -136,16 +197,16 @@ bindings! {
     /// Adds the gradient of this tensor with respect to the leaves before it into their `.grad`.
     method backward {
         "(Tensor input, Any? gradient=None, bool? retain_graph=None, bool create_graph=False, Any? inputs=None) -> None"
-            => |a| backward(a, std::slice::from_ref(a.tensor(0)?))?
+            => |a| backward(a)?
     }
     /// Adds the gradients of tensors with respect to the leaves before them into their `.grad`.
     function _backward {
         "(Any tensors, Any? grad_tensors=None, bool? retain_graph=None, bool create_graph=False, Any? inputs=None) -> None"
-            => |a| backward(a, &a.tensors(0)?)?
+            => |a| backward(a)?
     }
     /// The gradients of outputs with respect to inputs.
     function _grad {
-        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool is_grads_batched=False, bool materialize_grads=False) -> Tensor[]"
+        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool materialize_grads=False) -> Tensor[]"
             => |a| grad(a)?
     }
     /// Asks for a gradient, or no longer.
@@ -165,12 +226,87 @@ bindings! {
     }
     /// Keeps the gradient of this tensor, which has a history, in `.grad`.
     method retain_grad { "(Tensor input) -> None" => |a| a.tensor(0)?.retain_grad() }
+    /// From now on calls `hook` with this tensor's gradient whenever a backward pass has computed it. What the hook returns,
+    /// unless it is None, replaces the gradient. Returns a handle whose `remove()` takes the hook away.
+    method register_hook {
+        "(Tensor input, Any hook) -> Any" => |a| hooks::on_tensor(a.tensor(0)?, a.any(1)?)?
+    }
+    /// From now on calls `hook` with this leaf whenever a backward pass has added into its `.grad`. Returns a handle whose
+    /// `remove()` takes the hook away.
+    method register_post_accumulate_grad_hook {
+        "(Tensor input, Any hook) -> Any" => |a| hooks::on_leaf(a.tensor(0)?, a.any(1)?)?
+    }
     /// Drops this tensor's own history.
     both detach_ {
         "(Tensor input) -> Tensor" => |a| {
             let x: &Tensor = a.tensor(0)?;
             x.detach_().map(|()| x.clone())
         }
+    }
+    /// Gives what a custom function's forward pass returned its history, and its context a node.
+    function _attach_function {
+        "(Any ctx, Any args, Any output, bool is_setup) -> Any" => |a| function::attach(a.any(0)?, a.any(1)?, a.any(2)?, a.flag(3)?)?
+    }
+    /// Tensors with a history that fails with this message when it is differentiated.
+    function _undifferentiable {
+        "(str message, Any tensors) -> Any" => |a| function::undifferentiable(&a.str(0)?, a.any(1)?)?
+    }
+    /// From now on packs what this thread saves with `pack_hook`, and unpacks it with `unpack_hook`.
+    function _push_saved_tensors_hooks {
+        "(Any pack_hook, Any unpack_hook) -> None"
+            => |a| graph::push_saved_tensor_hooks(saved::Hooks::new(a.any(0)?, a.any(1)?))
+    }
+    /// Takes the innermost of these hooks away.
+    function _pop_saved_tensors_hooks { "() -> None" => |_a| drop(graph::pop_saved_tensor_hooks()) }
+    /// Forbids saved tensor hooks on this thread with this sentence, or, given None, no longer; returns the sentence of before.
+    function _disable_saved_tensors_hooks {
+        "(str? message) -> Any" => |a| {
+            let message = a.optional_str(0)?.map(std::sync::Arc::from);
+            let before = convert::core(graph::disable_packing(message))?;
+            before.as_deref().into_pyobject(a.py())?.unbind()
+        }
+    }
+    /// The functions registered by `register_hook`, by the ids of their handles.
+    function _gradient_hooks {
+        "(Tensor input) -> Any" => |a| hooks::dictionary(a.py(), a.tensor(0)?).unwrap_or_else(|| a.py().None())
+    }
+    /// The number of the backward pass that this thread runs, which no other pass has; -1 outside of passes.
+    function _pass_number {
+        "() -> int" => |_a| engine::pass_number().map_or(-1, |number| number as i64)
+    }
+    /// From now on passes can be asked with `_pass_number` and `_will_reach`.
+    function _track_passes { "() -> None" => |_a| engine::track_passes() }
+    /// For each node, whether the backward pass that this thread runs brings a gradient to it.
+    function _will_reach {
+        "(Any nodes) -> Any" => |a| {
+            let one = |node: PyResult<Bound<'_, PyAny>>| {
+                let node = node?.cast::<PyNode>()?.get().node()?;
+                Ok(engine::will_reach(&node).unwrap_or(false))
+            };
+            let reached = a.any(0)?.try_iter()?.map(one).collect::<PyResult<Vec<bool>>>()?;
+            pyo3::types::PyTuple::new(a.py(), reached)?.into_any().unbind()
+        }
+    }
+    /// From now on this thread's in-place operations call `watch` with the tensor that they are about to write; None ends it.
+    function _watch_writes {
+        "(Any? watch) -> None" => |a| {
+            let watch = a.get(0).map(|watch| watch.clone().unbind());
+            graph::view::watch_writes(watch.map(|watch| -> graph::view::WriteWatch {
+                Arc::new(move |x: &Tensor| {
+                    Python::attach(|py| {
+                        convert::object(py, x.clone()).and_then(|x| watch.call1(py, (x,))).map(drop).map_err(carry)
+                    })
+                })
+            }));
+        }
+    }
+    /// The address of a tensor's memory, whatever its offset.
+    function _memory {
+        "(Tensor input) -> int" => |a| a.tensor(0)?.array().storage().pointer().addr() as i64
+    }
+    /// Notes a write to the memory of these tensors that arcgrad did not see.
+    function _increment_version {
+        "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version())
     }
     /// Whether it was made in inference mode.
     both is_inference { "(Tensor input) -> bool" => |a| a.tensor(0)?.is_inference() }
@@ -186,7 +322,8 @@ bindings! {
     function _set_mode {
         "(int mode) -> int" => |a| {
             let wanted: i64 = a.int(0)?;
-            bits(mode::set(mode::Mode { grad: wanted & 1 != 0, inference: wanted & 2 != 0, forward: wanted & 4 != 0 }))
+            let (grad, inference, forward) = (wanted & 1 != 0, wanted & 2 != 0, wanted & 4 != 0);
+            bits(mode::set(mode::Mode { grad, inference, forward, ..mode::get() }))
         }
     }
 }

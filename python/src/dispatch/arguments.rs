@@ -57,6 +57,11 @@ impl<'py> Args<'_, 'py> {
         self.values[i].as_ref().filter(|x| !x.is_none())
     }
 
+    /// The argument as it was given, Python's `None` included.
+    pub fn any(&self, i: usize) -> PyResult<&Bound<'py, PyAny>> {
+        self.values[i].as_ref().ok_or_else(|| self.wrong(i))
+    }
+
     fn default(&self, i: usize) -> &'static str {
         self.signature.parameters[i].default.as_deref().unwrap_or("None")
     }

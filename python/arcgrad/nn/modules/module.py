@@ -7,9 +7,10 @@ from collections import OrderedDict
 import arcgrad
 
 from ... import Tensor
+from ...utils.hooks import RemovableHandle
 from ..parameter import Parameter
 from . import _hooks, _state
-from ._hooks import RemovableHandle, _global_forward_hooks, _global_forward_pre_hooks
+from ._hooks import _global_forward_hooks, _global_forward_pre_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

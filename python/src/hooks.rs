@@ -1,0 +1,270 @@
+//! Python's functions as the core's hooks. Of each kind, a tensor or node has one hook of the core, which owns a dictionary;
+//! the functions stand in there by the id of the handle that removes them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arcgrad::Tensor;
+use arcgrad::graph::{Grads, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::convert::{self, Answer};
+use crate::error::{carry, raise};
+
+/// Functions by the ids of their handles.
+pub struct Functions(Py<PyDict>);
+
+impl Functions {
+    fn new(py: Python<'_>) -> Arc<Self> {
+        Arc::new(Self(PyDict::new(py).unbind()))
+    }
+
+    /// Enters a function and returns its handle.
+    fn add(&self, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        static HANDLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = hook.py();
+        let class = HANDLE.import(py, "arcgrad.utils.hooks", "RemovableHandle")?;
+        Ok(class.call_method1("add", (&self.0, hook))?.unbind())
+    }
+
+    /// Calls `call` with each function that is there now.
+    fn each(
+        &self,
+        py: Python<'_>,
+        mut call: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+    ) -> arcgrad::Result<()> {
+        let functions = self.0.bind(py).values();
+        functions.iter().try_for_each(|function| call(&function)).map_err(carry)
+    }
+}
+
+/// The dictionary among hooks that a registration of before made.
+fn functions<H: ?Sized>(
+    hooks: impl IntoIterator<Item = Arc<H>>,
+    of: impl Fn(&H) -> Option<Arc<Functions>>,
+) -> Option<Arc<Functions>> {
+    hooks.into_iter().find_map(|hook| of(&hook))
+}
+
+/// Hooks on a tensor.
+struct OnTensor(Arc<Functions>);
+
+impl TensorHook for OnTensor {
+    fn call(&self, grad: &Tensor) -> arcgrad::Result<Option<Tensor>> {
+        Python::attach(|py| {
+            let mut now: Option<Tensor> = None;
+            self.0.each(py, |function| {
+                let before = now.as_ref().unwrap_or(grad);
+                let answer = function.call1((convert::object(py, before.clone())?,))?;
+                if !answer.is_none() {
+                    now = Some(checked(Some(before), &answer, function)?);
+                }
+                Ok(())
+            })?;
+            Ok(now)
+        })
+    }
+}
+
+/// Hooks on a leaf, for after its `.grad` grew.
+struct OnLeaf(Arc<Functions>);
+
+impl LeafHook for OnLeaf {
+    fn call(&self, leaf: &Tensor) -> arcgrad::Result<()> {
+        Python::attach(|py| {
+            self.0.each(py, |function| {
+                let answer = function.call1((convert::object(py, leaf.clone())?,))?;
+                if answer.is_none() {
+                    return Ok(());
+                }
+                Err(PyRuntimeError::new_err("Tensor post accumulate grad hooks should return None."))
+            })
+        })
+    }
+}
+
+/// Hooks for before a node's derivative.
+struct BeforeNode(Arc<Functions>);
+
+impl NodePreHook for BeforeNode {
+    fn call(&self, grad_outputs: &[Option<Tensor>]) -> arcgrad::Result<Option<Grads>> {
+        Python::attach(|py| {
+            let mut now: Option<Grads> = None;
+            self.0.each(py, |function| {
+                let before: &[Option<Tensor>] = now.as_deref().unwrap_or(grad_outputs);
+                let answer = function.call1((tuple(py, before)?,))?;
+                if !answer.is_none() {
+                    now = Some(all_checked(before, &answer, function)?);
+                }
+                Ok(())
+            })?;
+            Ok(now)
+        })
+    }
+}
+
+/// Hooks for after a node's derivative.
+struct AfterNode(Arc<Functions>);
+
+impl NodeHook for AfterNode {
+    fn call(
+        &self,
+        grad_inputs: &[Option<Tensor>],
+        grad_outputs: &[Option<Tensor>],
+    ) -> arcgrad::Result<Option<Grads>> {
+        Python::attach(|py| {
+            let mut now: Option<Grads> = None;
+            let outputs = tuple(py, grad_outputs).map_err(carry)?;
+            self.0.each(py, |function| {
+                let before: &[Option<Tensor>] = now.as_deref().unwrap_or(grad_inputs);
+                let answer = function.call1((tuple(py, before)?, &outputs))?;
+                if !answer.is_none() {
+                    now = Some(all_checked(before, &answer, function)?);
+                }
+                Ok(())
+            })?;
+            Ok(now)
+        })
+    }
+}
+
+/// A tuple of tensors and `None`s.
+pub fn tuple<'py>(py: Python<'py>, tensors: &[Option<Tensor>]) -> PyResult<Bound<'py, PyTuple>> {
+    let objects = tensors.iter().map(|x| x.clone().object(py));
+    PyTuple::new(py, objects.collect::<PyResult<Vec<_>>>()?)
+}
+
+fn name(function: &Bound<'_, PyAny>) -> String {
+    let name = function.getattr("__name__").and_then(|name| name.extract::<String>());
+    name.unwrap_or_else(|_| "<unknown>".to_owned())
+}
+
+/// What a hook answered in place of a gradient, if it may stand there.
+fn checked(
+    before: Option<&Tensor>,
+    answer: &Bound<'_, PyAny>,
+    function: &Bound<'_, PyAny>,
+) -> PyResult<Tensor> {
+    let Some(after) = convert::tensor(answer) else {
+        return Err(PyTypeError::new_err(format!(
+            "expected Variable, but hook returned '{}'",
+            answer.get_type().name()?
+        )));
+    };
+    let Some(before) = before else {
+        return Err(PyRuntimeError::new_err("can't replace a None gradient with a non-None value"));
+    };
+    if before.dtype() != after.dtype() {
+        return Err(PyRuntimeError::new_err(format!(
+            "hook '{}' has changed the type of value (was {} got {})",
+            name(function),
+            before.dtype().tensor_name(),
+            after.dtype().tensor_name()
+        )));
+    }
+    if before.shape() != after.shape() {
+        return Err(PyRuntimeError::new_err(format!(
+            "hook '{}' has changed the size of value (was {:?} got {:?})",
+            name(function),
+            before.shape(),
+            after.shape()
+        )));
+    }
+    Ok(after.clone())
+}
+
+/// [`checked`] for all gradients of a node; a single tensor stands for a tuple of one.
+fn all_checked(
+    before: &[Option<Tensor>],
+    answer: &Bound<'_, PyAny>,
+    function: &Bound<'_, PyAny>,
+) -> PyResult<Grads> {
+    let answers = match answer.cast::<PyTuple>() {
+        Ok(answers) => answers.clone(),
+        Err(_) if convert::tensor(answer).is_some() => PyTuple::new(answer.py(), [answer])?,
+        Err(_) => {
+            return Err(PyTypeError::new_err(format!(
+                "expected tuple, but hook returned '{}'",
+                answer.get_type().name()?
+            )));
+        }
+    };
+    if answers.len() != before.len() {
+        return Err(PyRuntimeError::new_err(format!(
+            "hook '{}' has returned an incorrect number of values (expected {}, but got {})",
+            name(function),
+            before.len(),
+            answers.len()
+        )));
+    }
+    let one = |(before, answer): (&Option<Tensor>, Bound<'_, PyAny>)| match before {
+        _ if answer.is_none() => Ok(None),
+        before => checked(before.as_ref(), &answer, function).map(Some),
+    };
+    before.iter().zip(answers.iter()).map(one).collect()
+}
+
+fn downcast<T: Any>(hook: &dyn Any, functions: impl Fn(&T) -> &Arc<Functions>) -> Option<Arc<Functions>> {
+    hook.downcast_ref::<T>().map(|hook| functions(hook).clone())
+}
+
+fn of_tensor(x: &Tensor) -> Option<Arc<Functions>> {
+    functions(x.gradient_hooks(), |hook| downcast::<OnTensor>(hook, |hook| &hook.0))
+}
+
+/// Registers a hook on a tensor.
+pub fn on_tensor(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let functions = match of_tensor(x) {
+        Some(functions) => functions,
+        None => {
+            let functions = Functions::new(hook.py());
+            x.add_hook(Arc::new(OnTensor(functions.clone()))).map_err(|e| raise(&e))?;
+            functions
+        }
+    };
+    functions.add(hook)
+}
+
+/// Registers a hook on a leaf.
+pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let existing = functions(x.post_accumulate_grad_hooks(), |hook| downcast::<OnLeaf>(hook, |hook| &hook.0));
+    let functions = match existing {
+        Some(functions) => functions,
+        None => {
+            let functions = Functions::new(hook.py());
+            x.add_post_accumulate_grad_hook(Arc::new(OnLeaf(functions.clone()))).map_err(|e| raise(&e))?;
+            functions
+        }
+    };
+    functions.add(hook)
+}
+
+/// Registers a hook for before a node's derivative.
+pub fn before_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let existing = functions(node.prehooks(), |hook| downcast::<BeforeNode>(hook, |hook| &hook.0));
+    let functions = existing.unwrap_or_else(|| {
+        let functions = Functions::new(hook.py());
+        node.add_prehook(Arc::new(BeforeNode(functions.clone())));
+        functions
+    });
+    functions.add(hook)
+}
+
+/// Registers a hook for after a node's derivative.
+pub fn after_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let existing = functions(node.hooks(), |hook| downcast::<AfterNode>(hook, |hook| &hook.0));
+    let functions = existing.unwrap_or_else(|| {
+        let functions = Functions::new(hook.py());
+        node.add_hook(Arc::new(AfterNode(functions.clone())));
+        functions
+    });
+    functions.add(hook)
+}
+
+/// The functions registered on a tensor, as its attribute `_backward_hooks`.
+pub fn dictionary(py: Python<'_>, x: &Tensor) -> Option<Py<PyAny>> {
+    of_tensor(x).map(|functions| functions.0.clone_ref(py).into_any())
+}
