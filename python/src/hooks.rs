@@ -67,6 +67,15 @@ impl TensorHook for OnTensor {
             Ok(now)
         })
     }
+
+    fn nothing(&self) -> arcgrad::Result<()> {
+        Python::attach(|py| {
+            self.0.each(py, |function| {
+                let answer = function.call1((py.None(),))?;
+                if answer.is_none() { Ok(()) } else { checked(None, &answer, function).map(drop) }
+            })
+        })
+    }
 }
 
 /// Hooks on a leaf, for after its `.grad` grew.

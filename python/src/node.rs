@@ -83,7 +83,7 @@ impl PyNode {
         PyTuple::new(py, edges.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// The leaf that this node adds gradients into; only accumulators have one.
+    /// The leaf that this node adds gradients into, None if it is gone; only accumulators have one.
     #[getter]
     fn variable(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let node = self.node()?;

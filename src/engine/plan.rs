@@ -116,7 +116,7 @@ impl<'g> Walk<'g> {
         if node.slot.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             self.side.insert(node.address(), number);
         }
-        let is_leaf = node.edges().is_empty() && node.leaf().is_some();
+        let is_leaf = node.edges().is_empty() && node.rule().is_accumulator();
         let flags = if is_leaf { LEAF | RUNS } else { RUNS };
         self.steps.push(Step { node, waiting: 0, slot: self.slots, edges: 0, flags });
         self.slots += node.outputs().len() as u32;

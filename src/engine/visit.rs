@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::pool;
 use crate::engine::Options;
-use crate::engine::plan::{CAPTURED, Plan, RUNS};
+use crate::engine::plan::{ASKED, CAPTURED, Plan, RUNS};
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Grads, NodeRef, Tensor, retain};
 
@@ -43,6 +43,10 @@ pub(super) fn visit(
         }
     }
     if here.flags & RUNS == 0 {
+        if here.flags & (ASKED | CAPTURED) == ASKED {
+            // The gradient is asked for as one that is kept: PyTorch counts this as a visit.
+            here.node.run_prehooks(&mut grads)?;
+        }
         return Ok(None);
     }
     if here.node.extra().is_some() {
@@ -61,30 +65,38 @@ pub(super) fn visit_leaf(
 ) -> Result<()> {
     let Some(grad) = grad else { return Ok(()) };
     let here = &plan.steps[step as usize];
-    let Some(leaf) = here.node.leaf() else { return Ok(()) };
-    let grad = leaf.run_gradient_hooks(grad)?;
-    if here.flags & CAPTURED != 0 {
+    let mut grads: Outputs = smallvec![Some(grad)];
+    let has_hooks = here.node.extra().is_some();
+    if has_hooks {
+        here.node.run_output_hooks(&mut grads)?;
+    }
+    if here.flags & CAPTURED != 0
+        && let Some(grad) = &grads[0]
+    {
         for capture in plan.captures(step) {
             answer(capture.place, grad.clone());
         }
     }
-    if here.flags & RUNS == 0 {
-        return Ok(());
-    }
+    // A leaf that is gone has nobody to look at its gradient.
+    let Some(leaf) = here.node.leaf().filter(|_| here.flags & RUNS != 0) else { return Ok(()) };
     // Whole or not at all: an interrupted pass leaves no half-added gradient.
-    let add = |grad| pool::uninterruptible(|| leaf.accumulate_grad(grad));
-    if here.node.extra().is_none() {
-        add(grad)?;
-        return leaf.run_post_accumulate_grad_hooks();
+    let add = |grad: Option<Tensor>| match grad {
+        Some(grad) => pool::uninterruptible(|| leaf.accumulate_grad(grad)),
+        None => Ok(()),
+    };
+    if !has_hooks {
+        return add(grads.pop().flatten());
     }
-    let mut grads: Outputs = smallvec![Some(grad)];
     here.node.run_prehooks(&mut grads)?;
     let hooks = here.node.hooks();
-    let seen = if hooks.is_empty() { Outputs::new() } else { grads.clone() };
-    if let Some(grad) = grads.pop().flatten() {
-        add(grad)?;
+    let is_first = leaf.grad().is_none();
+    // A hook sees the tensor that `.grad` becomes, where it becomes what arrived.
+    let mut seen = if hooks.is_empty() || is_first { Outputs::new() } else { grads.clone() };
+    add(grads.pop().flatten())?;
+    if is_first {
+        seen.push(leaf.grad());
     }
-    leaf.run_post_accumulate_grad_hooks()?;
+    here.node.run_leaf_hooks(&leaf)?;
     here.node.run_hooks(&hooks, Grads::new(), &seen).map(drop)
 }
 

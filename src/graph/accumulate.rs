@@ -5,12 +5,15 @@ use smallvec::smallvec;
 use crate::error::Result;
 use crate::graph::node::{Grads, Rule};
 use crate::graph::record::Backward;
-use crate::graph::tensor::Tensor;
+use crate::graph::tensor::{Tensor, WeakTensor};
 use crate::graph::vector_space;
 
-/// Holds its leaf; the leaf holds it weakly.
+/// Note [Nobody owns a leaf but its users]: `.grad` may have a graph of its own, which leads back to the leaf (with
+/// `create_graph`). If the graph owned its leaves, each such leaf would own itself. So an accumulator knows its leaf
+/// weakly; when the leaf is gone, nobody can look at `.grad`, and what arrives is dropped. A leaf with hooks owns its
+/// accumulator, which has them.
 pub struct AccumulateGrad {
-    pub(crate) leaf: Tensor,
+    pub(crate) leaf: WeakTensor,
 }
 
 impl Rule for AccumulateGrad {
@@ -19,14 +22,18 @@ impl Rule for AccumulateGrad {
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
-        if let Some(grad) = cx.take_grad(0) {
-            self.leaf.accumulate_grad(grad)?;
+        if let (Some(leaf), Some(grad)) = (self.leaf(), cx.take_grad(0)) {
+            leaf.accumulate_grad(grad)?;
         }
         Ok(smallvec![])
     }
 
-    fn leaf(&self) -> Option<&Tensor> {
-        Some(&self.leaf)
+    fn is_accumulator(&self) -> bool {
+        true
+    }
+
+    fn leaf(&self) -> Option<Tensor> {
+        self.leaf.upgrade()
     }
 }
 

@@ -13,13 +13,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::graph::node::{Grads, NodeRef, WeakNode};
-use crate::graph::tensor::{Tensor, WeakTensor};
+use crate::graph::node::{Edge, Grads, NodeRef, WeakNode};
+use crate::graph::tensor::Tensor;
 
 /// Called with the whole gradient of a tensor; may answer with another one of the same shape and dtype.
 pub trait TensorHook: Any + Send + Sync {
     /// `None` leaves the gradient as it is.
     fn call(&self, grad: &Tensor) -> Result<Option<Tensor>>;
+
+    /// Called where a pass brings a gradient to another output of the tensor's node and none to the tensor.
+    fn nothing(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<F: Fn(&Tensor) -> Result<Option<Tensor>> + Any + Send + Sync> TensorHook for F {
@@ -103,6 +108,8 @@ pub(crate) struct NodeHooks {
     outputs: SmallVec<[(u32, List<dyn TensorHook>); 1]>,
     before: List<dyn NodePreHook>,
     after: List<dyn NodeHook>,
+    /// Of an accumulator: for after `.grad` has grown.
+    accumulated: List<dyn LeafHook>,
 }
 
 impl NodeHooks {
@@ -116,55 +123,36 @@ impl NodeHooks {
     }
 }
 
-/// The hooks of a leaf.
-#[derive(Default)]
-pub(crate) struct LeafHooks {
-    gradient: List<dyn TensorHook>,
-    accumulated: List<dyn LeafHook>,
-}
-
 /// Takes a hook away again. Dropping the handle leaves the hook where it is.
 pub struct HookHandle {
     id: u64,
+    node: WeakNode,
     place: Place,
 }
 
 enum Place {
-    Output(WeakNode, u32),
-    Before(WeakNode),
-    After(WeakNode),
-    Leaf(WeakTensor),
-    Accumulated(WeakTensor),
+    Output(u32),
+    Before,
+    After,
+    Accumulated,
 }
 
 impl HookHandle {
     /// Takes the hook away. A second call does nothing, nor does one after the tensor or node is gone.
     pub fn remove(&self) {
-        fn at_node<H: ?Sized>(
-            node: &WeakNode,
-            id: u64,
-            list: impl FnOnce(&mut NodeHooks) -> &mut List<H>,
-        ) -> Option<Arc<H>> {
-            let node = node.upgrade()?;
-            list(&mut node.extra()?.hooks.lock()).remove(id)
-        }
-        fn at_leaf<H: ?Sized>(
-            leaf: &WeakTensor,
-            id: u64,
-            list: impl FnOnce(&mut LeafHooks) -> &mut List<H>,
-        ) -> Option<Arc<H>> {
-            let leaf = leaf.upgrade()?;
-            list(&mut leaf.existing_hooks()?.lock()).remove(id)
-        }
-        let id = self.id;
-        // What is removed is dropped after the locks: it may own anything.
-        match &self.place {
-            Place::Output(node, output) => drop(at_node(node, id, |hooks| hooks.output(*output))),
-            Place::Before(node) => drop(at_node(node, id, |hooks| &mut hooks.before)),
-            Place::After(node) => drop(at_node(node, id, |hooks| &mut hooks.after)),
-            Place::Leaf(leaf) => drop(at_leaf(leaf, id, |hooks| &mut hooks.gradient)),
-            Place::Accumulated(leaf) => drop(at_leaf(leaf, id, |hooks| &mut hooks.accumulated)),
-        }
+        let Some(node) = self.node.upgrade() else { return };
+        let Some(extra) = node.extra() else { return };
+        let mut hooks = extra.hooks.lock();
+        // What is removed is dropped after the lock: it may own anything.
+        let removed: (Option<Arc<dyn Any + Send + Sync>>, _) = match self.place {
+            Place::Output(output) => (hooks.output(output).remove(self.id).map(|hook| hook as _), hooks),
+            Place::Before => (hooks.before.remove(self.id).map(|hook| hook as _), hooks),
+            Place::After => (hooks.after.remove(self.id).map(|hook| hook as _), hooks),
+            Place::Accumulated => (hooks.accumulated.remove(self.id).map(|hook| hook as _), hooks),
+        };
+        let (removed, hooks) = removed;
+        drop(hooks);
+        drop(removed);
     }
 }
 
@@ -197,16 +185,14 @@ impl Tensor {
         if !self.requires_grad() {
             return Err(Error::runtime("cannot register a hook on a tensor that doesn't require gradient"));
         }
-        Ok(match self.history() {
-            Some(edge) => {
-                let id = edge.node.extra_or_default().hooks.lock().output(edge.output).add(hook);
-                HookHandle { id, place: Place::Output(edge.node.downgrade(), edge.output) }
-            }
-            None => HookHandle {
-                id: self.hooks().lock().gradient.add(hook),
-                place: Place::Leaf(self.downgrade()),
-            },
-        })
+        let Edge { node, output } = self.hooked_edge();
+        let id = node.extra_or_default().hooks.lock().output(output).add(hook);
+        Ok(HookHandle { id, node: node.downgrade(), place: Place::Output(output) })
+    }
+
+    /// The node that has this tensor's hooks, and which of its outputs the tensor is.
+    fn hooked_edge(&self) -> Edge {
+        self.history().unwrap_or_else(|| Edge { node: self.kept_accumulator(), output: 0 })
     }
 
     /// From now on calls `hook` with this leaf whenever a backward pass has added into its `.grad`.
@@ -229,45 +215,26 @@ impl Tensor {
                 "post accumulate grad hooks cannot be registered on non-leaf tensors",
             ));
         }
-        let id = self.hooks().lock().accumulated.add(hook);
-        Ok(HookHandle { id, place: Place::Accumulated(self.downgrade()) })
+        let node = self.kept_accumulator();
+        let id = node.extra_or_default().hooks.lock().accumulated.add(hook);
+        Ok(HookHandle { id, node: node.downgrade(), place: Place::Accumulated })
     }
 
     /// The hooks that were added for this tensor's gradient, in their order.
     pub fn gradient_hooks(&self) -> SmallVec<[Arc<dyn TensorHook>; 1]> {
-        match self.history() {
-            Some(edge) => edge
-                .node
-                .extra()
-                .map(|extra| extra.hooks.lock().output(edge.output).snapshot())
-                .unwrap_or_default(),
-            None => self.existing_hooks().map(|hooks| hooks.lock().gradient.snapshot()).unwrap_or_default(),
-        }
+        let edge = match self.history() {
+            Some(edge) => Some(edge),
+            None => self.existing_accumulator().map(|node| Edge { node, output: 0 }),
+        };
+        let hooks = edge.as_ref().and_then(|edge| {
+            edge.node.extra().map(|extra| extra.hooks.lock().output(edge.output).snapshot())
+        });
+        hooks.unwrap_or_default()
     }
 
     /// The hooks that were added to be called after `.grad` grows, in their order.
     pub fn post_accumulate_grad_hooks(&self) -> SmallVec<[Arc<dyn LeafHook>; 1]> {
-        self.existing_hooks().map(|hooks| hooks.lock().accumulated.snapshot()).unwrap_or_default()
-    }
-
-    /// Calls the hooks for this leaf's gradient.
-    #[inline]
-    pub(crate) fn run_gradient_hooks(&self, grad: Tensor) -> Result<Tensor> {
-        match self.existing_hooks() {
-            None => Ok(grad),
-            Some(hooks) => {
-                let hooks = hooks.lock().gradient.snapshot();
-                run(&hooks, grad)
-            }
-        }
-    }
-
-    /// Calls the hooks for after `.grad` has grown.
-    #[inline]
-    pub(crate) fn run_post_accumulate_grad_hooks(&self) -> Result<()> {
-        let Some(hooks) = self.existing_hooks() else { return Ok(()) };
-        let hooks = hooks.lock().accumulated.snapshot();
-        hooks.iter().try_for_each(|hook| hook.call(self))
+        self.existing_accumulator().map(|node| node.leaf_hooks()).unwrap_or_default()
     }
 }
 
@@ -292,7 +259,7 @@ impl NodeRef {
     /// [`NodeRef::register_prehook`] for a hook that is not a closure.
     pub fn add_prehook(&self, hook: Arc<dyn NodePreHook>) -> HookHandle {
         let id = self.extra_or_default().hooks.lock().before.add(hook);
-        HookHandle { id, place: Place::Before(self.downgrade()) }
+        HookHandle { id, node: self.downgrade(), place: Place::Before }
     }
 
     /// From now on calls `hook` with the gradients of this node's inputs and outputs after its derivative ran.
@@ -306,7 +273,7 @@ impl NodeRef {
     /// [`NodeRef::register_hook`] for a hook that is not a closure.
     pub fn add_hook(&self, hook: Arc<dyn NodeHook>) -> HookHandle {
         let id = self.extra_or_default().hooks.lock().after.add(hook);
-        HookHandle { id, place: Place::After(self.downgrade()) }
+        HookHandle { id, node: self.downgrade(), place: Place::After }
     }
 
     /// The hooks that are called before the derivative.
@@ -319,6 +286,23 @@ impl NodeRef {
         self.extra().map(|extra| extra.hooks.lock().after.snapshot()).unwrap_or_default()
     }
 
+    /// Of an accumulator: the hooks that are called after `.grad` has grown.
+    fn leaf_hooks(&self) -> SmallVec<[Arc<dyn LeafHook>; 1]> {
+        self.extra().map(|extra| extra.hooks.lock().accumulated.snapshot()).unwrap_or_default()
+    }
+
+    /// Calls the hooks for after `.grad` has grown.
+    pub(crate) fn run_leaf_hooks(&self, leaf: &Tensor) -> Result<()> {
+        self.leaf_hooks().iter().try_for_each(|hook| hook.call(leaf))
+    }
+
+    /// Takes over the hooks of another node.
+    pub(crate) fn take_hooks(&self, from: &Self) {
+        let Some(extra) = from.extra() else { return };
+        let hooks = std::mem::take(&mut *extra.hooks.lock());
+        *self.extra_or_default().hooks.lock() = hooks;
+    }
+
     /// Calls the hooks on the tensors that are this node's outputs.
     pub(crate) fn run_output_hooks(&self, grads: &mut [Option<Tensor>]) -> Result<()> {
         let Some(extra) = self.extra() else { return Ok(()) };
@@ -326,7 +310,10 @@ impl NodeRef {
             extra.hooks.lock().outputs.iter().map(|(output, hooks)| (*output, hooks.snapshot())).collect();
         for (output, hooks) in hooks {
             let slot = &mut grads[output as usize];
-            *slot = slot.take().map(|grad| run(&hooks, grad)).transpose()?;
+            match slot.take() {
+                Some(grad) => *slot = Some(run(&hooks, grad)?),
+                None => hooks.iter().try_for_each(|hook| hook.nothing())?,
+            }
         }
         Ok(())
     }

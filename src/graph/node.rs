@@ -48,8 +48,13 @@ pub trait Rule: Any + Send + Sync {
         false
     }
 
-    /// The leaf, if this node adds gradients into one.
-    fn leaf(&self) -> Option<&Tensor> {
+    /// Whether this node adds gradients into a leaf.
+    fn is_accumulator(&self) -> bool {
+        false
+    }
+
+    /// The leaf that this node adds gradients into, as long as somebody else holds it.
+    fn leaf(&self) -> Option<Tensor> {
         None
     }
 }
@@ -171,8 +176,8 @@ impl Node {
     pub fn rule(&self) -> &dyn Rule {
         &self.rule
     }
-    /// The leaf this node adds gradients into, if that is what it does.
-    pub fn leaf(&self) -> Option<&Tensor> {
+    /// The leaf this node adds gradients into, if that is what it does and somebody else holds the leaf.
+    pub fn leaf(&self) -> Option<Tensor> {
         self.rule.leaf()
     }
     /// Drops the saved values; a later use of them is an error.

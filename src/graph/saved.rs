@@ -197,7 +197,7 @@ fn with_edge(array: Array, edge: Option<Edge>) -> Tensor {
     if let Some(leaf) = edge.as_ref().and_then(|e| e.node.leaf())
         && leaf.array().storage().is(array.storage())
     {
-        return leaf.clone();
+        return leaf;
     }
     Tensor::with_history(array, edge)
 }

@@ -11,7 +11,6 @@ use smallvec::smallvec;
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::hooks::LeafHooks;
 use crate::graph::mode;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
@@ -52,8 +51,8 @@ struct Extra {
     grad: Mutex<Option<Tensor>>,
     accumulator: Mutex<WeakNode>,
     tangent: Mutex<Option<Tensor>>,
-    /// What users want called when a pass comes by; those of a non-leaf are its node's.
-    hooks: OnceLock<Box<Mutex<LeafHooks>>>,
+    /// The accumulator of a leaf that has hooks.
+    hooked: Mutex<Option<NodeRef>>,
     /// Anything the embedding language wants to keep with the tensor.
     attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -221,15 +220,11 @@ impl Tensor {
         self.0.extra.get_or_init(Box::default)
     }
 
-    /// The hooks of a leaf, if it has any.
-    #[inline]
-    pub(crate) fn existing_hooks(&self) -> Option<&Mutex<LeafHooks>> {
-        self.0.extra.get()?.hooks.get().map(|hooks| &**hooks)
-    }
-
-    /// The hooks of a leaf.
-    pub(crate) fn hooks(&self) -> &Mutex<LeafHooks> {
-        self.extra().hooks.get_or_init(Box::default)
+    /// The accumulator, from now on kept: what is attached to it lives as long as the leaf.
+    pub(crate) fn kept_accumulator(&self) -> NodeRef {
+        let node = self.accumulator();
+        *self.extra().hooked.lock() = Some(node.clone());
+        node
     }
 
     /// Whether an operation on this tensor would be recorded.
@@ -326,7 +321,7 @@ impl Tensor {
             let state = self.state();
             OutputMeta { layout: state.array.layout().clone(), dtype: state.array.dtype() }
         };
-        let rule = AccumulateGrad { leaf: self.clone() };
+        let rule = AccumulateGrad { leaf: self.downgrade() };
         let node = NodeRef::new(Node::new(rule, smallvec![], smallvec![meta], Saved::Nothing));
         *slot = node.downgrade();
         node
@@ -421,12 +416,18 @@ impl Tensor {
                 "data set to a tensor that requires gradients must be floating point or complex dtype",
             ));
         }
-        let history = self.state().history.clone();
+        let same = {
+            let state = self.state();
+            state.array.shape() == array.shape() && state.array.dtype() == array.dtype()
+        };
         self.set_state(|state| state.array = array);
-        drop(history);
         // A gradient that is still on its way belongs to the old shape.
-        if let Some(extra) = self.0.extra.get() {
+        if let Some(extra) = self.0.extra.get().filter(|_| !same) {
             *extra.accumulator.lock() = WeakNode::default();
+            let hooked = extra.hooked.lock().take();
+            if let Some(before) = hooked {
+                self.kept_accumulator().take_hooks(&before);
+            }
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ import arcgrad as torch
 
 # A strict expectation of failure fails the suite on the day the promise is kept: then it goes.
 UNSEEN = pytest.mark.xfail(strict=True, reason="a write through a NumPy array does not raise the version yet")
-KEPT = pytest.mark.xfail(strict=True, reason="a leaf whose .grad has a graph that leads to it is not freed yet")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +30,6 @@ def test_a_write_through_an_alias_raises_or_leaves_the_gradient_right(write):
         assert x.grad.tolist() == right
 
 
-@KEPT
 def test_leaves_dropped_after_backward_with_create_graph_are_freed(alone):
     program = """
 import gc, os
