@@ -1,0 +1,222 @@
+//! Running a row, on new memory or on its first operand's, and recording it.
+
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::derivative::{RowRule, propagate_row};
+use super::promotion::{Operand, common_dtype};
+use super::write::{check_overlap, check_writable, inference_saved};
+use super::{OUTPUT_BIT, Row};
+use crate::array::kernels::tile::{self, Source};
+use crate::array::{Array, Layout, layout};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::graph::node::{Edge, Node, NodeRef, OutputMeta};
+use crate::graph::packing::pack;
+use crate::graph::saved::{Role, Saved, SavedValue};
+use crate::graph::tensor::Tensor;
+use crate::graph::{mode, view};
+
+/// The output's layout: shared with an operand when all shapes agree.
+#[inline]
+fn output_layout<const N: usize>(row: &Row, arrays: &[Option<&Array>; N]) -> Result<Arc<Layout>> {
+    let mut arrays_given = arrays.iter().flatten();
+    let Some(first) = arrays_given.next() else { return Ok(Layout::scalar()) };
+    let mut whole = first.layout();
+    for x in arrays_given {
+        let other = x.layout();
+        if Arc::ptr_eq(whole, other) || whole.shape() == other.shape() || other.ndim() == 0 {
+            continue;
+        }
+        if whole.ndim() == 0 {
+            whole = other;
+            continue;
+        }
+        return broadcast_layout(row, arrays);
+    }
+    if whole.is_contiguous() { Ok(whole.clone()) } else { Layout::contiguous(whole.shape()) }
+}
+
+#[cold]
+fn broadcast_layout<const N: usize>(row: &Row, arrays: &[Option<&Array>; N]) -> Result<Arc<Layout>> {
+    let mut shape = layout::Dims::new();
+    for x in arrays.iter().flatten() {
+        shape = layout::broadcast(row.name, &shape, x.shape())?;
+    }
+    Layout::contiguous(&shape)
+}
+
+/// Runs a row.
+///
+/// Operands broadcast and promote by PyTorch's rules. The result is recorded if an operand with a derivative requires a
+/// gradient and this thread records.
+///
+/// Fails when shapes do not broadcast, when the row has no meaning for the dtype, or when memory is short.
+#[inline]
+pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> Result<Tensor> {
+    let wanted = wanted_gradients(row, &operands);
+    if wanted != 0 {
+        check_inference(row, wanted, &operands)?;
+    }
+    let (y, saved) = {
+        let states = operands.map(|x| match x {
+            Operand::Tensor(x) => Some(x.state()),
+            Operand::Scalar(_) => None,
+        });
+        let arrays: [Option<&Array>; N] = std::array::from_fn(|i| states[i].as_ref().map(|s| &s.array));
+        let (compute, gives, result) = row.dtypes(common_dtype(&operands, &arrays));
+        let y = Array::with_layout(output_layout(row, &arrays)?, result)?;
+        let sources = std::array::from_fn::<_, N, _>(|i| match (arrays[i], operands[i]) {
+            (Some(x), _) => Source::Array(x),
+            (None, Operand::Scalar(s)) => Source::Scalar(s),
+            (None, Operand::Tensor(_)) => unreachable!("every tensor's state was read"),
+        });
+        tile::run_fresh(row.tile(compute)?, compute, &sources, gives, &y);
+        let tracked = wanted != 0 && result.is_differentiable();
+        let saved = tracked.then(|| keep(row, wanted, &sources, &y));
+        (y, saved)
+    };
+    let y = match saved {
+        None => Tensor::new(y),
+        Some(saved) => {
+            let node = node(row, wanted, &operands, &y, pack(saved)?);
+            Tensor::with_history(y, Some(Edge { node, output: 0 }))
+        }
+    };
+    if operands.iter().any(|x| matches!(x, Operand::Tensor(x) if x.has_tangent())) {
+        propagate_row(row, &operands, &y)?;
+    }
+    Ok(y)
+}
+
+/// Runs a row on its first operand's memory.
+///
+/// Fails, besides as [`apply`] does, when the result has another shape or a dtype that the operand cannot hold, or when
+/// the write could not be recorded (a leaf that requires a gradient, a view that an op made several of).
+pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> Result<Tensor> {
+    let Operand::Tensor(x) = operands[0] else {
+        return Err(Error::type_(format!("{}_: the first operand must be a tensor", row.name)));
+    };
+    let wanted = wanted_gradients(row, &operands);
+    view::check_write(row.name.trim_end_matches("_scaled"), x, wanted != 0)?;
+    check_inference(row, wanted, &operands)?;
+    let target = x.array();
+    check_writable(row.name, &target)?;
+    let arrays_held: [Option<Array>; N] = operands.map(|o| match o {
+        Operand::Tensor(t) => Some(t.array()),
+        Operand::Scalar(_) => None,
+    });
+    let arrays: [Option<&Array>; N] = std::array::from_fn(|i| arrays_held[i].as_ref());
+    let (compute, gives, result) = row.dtypes(common_dtype(&operands, &arrays));
+    if result.category() > target.dtype().category() {
+        return Err(ErrorKind::ResultCast { op: row.name, from: result, to: target.dtype() }.into());
+    }
+    let shape = output_layout(row, &arrays)?;
+    if shape.shape() != target.shape() {
+        return Err(Error::runtime(format!(
+            "output with shape {:?} doesn't match the broadcast shape {:?}",
+            target.shape(),
+            shape.shape()
+        )));
+    }
+    for other in arrays.iter().skip(1).flatten() {
+        check_overlap(other, &target)?;
+    }
+    let tracked = wanted != 0 && target.dtype().is_differentiable();
+    // What a derivative needs of the overwritten input is copied before the write; the output is kept after it.
+    let needs = if tracked { row.needs(|i| wanted & (1 << i) != 0) } else { 0 };
+    let original = (needs & 1 != 0).then(|| target.copied()).transpose()?;
+    let sources = std::array::from_fn::<_, N, _>(|i| match (arrays[i], operands[i]) {
+        (Some(x), _) => Source::Array(x),
+        (None, Operand::Scalar(s)) => Source::Scalar(s),
+        (None, Operand::Tensor(_)) => unreachable!("every tensor's array was read"),
+    });
+    let tile = row.tile(compute)?;
+    tile::run(tile, compute, &sources, gives, &target);
+    let history = tracked.then(|| {
+        let mut kept = sources;
+        if let Some(original) = &original {
+            kept[0] = Source::Array(original);
+        }
+        // The write raises the version below; the output is kept as of after it.
+        let mut saved = keep(row, wanted, &kept, &target);
+        if let Saved::Live(values) = &mut saved {
+            for value in values {
+                if let SavedValue::Tensor { version, role: Role::Output(_), .. } = value {
+                    *version += 1;
+                }
+            }
+        }
+        Ok::<_, Error>(Edge { node: node(row, wanted, &operands, &target, pack(saved)?), output: 0 })
+    });
+    let history = history.transpose()?;
+    let tangent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.has_tangent()));
+    if tangent {
+        propagate_row(row, &operands, x)?;
+    }
+    view::rebase(x, history);
+    Ok(x.clone())
+}
+
+/// Which operands' gradients are wanted, one bit each.
+#[inline]
+fn wanted_gradients(row: &Row, operands: &[Operand<'_>]) -> u8 {
+    let mut wanted = 0;
+    for (i, x) in operands.iter().enumerate() {
+        if let Operand::Tensor(x) = x
+            && x.requires_grad()
+        {
+            wanted |= 1 << i;
+        }
+    }
+    if wanted == 0 || !mode::is_grad_enabled() {
+        return 0;
+    }
+    row.derivatives.iter().fold(0, |mask, d| mask | (1 << d.input)) & wanted
+}
+
+/// Refuses to keep what inference mode made: nobody would notice if it were overwritten.
+#[inline]
+fn check_inference(row: &Row, wanted: u8, operands: &[Operand<'_>]) -> Result<()> {
+    if operands.iter().any(|x| matches!(x, Operand::Tensor(x) if x.is_inference())) {
+        let needs = row.needs(|i| wanted & (1 << i) != 0);
+        for (i, x) in operands.iter().enumerate() {
+            if needs & (1 << i) != 0 && matches!(x, Operand::Tensor(x) if x.is_inference()) {
+                return Err(inference_saved());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Saved {
+    let needs = row.needs(|i| wanted & (1 << i) != 0);
+    if needs == 0 {
+        return Saved::Nothing;
+    }
+    let mut values = SmallVec::new();
+    for (i, source) in sources.iter().enumerate() {
+        if needs & (1 << i) != 0 {
+            values.push(match source {
+                Source::Array(x) => SavedValue::array((*x).clone(), Role::Input(i as u16)),
+                Source::Scalar(s) => SavedValue::Scalar(*s),
+            });
+        }
+    }
+    if needs & OUTPUT_BIT != 0 {
+        values.push(SavedValue::array(y.clone(), Role::Output(0)));
+    }
+    Saved::Live(values)
+}
+
+fn node(row: &'static Row, wanted: u8, operands: &[Operand<'_>], y: &Array, saved: Saved) -> NodeRef {
+    let mut edges = SmallVec::new();
+    for (i, x) in operands.iter().enumerate() {
+        edges.push(match x {
+            Operand::Tensor(x) if wanted & (1 << i) != 0 => x.gradient_edge(),
+            _ => None,
+        });
+    }
+    let meta = OutputMeta { layout: y.layout().clone(), dtype: y.dtype() };
+    NodeRef::new(Node::new(RowRule { row }, edges, smallvec![meta], saved))
+}

@@ -1,0 +1,196 @@
+//! The derivative of any row: over numbers, over terms, and forward.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::promotion::Operand;
+use super::{Derivative, Row, Takes};
+use crate::array::Scalar;
+use crate::array::kernels::tile::{self, Source};
+use crate::error::{Error, Result};
+use crate::graph::node::{Grads, NodeRef, Rule};
+use crate::graph::record::{Backward, Forward, propagate, record};
+use crate::graph::saved::{SavedValue, Unpacked};
+use crate::graph::tensor::Tensor;
+use crate::graph::term::Term;
+use crate::graph::{mode, vector_space};
+
+/// The derivative of any row.
+pub(super) struct RowRule {
+    pub(super) row: &'static Row,
+}
+
+/// Elements up to which a derivative reads what was saved in place; above, it takes its own references first, so that
+/// no lock is held while kernels use the pool.
+const BRIEF: usize = 4096;
+
+impl Rule for RowRule {
+    fn name(&self) -> &str {
+        self.row.node.as_str()
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
+        let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
+        if mode::is_grad_enabled() {
+            return self.backward_recorded(cx, &g);
+        }
+        if cx.has_taken() || g.state().array.numel() <= BRIEF {
+            return cx.values(|values| self.backward_numbers(cx, &g, values));
+        }
+        let values: SmallVec<[SavedValue; 2]> = cx.values(|values| Ok(values.iter().cloned().collect()))?;
+        self.backward_numbers(cx, &g, &values)
+    }
+}
+
+impl RowRule {
+    /// One pass over memory for each input.
+    fn backward_numbers(&self, cx: &Backward<'_>, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
+        // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
+        let needs = self.row.needs(|i| cx.has_edge(i));
+        let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
+        let mut values = saved.iter();
+        for (bit, source) in kept.iter_mut().enumerate() {
+            if needs & (1 << bit) != 0 {
+                *source = values.next().map_or_else(
+                    || unreachable!("what a derivative takes was kept"),
+                    |v| v.source(cx.node()),
+                )?;
+            }
+        }
+        let mut grads = Grads::new();
+        for input in 0..cx.node().edges().len() {
+            let derivative = if cx.needs(input) { self.row.derivative(input) } else { None };
+            grads.push(match derivative {
+                None => None,
+                Some(d) if d.identity => Some(g.clone()),
+                Some(d) => Some(evaluate_numbers(d, g, &kept)?),
+            });
+        }
+        Ok(grads)
+    }
+
+    #[cold]
+    fn backward_recorded(&self, cx: &Backward<'_>, g: &Tensor) -> Result<Grads> {
+        let needs = self.row.needs(|i| cx.has_edge(i));
+        let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
+        for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
+            let value = cx.unpack(kept.len())?;
+            kept.push((bit, value));
+        }
+        let mut grads = Grads::new();
+        for input in 0..cx.node().edges().len() {
+            let derivative = self.row.derivative(input).filter(|_| cx.needs(input));
+            grads.push(match derivative {
+                None => None,
+                Some(d) if d.identity => Some(g.clone()),
+                Some(d) => Some(tied(evaluate_terms(d, g, &kept, cx.node())?, &kept, cx.node())?),
+            });
+        }
+        Ok(grads)
+    }
+}
+
+/// A derivative that is constant in what was kept (that of relu, say) as a function of it all the same, whose derivative
+/// is zero: asking for a second derivative is then no error, as it is none in PyTorch.
+fn tied(dx: Tensor, kept: &[(u8, Unpacked)], node: &NodeRef) -> Result<Tensor> {
+    if dx.requires_grad() {
+        return Ok(dx);
+    }
+    for (_, value) in kept {
+        if let Unpacked::Array(x, role) = value {
+            let x = Unpacked::Array(x.clone(), *role).tensor(node)?;
+            if x.requires_grad() {
+                let (shape, dtype) = (x.shape(), x.dtype());
+                let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
+                let zeros = |cx: &Forward<'_>| vector_space::zeros_like(cx.output());
+                return record("ZerosBackward0", &[&x], dx.array(), &[], backward, zeros);
+            }
+        }
+    }
+    Ok(dx)
+}
+
+fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {
+    kept.iter()
+        .find(|(bit, _)| *bit == takes.bit())
+        .map_or_else(|| unreachable!("what a derivative takes was kept"), |(_, value)| value)
+}
+
+/// One pass over memory; `kept` is indexed by the bit of what a derivative takes.
+pub(crate) fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[Source<'_>; 8]) -> Result<Tensor> {
+    let state = g.state();
+    let g = &state.array;
+    let dtype = g.dtype();
+    let y = g.empty_like(dtype)?;
+    let mut sources = [Source::Array(g); tile::MAX_INPUTS];
+    for (source, takes) in sources.iter_mut().zip(d.takes) {
+        if *takes != Takes::Grad {
+            *source = kept[takes.bit().trailing_zeros() as usize];
+        }
+    }
+    let tile = d.kernel.tile(dtype).ok_or_else(|| Error::unsupported("a derivative", dtype))?;
+    tile::run_fresh(tile, dtype, &sources[..d.takes.len()], dtype, &y);
+    Ok(Tensor::new(y))
+}
+
+/// In recorded tensor operations.
+fn evaluate_terms(
+    d: &'static Derivative,
+    g: &Tensor,
+    kept: &[(u8, Unpacked)],
+    node: &NodeRef,
+) -> Result<Tensor> {
+    let mut terms: SmallVec<[Term; 4]> = SmallVec::new();
+    for &takes in d.takes {
+        terms.push(Term(Ok(match takes {
+            Takes::Grad => g.clone(),
+            _ => match find(kept, takes) {
+                Unpacked::Scalar(s) => Tensor::scalar(*s, g.dtype())?,
+                kept => kept.clone().tensor(node)?,
+            },
+        })));
+    }
+    (d.terms)(&terms).0
+}
+
+/// Forward mode: the sum of the derivatives' formulas, each with its input's tangent for `g`.
+#[cold]
+pub(super) fn propagate_row<const N: usize>(
+    row: &'static Row,
+    operands: &[Operand<'_>; N],
+    y: &Tensor,
+) -> Result<()> {
+    let inputs: SmallVec<[&Tensor; 4]> = operands
+        .iter()
+        .filter_map(|x| match x {
+            Operand::Tensor(x) => Some(*x),
+            Operand::Scalar(_) => None,
+        })
+        .collect();
+    propagate(&inputs, y, |_| {
+        let mut sum: Option<Tensor> = None;
+        for d in row.derivatives {
+            let Operand::Tensor(x) = operands[usize::from(d.input)] else { continue };
+            let Some(tangent) = x.tangent() else { continue };
+            let mut terms: SmallVec<[Term; 4]> = SmallVec::new();
+            for takes in d.takes {
+                terms.push(Term(Ok(match takes {
+                    Takes::Grad => tangent.clone(),
+                    Takes::Output => y.clone(),
+                    Takes::Input(i) => match operands[usize::from(*i)] {
+                        Operand::Tensor(x) => x.clone(),
+                        Operand::Scalar(s) => Tensor::scalar(s, y.dtype())?,
+                    },
+                })));
+            }
+            let part = (d.terms)(&terms).0?;
+            sum = Some(match sum {
+                None => part,
+                Some(sum) => vector_space::add_grads(sum, part)?,
+            });
+        }
+        let tangent = sum.map_or_else(|| vector_space::zeros_like(y), Ok)?;
+        let tangent = vector_space::to_dtype(&tangent, y.dtype())?;
+        let shape = y.shape();
+        if tangent.shape() == shape { Ok(tangent) } else { vector_space::expand(&tangent, &shape) }
+    })
+}

@@ -1,0 +1,51 @@
+//! Refusals that a write, whoever makes it, and a value to be kept have in common.
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+
+/// Refuses to write to memory that is read-only or in which two positions are one.
+pub(crate) fn check_writable(op: &'static str, x: &Array) -> Result<()> {
+    if x.layout().overlaps_itself() {
+        return Err(Error::runtime(format!(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. \
+             Please clone() the tensor before performing the operation. ({op}_ on shape {:?} with strides {:?})",
+            x.shape(),
+            x.strides()
+        )));
+    }
+    if x.storage().is_read_only() {
+        return Err(Error::runtime(format!(
+            "{op}_: the tensor's memory is read-only (it belongs to a read-only array); clone() it first"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses operands that share some, but not the same, places with the target.
+pub(super) fn check_overlap(x: &Array, target: &Array) -> Result<()> {
+    if !x.storage().is(target.storage())
+        || x.numel() == 0
+        || (x.offset() == target.offset() && x.strides() == target.strides() && x.shape() == target.shape())
+    {
+        return Ok(());
+    }
+    let dense = |a: &Array| a.layout().extent() == a.numel();
+    let (a, b) = (x.offset(), target.offset());
+    let apart = a >= b + target.layout().extent() || b >= a + x.layout().extent();
+    if apart || !dense(x) || !dense(target) {
+        return Ok(());
+    }
+    Err(Error::runtime(
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory \
+         location. Please clone() the tensor before performing the operation.",
+    ))
+}
+
+#[cold]
+pub(crate) fn inference_saved() -> Error {
+    Error::runtime(
+        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in \
+         computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in \
+         autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.",
+    )
+}
