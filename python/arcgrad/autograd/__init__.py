@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .. import Tensor
-    from . import function as function, graph as graph
+    from . import function as function, functional as functional, graph as graph
     from .function import Function as Function
     from .graph import GradientEdge
 
@@ -23,6 +23,7 @@ __all__ = [
     "backward",
     "enable_grad",
     "function",
+    "functional",
     "grad",
     "grad_mode",
     "graph",
@@ -31,7 +32,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_SUBMODULES = frozenset(["function", "graph"])
+_SUBMODULES = frozenset(["function", "functional", "graph"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {"Function": "function"}
