@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         random as random,
         serialization as serialization,
         special as special,
+        testing as testing,
         utils as utils,
     )
     from ._tensor_str import set_printoptions as set_printoptions
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 newaxis = None
 
-_SUBMODULES = frozenset(["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "utils"])
+_SUBMODULES = frozenset(["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "testing", "utils"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {"load": "serialization", "save": "serialization", "set_printoptions": "_tensor_str"}

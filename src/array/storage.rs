@@ -112,6 +112,11 @@ impl Storage {
         self.0.version.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Puts back an earlier version, for a writer that has put back what was there: whoever saved it may use it again.
+    pub fn restore_version(&self, version: u32) {
+        self.0.version.store(version, Ordering::Relaxed);
+    }
+
     /// Whether both are the same buffer.
     #[inline]
     pub fn is(&self, other: &Self) -> bool {

@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::engine::plan::{ASKED, Plan, RUNS};
+use crate::engine::plan::{ASKED, Plan, RUNS, Targets};
 use crate::graph::NodeRef;
 
 /// A pass that is running.
 pub(super) struct Current {
     number: u64,
+    /// Whether all leaves get their gradients added.
+    fills_all_leaves: bool,
     /// The addresses of the nodes that it reaches with a gradient that somebody wants.
     reached: HashSet<usize>,
 }
@@ -38,8 +40,14 @@ pub fn will_reach(node: &NodeRef) -> Option<bool> {
     CURRENT.with_borrow(|current| current.as_ref().map(|current| current.reached.contains(&node.address())))
 }
 
+/// Whether the pass that runs on this thread adds the gradients of all leaves before its roots, and was not asked for some;
+/// `None` outside of passes.
+pub fn fills_all_leaves() -> Option<bool> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|current| current.fills_all_leaves))
+}
+
 /// What to tell this thread about a pass.
-pub(super) fn of(plan: &Plan<'_>) -> Option<Arc<Current>> {
+pub(super) fn of(plan: &Plan<'_>, targets: &Targets<'_>) -> Option<Arc<Current>> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if !IS_TRACKED.load(Ordering::Relaxed) {
         return None;
@@ -47,7 +55,8 @@ pub(super) fn of(plan: &Plan<'_>) -> Option<Arc<Current>> {
     let reached = plan.steps.iter().filter(|step| step.flags & (RUNS | ASKED) != 0);
     let reached = reached.map(|step| step.node.address()).collect();
     // Relaxed: only uniqueness matters.
-    Some(Arc::new(Current { number: NEXT.fetch_add(1, Ordering::Relaxed), reached }))
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Some(Arc::new(Current { number, fills_all_leaves: matches!(targets, Targets::Leaves), reached }))
 }
 
 /// Sets what this thread is told, until the guard goes.

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use smallvec::SmallVec;
 
 use crate::array::pool;
-pub use crate::engine::current::{pass_number, track_passes, will_reach};
+pub use crate::engine::current::{fills_all_leaves, pass_number, track_passes, will_reach};
 use crate::engine::plan::{Plan, Targets};
 use crate::error::{Error, Kind, Result};
 use crate::graph::{Edge, OutputMeta, Tensor, mode, vector_space};
@@ -154,7 +154,7 @@ impl Host<'_> {
         let mode = mode::Mode { grad: options.create_graph, ..mode::get() };
         let _guard = mode::enter(mode);
         let mut plan = Plan::new(&edges, targets);
-        let current = current::of(&plan);
+        let current = current::of(&plan, targets);
         let _current = current::enter(current.clone());
         let is_heavy = plan.work >= HEAVY;
         let is_parallel = match self.schedule {

@@ -7,6 +7,7 @@ import importlib
 from .._core import _backward as backward, _grad
 from . import grad_mode
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .gradcheck import gradcheck, gradgradcheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ __all__ = [
     "functional",
     "grad",
     "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
     "graph",
     "inference_mode",
     "no_grad",
@@ -35,7 +38,7 @@ __all__ = [
 _SUBMODULES = frozenset(["function", "functional", "graph"])
 
 # Where a name lives whose module is imported when the name is first used.
-_HOMES = {"Function": "function"}
+_HOMES = {"Function": "function", "_unsafe_preserve_version_counter": "_versions"}
 
 
 def __getattr__(name: str) -> Any:
@@ -62,10 +65,16 @@ def grad(
 ) -> tuple[Tensor, ...]:
     """The gradients of `outputs` with respect to `inputs`, as a tuple in the order of `inputs`.
 
-    `grad_outputs` are the gradients to start from, of the outputs' shapes; left out, an output must have one element. An
-    input that no output depends on is an error, unless `allow_unused` (its gradient is None) or `materialize_grads` (zeros).
+    `grad_outputs` are the gradients to start from, of the outputs' shapes; left out, an output must have one element.
+    An input that no output depends on is an error, unless `allow_unused` (its gradient is None) or
+    `materialize_grads` (zeros). With `is_grads_batched` each of `grad_outputs` has a leading axis of any one size, and
+    so has each gradient returned.
 
-    Raises RuntimeError where an output or input requires no gradient, where shapes do not match, where what the graph saved
-    was overwritten or already freed.
+    Raises RuntimeError where an output or input requires no gradient, where shapes do not match, where what the graph
+    saved was overwritten or already freed.
     """
+    if is_grads_batched:
+        from ._batched import batched_grad
+
+        return batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     return _grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)

@@ -1,4 +1,4 @@
-"""Checks that gradients are right, by finite differences; what they do is in `_gradcheck`, imported when one is called."""
+"""Checks of gradients by finite differences; what they do is in `_gradcheck`, imported when one is called."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def gradcheck(
         RuntimeError: Elements of an input overlap in memory.
     """
     _demand(check_forward_ad or check_backward_ad, "Expected at least one of check_forward_ad or check_backward_ad")
-    _demand(
-        check_backward_ad or not check_batched_grad, "Setting check_batched_grad=True requires check_backward_ad"
-    )
+    _demand(check_backward_ad or not check_batched_grad, "Setting check_batched_grad=True requires check_backward_ad")
     _demand(
         check_forward_ad or not check_batched_forward_grad,
         "Setting check_batched_forward_grad=True requires check_forward_ad",
@@ -148,9 +146,7 @@ def gradgradcheck(
     _demand(
         check_rev_over_rev or not check_undefined_grad, "Setting check_undefined_grad=True requires check_rev_over_rev"
     )
-    _demand(
-        check_rev_over_rev or not check_batched_grad, "Setting check_batched_grad=True requires check_rev_over_rev"
-    )
+    _demand(check_rev_over_rev or not check_batched_grad, "Setting check_batched_grad=True requires check_rev_over_rev")
     from ._gradcheck import gradient_of
 
     gradient, arguments = gradient_of(func, inputs, grad_outputs, noncontiguous=gen_non_contig_grad_outputs)

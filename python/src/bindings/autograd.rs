@@ -274,6 +274,8 @@ bindings! {
     function _pass_number {
         "() -> int" => |_a| engine::pass_number().map_or(-1, |number| number as i64)
     }
+    /// Whether the backward pass that this thread runs fills all leaves, not some that were asked for; true outside of passes.
+    function _fills_all_leaves { "() -> bool" => |_a| engine::fills_all_leaves().unwrap_or(true) }
     /// From now on passes can be asked with `_pass_number` and `_will_reach`.
     function _track_passes { "() -> None" => |_a| engine::track_passes() }
     /// For each node, whether the backward pass that this thread runs brings a gradient to it.
@@ -307,6 +309,16 @@ bindings! {
     /// Notes a write to the memory of these tensors that arcgrad did not see.
     function _increment_version {
         "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version())
+    }
+    /// Puts back the version of a tensor whose memory holds again what it held then.
+    function _restore_version {
+        "(Tensor input, int version) -> None" => |a| {
+            let version: i64 = a.int(1)?;
+            let version = u32::try_from(version).map_err(|_| {
+                PyRuntimeError::new_err(format!("Cannot set a version_counter to a value below 0: {version}"))
+            })?;
+            a.tensor(0)?.array().storage().restore_version(version);
+        }
     }
     /// Whether it was made in inference mode.
     both is_inference { "(Tensor input) -> bool" => |a| a.tensor(0)?.is_inference() }

@@ -53,6 +53,12 @@ def fast(problem: Problem, forward: bool) -> None:
             _compare_fast(problem, number, difference, atol, i, j, forward)
 
 
+def random_directions(problem: Problem) -> list[Tensor]:
+    """For each checked input a random direction of its shape, the same ones in every run."""
+    stream = Generator()
+    return [_direction(x, stream).reshape(x.shape) for x in problem.checked]
+
+
 def _direction(x: Tensor, stream: Generator) -> Tensor:
     """A flat random vector of length one; none of its elements is negative, so that they do not cancel."""
     vector = rand(x.numel(), generator=stream).to(x.dtype)

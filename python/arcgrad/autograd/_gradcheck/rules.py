@@ -8,8 +8,8 @@ from typing import Any
 from ..._core import Tensor, allclose, randn_like, stack, zeros_like
 from .. import Function, grad
 from ..gradcheck import GradcheckError
-from .analytical import tangents_along
 from .agreement import random_directions
+from .analytical import tangents_along
 from .problem import differentiable
 
 TYPE_CHECKING = False
@@ -42,7 +42,8 @@ def batch_of_gradients(problem: Problem) -> None:
             raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{_BATCHED}") from error
         for j, x in enumerate(problem.checked):
             expected = stack([zeros_like(x) if g is None else g for g in (row[j] for row in one_by_one)])
-            got = zeros_like(expected) if batch[j] is None else batch[j]
+            rows = batch[j]
+            got = zeros_like(expected) if rows is None else rows
             if not allclose(got, expected):
                 raise GradcheckError(
                     f"For output {i} and input {j}:\n\n{_BATCHED}\n\nGot:\n{got}\n\nExpected:\n{expected}"
@@ -107,9 +108,7 @@ def absent_gradients(problem: Problem) -> None:
     """Outputs without a gradient count as outputs whose gradient is zeros: of all of them, and of one among several."""
     count = len(problem.outputs)
     for undefined in [range(count), *([i] for i in range(count if count > 1 else 0))]:
-        outputs = [
-            _Undefined.apply(y) if i in undefined else y for i, y in enumerate(_outputs(problem))
-        ]
+        outputs = [_Undefined.apply(y) if i in undefined else y for i, y in enumerate(_outputs(problem))]
         try:
             gradients = _gradients(problem, outputs, [zeros_like(y) for y in outputs])
         except RuntimeError as error:
