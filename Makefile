@@ -19,10 +19,10 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test test-rust test-python lint fmt stubs bench docs wheel clean
+.PHONY: help setup build demo test test-rust test-python instructions record-instructions lint fmt stubs bench docs wheel clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMPS)/test $(STAMPS)/demo ## Make the virtual environment (.venv) with every tool
 
@@ -32,7 +32,7 @@ demo: $(STAMPS)/built $(STAMPS)/demo ## Run the tutorial, then train on handwrit
 	$(BIN)/python examples/tutorial.py
 	$(BIN)/python examples/digits.py
 
-test: lint docs test-rust test-python ## Everything: lints, documentation, Rust tests, Python tests
+test: lint docs test-rust test-python instructions ## Everything: lints, documentation, Rust and Python tests, instruction counts
 
 test-rust: ## Rust unit, integration and documentation tests, and that examples and benches compile
 	cargo test --package arcgrad --profile $(RUST_TEST_PROFILE)
@@ -40,6 +40,14 @@ test-rust: ## Rust unit, integration and documentation tests, and that examples 
 
 test-python: $(STAMPS)/built $(STAMPS)/test $(STAMPS)/demo ## Python tests (PYTEST_ARGS="-k name" narrows them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Where there is no valgrind the count is left out, and said to be; continuous integration installs it.
+instructions: ## Count the instructions of small operations; more than 3 % above benches/instructions.tsv fail
+	@if command -v valgrind >/dev/null; then cargo bench --bench instructions; \
+	else echo "instructions: not counted, for valgrind is not installed"; fi
+
+record-instructions: ## Write benches/instructions.tsv anew, after a change that is meant to cost
+	cargo bench --bench instructions -- --record
 
 lint: stubs ## Formatting, clippy, ruff, mypy, stubs against the built module
 	cargo fmt --all --check
