@@ -156,10 +156,12 @@ impl Kind {
             Self::Any => true,
             Self::Tensor => convert::tensor(object).is_some(),
             Self::Operand => convert::tensor(object).is_some() || is_number(object),
-            Self::Scalar => is_number(object) || convert::tensor(object).is_some_and(|t| t.ndim() == 0),
-            Self::Float => is_number(object) || convert::tensor(object).is_some_and(|t| t.ndim() == 0),
+            Self::Scalar | Self::Float => {
+                convert::tensor(object).map_or_else(|| is_number(object), |t| t.ndim() == 0)
+            }
             Self::Int => is_int(object),
-            Self::Ints | Self::Sizes => is_int(object) || is_sequence_of(object, is_int),
+            // A sequence first: asking one whether it could be an index costs a Python exception.
+            Self::Ints | Self::Sizes => is_sequence_of(object, is_int) || is_int(object),
             Self::Bool => object.is_instance_of::<pyo3::types::PyBool>() || is_numpy_bool(object),
             Self::Dtype => {
                 object.is_instance_of::<PyDType>() || object.is_instance_of::<pyo3::types::PyType>()
@@ -194,8 +196,7 @@ fn is_number(object: &Bound<'_, PyAny>) -> bool {
         || object.is_instance_of::<PyInt>()
         || (object.hasattr("dtype").unwrap_or(false)
             && object.hasattr("item").unwrap_or(false)
-            && !object.hasattr("__len__").unwrap_or(true)
-            && convert::tensor(object).is_none())
+            && !object.hasattr("__len__").unwrap_or(true))
 }
 
 fn is_sequence_of(object: &Bound<'_, PyAny>, accepts: impl Fn(&Bound<'_, PyAny>) -> bool) -> bool {

@@ -34,14 +34,12 @@ pub trait Fold: Sync {
 /// Folds a run in `LANES` lanes: number `i` goes to lane `i % LANES`, and the lanes are joined as a balanced tree.
 #[inline(always)]
 fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
-    let mut lanes = [fold.start(); LANES];
-    let mut blocks = x.chunks_exact(LANES);
-    for block in &mut blocks {
-        for j in 0..LANES {
-            lanes[j] = fold.step(lanes[j], block[j]);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(blocks.remainder()) {
+    // The lanes are a value and not a place while whole blocks are added: so the compiler keeps them in registers.
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = blocks
+        .iter()
+        .fold([fold.start(); LANES], |lanes, block| std::array::from_fn(|j| fold.step(lanes[j], block[j])));
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = fold.step(*lane, x);
     }
     let mut width = LANES;
