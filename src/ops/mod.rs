@@ -14,6 +14,7 @@ pub mod join;
 pub mod nn;
 pub mod numbers;
 mod operators;
+pub mod optimizer;
 pub mod part;
 mod places;
 pub mod product;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import arcgrad
 
 from .optimizer import Optimizer, check_betas, check_options, with_gradients
@@ -80,28 +78,27 @@ class Adam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, once."""
-        with arcgrad.no_grad():
-            loss = self._evaluate(closure)
-            for group in self.param_groups:
-                params, grads = with_gradients(group)
-                states = [self._state_of(param, group["amsgrad"]) for param in params]
-                beta1, beta2 = group["betas"]
-                _single_tensor_adam(
-                    params,
-                    grads,
-                    [state["exp_avg"] for state in states],
-                    [state["exp_avg_sq"] for state in states],
-                    [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
-                    [state["step"] for state in states],
-                    lr=float(group["lr"]),
-                    beta1=float(beta1),
-                    beta2=float(beta2),
-                    eps=group["eps"],
-                    weight_decay=group["weight_decay"],
-                    decoupled_weight_decay=group["decoupled_weight_decay"],
-                    amsgrad=group["amsgrad"],
-                    maximize=group["maximize"],
-                )
+        loss = self._evaluate(closure)
+        for group in self.param_groups:
+            params, grads = with_gradients(group)
+            amsgrad = group["amsgrad"]
+            states = [self._state_of(param, amsgrad) for param in params]
+            beta1, beta2 = group["betas"]
+            arcgrad._core._adam_step(
+                params,
+                grads,
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [state["max_exp_avg_sq"] for state in states] if amsgrad else [],
+                [state["step"] for state in states],
+                float(group["lr"]),
+                float(beta1),
+                float(beta2),
+                group["eps"],
+                group["weight_decay"],
+                group["decoupled_weight_decay"],
+                group["maximize"],
+            )
         return loss
 
 
@@ -137,40 +134,3 @@ class AdamW(Adam):
             fused=fused,
             decoupled_weight_decay=True,
         )
-
-
-def _single_tensor_adam(
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_avg_sqs: list[Tensor],
-    max_exp_avg_sqs: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled_weight_decay: bool,
-    amsgrad: bool,
-    maximize: bool,
-) -> None:
-    """Update `params` and their averages in place; `max_exp_avg_sqs` is empty unless `amsgrad`."""
-    for index, (param, grad, exp_avg, exp_avg_sq) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs, strict=True)):
-        steps[index] += 1
-        step = steps[index].item()
-        if maximize:
-            grad = -grad
-        if weight_decay != 0:
-            if decoupled_weight_decay:
-                param.mul_(1 - lr * weight_decay)
-            else:
-                grad = grad.add(param, alpha=weight_decay)
-        exp_avg.lerp_(grad, 1 - beta1)
-        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        square = exp_avg_sq
-        if amsgrad:
-            square = max_exp_avg_sqs[index].copy_(arcgrad.maximum(max_exp_avg_sqs[index], exp_avg_sq))
-        denominator = square.sqrt().div_(math.sqrt(1 - beta2**step)).add_(eps)
-        param.addcdiv_(exp_avg, denominator, value=-lr / (1 - beta1**step))

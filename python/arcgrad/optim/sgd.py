@@ -64,51 +64,40 @@ class SGD(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, once."""
-        with arcgrad.no_grad():
-            loss = self._evaluate(closure)
-            for group in self.param_groups:
-                params, grads = with_gradients(group)
-                buffers: list[Tensor | None] = []
-                if group["momentum"] != 0:
-                    buffers = [self.state[param].get("momentum_buffer") for param in params]
-                _single_tensor_sgd(
-                    params,
-                    grads,
-                    buffers,
-                    lr=float(group["lr"]),
-                    momentum=group["momentum"],
-                    dampening=group["dampening"],
-                    weight_decay=group["weight_decay"],
-                    nesterov=group["nesterov"],
-                    maximize=group["maximize"],
-                )
-                for param, buffer in zip(params, buffers, strict=False):
-                    self.state[param]["momentum_buffer"] = buffer
+        loss = self._evaluate(closure)
+        for group in self.param_groups:
+            params, grads = with_gradients(group)
+            if group["momentum"] == 0:
+                _step(group, params, grads, [], first=False)
+                continue
+            # Buffers that are not there yet start as the undampened gradient.
+            known, fresh = [], []
+            for param, grad in zip(params, grads, strict=True):
+                buffer = self.state[param].get("momentum_buffer")
+                if buffer is None:
+                    buffer = self.state[param]["momentum_buffer"] = arcgrad.empty_like(param, requires_grad=False)
+                    fresh.append((param, grad, buffer))
+                else:
+                    known.append((param, grad, buffer))
+            for first, members in ((True, fresh), (False, known)):
+                if members:
+                    _step(group, *map(list, zip(*members, strict=True)), first=first)
         return loss
 
 
-def _single_tensor_sgd(
-    params: list[Tensor],
-    grads: list[Tensor],
-    momentum_buffers: list[Tensor | None],
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
+def _step(
+    group: dict[str, Any], params: list[Tensor], grads: list[Tensor], momentum_buffers: list[Tensor], *, first: bool
 ) -> None:
-    """Update `params` in place; a momentum buffer that is None is made, starting as the undampened gradient."""
-    for index, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        step = -grad if maximize else grad
-        if weight_decay != 0:
-            step = step.add(param, alpha=weight_decay)
-        if momentum != 0:
-            buffer = momentum_buffers[index]
-            if buffer is None:
-                buffer = momentum_buffers[index] = step.detach().clone()
-            else:
-                buffer.mul_(momentum).add_(step, alpha=1 - dampening)
-            step = step.add(buffer, alpha=momentum) if nesterov else buffer
-        param.add_(step, alpha=-lr)
+    """Update `params` and their buffers in place, those of a group at once."""
+    arcgrad._core._sgd_step(
+        params,
+        grads,
+        momentum_buffers,
+        float(group["lr"]),
+        group["momentum"],
+        group["dampening"],
+        group["weight_decay"],
+        group["nesterov"],
+        group["maximize"],
+        first,
+    )

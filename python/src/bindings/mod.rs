@@ -7,6 +7,7 @@ pub mod gather;
 pub mod indexing;
 pub mod nn;
 pub mod numpy;
+pub mod optimizer;
 pub mod product;
 pub mod properties;
 pub mod protocol;
@@ -32,6 +33,7 @@ pub static GROUPS: &[&[Entry]] = &[
     indexing::methods::ENTRIES,
     nn::ENTRIES,
     numpy::ENTRIES,
+    optimizer::ENTRIES,
     product::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,

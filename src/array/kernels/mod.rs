@@ -12,6 +12,8 @@ pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod leveled;
+pub mod normalization;
+pub mod optimizer;
 pub mod order;
 pub mod pooling;
 pub mod product;

@@ -2,7 +2,8 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::array::{DType, Dims};
+use crate::array::kernels::normalization::{self as kernel, Wanted};
+use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{sum_to, to_dtype, zeros_like};
@@ -51,6 +52,40 @@ impl Grouping {
         weight.map_or_else(|| Ok(x.clone()), |w| ops::mul(x, &shaped(w, &self.parameters)?))
     }
 
+    /// The elements of a row, if statistics are taken over the last axes and each of their elements has parameters.
+    fn row(&self) -> Option<usize> {
+        let outer = self.seen.len().checked_sub(self.parameters.len())?;
+        let whole = self.seen[outer..] == self.parameters[..] && self.seen[..outer] == self.to[..outer];
+        whole.then(|| self.parameters.iter().product())
+    }
+
+    /// The output's numbers, in one pass where there is a kernel.
+    fn value(&self, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Array> {
+        let parameters = [weight, bias].into_iter().flatten();
+        let Some(length) = self.row().filter(|_| parameters.into_iter().all(|p| p.dtype() == x.dtype()))
+        else {
+            let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
+            return Ok(affine(self.standardized(x)?, weight, bias, &self.parameters)?.array());
+        };
+        let [weight, bias] = [weight, bias].map(|p| p.map(|p| p.array().contiguous()).transpose());
+        kernel::forward(&x.array().contiguous()?, length, weight?.as_ref(), bias?.as_ref(), self.eps)
+    }
+
+    /// The gradients, in one pass, where there is a kernel and nobody differentiates them again.
+    fn fused(
+        &self,
+        g: &Tensor,
+        x: &Tensor,
+        weight: Option<&Tensor>,
+        wanted: Wanted,
+    ) -> Result<Option<kernel::Gradients>> {
+        let same = g.dtype() == x.dtype() && weight.is_none_or(|w| w.dtype() == x.dtype());
+        let Some(length) = self.row().filter(|_| same && !mode::is_grad_enabled()) else { return Ok(None) };
+        let weight = weight.map(|w| w.array().contiguous()).transpose()?;
+        let (g, x) = (g.array().contiguous()?, x.array().contiguous()?);
+        kernel::backward(&g, &x, length, weight.as_ref(), self.eps, wanted).map(Some)
+    }
+
     /// Summed to the parameters' shape, which is `shape`.
     fn summed(&self, g: &Tensor, shape: &[usize]) -> Result<Tensor> {
         shaped(&sum_to(g, &self.parameters)?, shape)
@@ -68,10 +103,7 @@ fn normalization(
     bias: Option<&Tensor>,
     grouping: Grouping,
 ) -> Result<Tensor> {
-    let y = {
-        let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
-        affine(grouping.standardized(x)?, weight, bias, &grouping.parameters)?.array()
-    };
+    let y = grouping.value(x, weight, bias)?;
     let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![x];
     inputs.extend(weight);
     inputs.extend(bias);
@@ -89,6 +121,16 @@ fn normalization(
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None; cx.node().edges().len()]) };
             let x = cx.saved(0)?;
             let weight = weight_at.map(|i| cx.saved(i)).transpose()?;
+            let needs = |at: Option<usize>| at.is_some_and(|i| cx.needs(i));
+            let wanted = Wanted { input: cx.needs(0), weight: needs(weight_at), bias: needs(bias_at) };
+            if let Some([dx, dw, db]) = grouping.fused(g, &x, weight.as_ref(), wanted)? {
+                let parameter = |d: Option<Array>| d.map(|d| d.view(&shape)).transpose();
+                grads.push(dx.map(Tensor::new));
+                for (_, d) in [(weight_at, dw), (bias_at, db)].into_iter().filter(|(at, _)| at.is_some()) {
+                    grads.push(parameter(d)?.map(Tensor::new));
+                }
+                return Ok(grads);
+            }
             let dx = || grouping.projected(&grouping.weighted(g, weight.as_ref())?, &x);
             grads.push(cx.needs(0).then(dx).transpose()?);
             if let Some(i) = weight_at {

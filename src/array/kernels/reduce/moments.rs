@@ -17,6 +17,19 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// The mean.
+    #[inline(always)]
+    pub fn mean(self) -> f64 {
+        self.mean
+    }
+
+    /// The sum of squared deviations by `count - correction`.
+    #[inline(always)]
+    pub fn variance(self, correction: f64) -> f64 {
+        self.deviation.max(if self.deviation.is_nan() { f64::NAN } else { 0.0 })
+            / (self.count - correction).max(0.0)
+    }
+
     /// The moments of two sets together: T. Chan, G. Golub and R. `LeVeque`, "Updating formulae and a pairwise algorithm for
     /// computing sample variances", 1979.
     #[inline(always)]
@@ -147,8 +160,7 @@ impl<T: Float> Reduction for Spread<T> {
 
     #[inline(always)]
     fn finish(&self, m: Moments) -> T {
-        let variance = m.deviation.max(if m.deviation.is_nan() { f64::NAN } else { 0.0 })
-            / (m.count - self.correction).max(0.0);
+        let variance = m.variance(self.correction);
         T::of(if self.moment == Moment::Variance { variance } else { variance.sqrt() })
     }
 }

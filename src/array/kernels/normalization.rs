@@ -1,0 +1,252 @@
+//! Rows brought to mean 0 and variance 1, scaled and shifted, and the gradients of that.
+
+// What is compiled into loops of several instruction sets must be inlined into each of them.
+#![allow(clippy::inline_always)]
+
+use std::marker::PhantomData;
+
+use crate::array::kernels::leveled::{Task, leveled};
+use crate::array::kernels::real::Real;
+use crate::array::kernels::reduce::driver::Reduction;
+use crate::array::kernels::reduce::fold;
+use crate::array::kernels::reduce::moments::{Moment, Spread, plain};
+use crate::array::kernels::reduce::sum::Float;
+use crate::array::{Array, DType, pool};
+use crate::error::{Error, Result};
+
+/// Elements in a task of the forward pass.
+const GROUP: usize = 16 * 1024;
+
+/// The most partial sums of the parameters' gradients.
+const CHUNKS: usize = 32;
+
+/// Fewer elements than this make no partial sum of their own.
+const LEAST_CHUNK: usize = 4096;
+
+/// Below this many elements nobody is woken.
+const PARALLEL: usize = 2 * GROUP;
+
+/// What the gradients are wanted of.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// The numbers that are normalized.
+    pub input: bool,
+    /// The factors.
+    pub weight: bool,
+    /// The shifts.
+    pub bias: bool,
+}
+
+/// Memory for `n` elements of each row, or for one row of parameters.
+struct Rows<T> {
+    x: *const T,
+    /// Null where there are none.
+    weight: *const T,
+    bias: *const T,
+    count: usize,
+    length: usize,
+    eps: f64,
+}
+
+impl<T: Float> Rows<T> {
+    /// # Safety
+    /// The row is one of `count`, or the first of a parameter that is there.
+    #[inline(always)]
+    unsafe fn row(&self, first: *const T, row: usize) -> &[T] {
+        // SAFETY: by the caller's word; the arrays are contiguous and held by the functions below.
+        unsafe { std::slice::from_raw_parts(first.add(row * self.length), self.length) }
+    }
+
+    #[inline(always)]
+    fn parameter(&self, first: *const T) -> Option<&[T]> {
+        // SAFETY: parameters have one row.
+        (!first.is_null()).then(|| unsafe { self.row(first, 0) })
+    }
+
+    /// The mean of a row, and one by its standard deviation.
+    #[inline(always)]
+    fn statistics(&self, x: &[T]) -> (T, T) {
+        let moments = Spread::<T> { moment: Moment::Variance, correction: 0.0, of: PhantomData }.run(x, 0);
+        (T::of(moments.mean()), T::of(1.0 / (moments.variance(0.0) + self.eps).sqrt()))
+    }
+}
+
+struct Forward<T> {
+    rows: Rows<T>,
+    y: *mut T,
+    group: usize,
+}
+
+// SAFETY: tasks read the operands, and each writes to rows of `y` of its own.
+unsafe impl<T> Sync for Forward<T> {}
+
+impl<T: Float> Task for Forward<T> {
+    type Answer = ();
+    #[inline(always)]
+    fn run(&self, index: usize) {
+        let rows = &self.rows;
+        let n = rows.length;
+        let (weight, bias) = (rows.parameter(rows.weight), rows.parameter(rows.bias));
+        for row in index * self.group..rows.count.min((index + 1) * self.group) {
+            // SAFETY: the row is there, in `x` and in `y`, which was just made.
+            let (x, y) =
+                unsafe { (rows.row(rows.x, row), std::slice::from_raw_parts_mut(self.y.add(row * n), n)) };
+            let (mean, scale) = rows.statistics(x);
+            match (weight, bias) {
+                (Some(w), Some(b)) => (0..n).for_each(|j| y[j] = (x[j] - mean) * scale * w[j] + b[j]),
+                (Some(w), None) => (0..n).for_each(|j| y[j] = (x[j] - mean) * scale * w[j]),
+                (None, Some(b)) => (0..n).for_each(|j| y[j] = (x[j] - mean) * scale + b[j]),
+                (None, None) => (0..n).for_each(|j| y[j] = (x[j] - mean) * scale),
+            }
+        }
+    }
+}
+
+struct Backward<T> {
+    rows: Rows<T>,
+    g: *const T,
+    /// Null where it is not wanted.
+    dx: *mut T,
+    /// A row for each chunk; null where they are not wanted.
+    dw: *mut T,
+    db: *mut T,
+    chunk: usize,
+}
+
+// SAFETY: tasks read the operands, and each writes to rows of `dx`, `dw` and `db` of its own.
+unsafe impl<T> Sync for Backward<T> {}
+
+impl<T: Float> Task for Backward<T> {
+    type Answer = ();
+    #[inline(always)]
+    fn run(&self, index: usize) {
+        let rows = &self.rows;
+        let n = rows.length;
+        let weight = rows.parameter(rows.weight);
+        // SAFETY: each row is there, and this task's alone.
+        let own = |first: *mut T, row: usize| {
+            (!first.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(first.add(row * n), n) })
+        };
+        let (mut dw, mut db) = (own(self.dw, index), own(self.db, index));
+        let mut scratch = vec![<T as Real>::ZERO; 2 * n];
+        let (z, hz) = scratch.split_at_mut(n);
+        for row in index * self.chunk..rows.count.min((index + 1) * self.chunk) {
+            // SAFETY: the row is there.
+            let (x, g) = unsafe { (rows.row(rows.x, row), rows.row(self.g, row)) };
+            let (mean, scale) = rows.statistics(x);
+            for j in 0..n {
+                z[j] = (x[j] - mean) * scale;
+            }
+            if let Some(dw) = &mut dw {
+                (0..n).for_each(|j| dw[j] = dw[j] + g[j] * z[j]);
+            }
+            if let Some(db) = &mut db {
+                (0..n).for_each(|j| db[j] = db[j] + g[j]);
+            }
+            if let Some(dx) = own(self.dx, row) {
+                match weight {
+                    Some(w) => (0..n).for_each(|j| dx[j] = g[j] * w[j]),
+                    None => dx.copy_from_slice(g),
+                }
+                (0..n).for_each(|j| hz[j] = dx[j] * z[j]);
+                let shift = T::of(fold::run(&plain::<T>(), dx) / n as f64);
+                let along = T::of(fold::run(&plain::<T>(), hz) / n as f64);
+                (0..n).for_each(|j| dx[j] = scale * (dx[j] - shift - z[j] * along));
+            }
+        }
+    }
+}
+
+fn run_all<T: Task<Answer = ()> + Sync>(task: &T, count: usize, elements: usize) {
+    if elements < PARALLEL {
+        (0..count).for_each(|i| leveled(task, i));
+    } else {
+        pool::for_each(count, &|i| leveled(task, i));
+    }
+}
+
+fn rows<T: Float>(
+    x: &Array,
+    length: usize,
+    weight: Option<&Array>,
+    bias: Option<&Array>,
+    eps: f64,
+) -> Rows<T> {
+    let first = |x: Option<&Array>| x.map_or(std::ptr::null(), |x| x.pointer().cast::<T>().cast_const());
+    let count = x.numel().checked_div(length).unwrap_or(0);
+    Rows { x: first(Some(x)), weight: first(weight), bias: first(bias), count, length, eps }
+}
+
+fn forward_of<T: Float>(rows: Rows<T>, y: &Array) {
+    let group = (GROUP / rows.length.max(1)).max(1);
+    let tasks = rows.count.div_ceil(group);
+    run_all(&Forward { rows, y: y.pointer().cast(), group }, tasks, y.numel());
+}
+
+/// (x - mean) / sqrt(variance + eps) times `weight` plus `bias`, over rows of `length` elements, as which contiguous `x`
+/// is seen. Parameters are contiguous, of `x`'s dtype, and have `length` elements.
+pub fn forward(
+    x: &Array,
+    length: usize,
+    weight: Option<&Array>,
+    bias: Option<&Array>,
+    eps: f64,
+) -> Result<Array> {
+    let y = x.empty_like(x.dtype())?;
+    match x.dtype() {
+        DType::F32 => forward_of::<f32>(rows(x, length, weight, bias, eps), &y),
+        DType::F64 => forward_of::<f64>(rows(x, length, weight, bias, eps), &y),
+        other => return Err(Error::unsupported("LayerNormKernelImpl", other)),
+    }
+    Ok(y)
+}
+
+/// Gradients of the input, the weight and the bias, those that are wanted.
+pub type Gradients = [Option<Array>; 3];
+
+fn backward_of<T: Float>(rows: Rows<T>, g: &Array, wanted: Wanted) -> Result<Gradients> {
+    let n = rows.length;
+    let chunk = rows.count.div_ceil(CHUNKS).max(LEAST_CHUNK.div_ceil(n.max(1)));
+    let chunks = rows.count.div_ceil(chunk);
+    let dx = wanted.input.then(|| g.empty_like(T::DTYPE)).transpose()?;
+    let partial = |wanted: bool| wanted.then(|| vec![<T as Real>::ZERO; chunks * n]);
+    let (mut dw, mut db) = (partial(wanted.weight), partial(wanted.bias));
+    let place = |sums: &mut Option<Vec<T>>| sums.as_mut().map_or(std::ptr::null_mut(), |s| s.as_mut_ptr());
+    let task = Backward {
+        rows,
+        g: g.pointer().cast::<T>().cast_const(),
+        dx: dx.as_ref().map_or(std::ptr::null_mut(), |dx| dx.pointer().cast()),
+        dw: place(&mut dw),
+        db: place(&mut db),
+        chunk,
+    };
+    run_all(&task, chunks, g.numel());
+    // Chunks are cut by shape alone and added in their order: the bits do not depend on who made which.
+    let total = |sums: Option<Vec<T>>| {
+        sums.map(|sums| {
+            let sum = |j: usize| sums.iter().skip(j).step_by(n).map(|&x| Real::to_f64(x)).sum::<f64>();
+            Array::from_slice(&(0..n).map(|j| T::of(sum(j))).collect::<Vec<T>>(), &[n])
+        })
+        .transpose()
+    };
+    Ok([dx, total(dw)?, total(db)?])
+}
+
+/// The gradients of [`forward`], from the gradient `g` of its output.
+///
+/// With z what the weight is multiplied with, h = w g and means over a row, dx = s (h - mean(h) - z mean(h z)),
+/// dw = sum(g z), db = sum(g).
+pub fn backward(
+    g: &Array,
+    x: &Array,
+    length: usize,
+    weight: Option<&Array>,
+    eps: f64,
+    wanted: Wanted,
+) -> Result<Gradients> {
+    match x.dtype() {
+        DType::F32 => backward_of::<f32>(rows(x, length, weight, None, eps), g, wanted),
+        DType::F64 => backward_of::<f64>(rows(x, length, weight, None, eps), g, wanted),
+        other => Err(Error::unsupported("LayerNormKernelImpl", other)),
+    }
+}
