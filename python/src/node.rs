@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-use arcgrad::graph::{NodeRef, WeakNode};
+use arcgrad::graph::{Backward, NodeRef, WeakNode};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -133,6 +133,49 @@ impl PyNode {
         match &self.0 {
             Held::Context(slot) if slot.get().is_none() => Ok(PyTuple::empty(py)),
             _ => saved::all(py, &self.node()?),
+        }
+    }
+
+    /// For each output: its shape, dtype and device.
+    #[getter]
+    fn _input_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let class = py.import("types")?.getattr("SimpleNamespace")?;
+        let node = self.node()?;
+        let one = |meta: &arcgrad::graph::OutputMeta| {
+            let fields = PyDict::new(py);
+            fields.set_item("shape", crate::size::object(py, meta.layout.shape())?)?;
+            fields.set_item("dtype", crate::dtype::object(py, meta.dtype)?)?;
+            fields.set_item("device", crate::device::cpu(py)?)?;
+            fields.set_item("is_nested_tensor", false)?;
+            fields.set_item("is_cpp_nested_tensor", false)?;
+            class.call((), Some(&fields))
+        };
+        PyTuple::new(py, node.outputs().iter().map(one).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Runs the derivative alone: from the gradients of the outputs to those of the inputs.
+    #[pyo3(signature = (*grads))]
+    fn __call__(slf: &Bound<'_, Self>, grads: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let node = slf.get().node()?;
+        if grads.len() != node.outputs().len() {
+            return Err(PyTypeError::new_err(format!(
+                "{} expected {} arguments, got {} instead",
+                slf.get_type().name()?,
+                node.outputs().len(),
+                grads.len()
+            )));
+        }
+        let grads = grads.iter().map(|grad| match convert::tensor(&grad) {
+            Some(grad) => Ok(Some(grad.clone())),
+            None if grad.is_none() => Ok(None),
+            None => Err(PyTypeError::new_err("the arguments of a node are gradients: tensors or None")),
+        });
+        let grads = grads.collect::<PyResult<_>>()?;
+        let answers = convert::core(Backward::new(&node, grads, u64::MAX, false).run())?;
+        match answers.as_slice() {
+            [Some(one)] => convert::object(py, one.clone()),
+            answers => Ok(hooks::tuple(py, answers)?.into_any().unbind()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::raw::{c_int, c_void};
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -56,6 +56,9 @@ unsafe extern "C" fn set(
         let value = Bound::from_borrowed_ptr_or_opt(py, value);
         let done = guarded(|| match property.set {
             Some(set) => set(&this, value.as_ref()),
+            None if value.is_none() => {
+                Err(PyRuntimeError::new_err(format!("cannot delete {}", property.name)))
+            }
             None => Err(PyAttributeError::new_err(format!(
                 "attribute '{}' of 'arcgrad.Tensor' objects is not writable",
                 property.name

@@ -149,6 +149,12 @@ pub fn attach<R: Rule>(
     let recorded = is_recorded(inputs);
     let differentiable =
         |y: &Tensor| recorded && y.dtype().is_differentiable() && !is(&cx.non_differentiable, y);
+    if recorded && cx.dirty.iter().any(|x| !outputs.iter().flatten().any(|y| y.is(x))) {
+        return Err(Error::runtime(
+            "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified \
+             inplace must all be outputs of the Function.",
+        ));
+    }
     let node = recorded.then(|| {
         let edges = inputs.iter().map(|x| x.gradient_edge()).collect();
         let metas = outputs.iter().map(|y| match y {
@@ -164,6 +170,9 @@ pub fn attach<R: Rule>(
         let is_input = inputs.iter().any(|x| x.is(y));
         let Some(node) = node.as_ref().filter(|_| differentiable(y)) else {
             // Not a word about the history of an input: others may hold it.
+            if let (None, Some(base)) = (&node, y.base().filter(|_| !is_input)) {
+                return Ok(Some(Tensor::view_of(y.array(), None, base.clone(), view::Origin::Function)));
+            }
             return match (y.requires_grad(), is_input, y.is_view()) {
                 (false, ..) | (true, false, true) => Ok(Some(y.clone())),
                 (true, true, _) => Ok(Some(y.detach())),

@@ -254,6 +254,12 @@ impl NodeRef {
     }
 }
 
+impl<R: Rule> From<Node<R>> for NodeRef {
+    fn from(node: Node<R>) -> Self {
+        Self::new(node)
+    }
+}
+
 impl Clone for NodeRef {
     #[inline]
     fn clone(&self) -> Self {

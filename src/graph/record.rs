@@ -34,6 +34,11 @@ impl<'a> Backward<'a> {
         Self { node, grads, wanted, taken, opened: OnceCell::new() }
     }
 
+    /// Runs the derivative.
+    pub fn run(mut self) -> Result<Grads> {
+        self.node.rule().backward(&mut self)
+    }
+
     /// The node whose derivative this is.
     pub fn node(&self) -> &'a NodeRef {
         self.node

@@ -85,6 +85,11 @@ impl Tensor {
         Self::build(array, history, None, HISTORY)
     }
 
+    /// A tensor like those that inference mode makes.
+    pub(crate) fn inference(array: Array) -> Self {
+        Self::build(array, None, None, INFERENCE)
+    }
+
     /// A view of `base`, which itself is not a view.
     pub(crate) fn view_of(array: Array, history: Option<Edge>, base: Self, origin: view::Origin) -> Self {
         let mut flags = base.0.flags.load(Ordering::Relaxed) & INFERENCE;
@@ -230,11 +235,13 @@ impl Tensor {
     /// Whether an operation on this tensor would be recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        if self.0.base.is_none() {
-            self.flag(REQUIRES_GRAD | HISTORY)
-        } else {
-            view::refresh(self) || self.flag(REQUIRES_GRAD)
-        }
+        if self.0.base.is_none() { self.flag(REQUIRES_GRAD | HISTORY) } else { self.requires_grad_as_view() }
+    }
+
+    /// A view requires a gradient if its base does, also one that was made without recording.
+    #[cold]
+    fn requires_grad_as_view(&self) -> bool {
+        view::refresh(self) || self.flag(REQUIRES_GRAD) || self.base().is_some_and(Self::requires_grad)
     }
 
     /// Whether the user made it: it has no history.
@@ -298,17 +305,19 @@ impl Tensor {
     /// Where a gradient of this tensor goes: the node that made it, or the accumulator of a leaf; `None` if it wants none.
     #[inline]
     pub fn gradient_edge(&self) -> Option<Edge> {
-        if self.0.base.is_some() {
-            view::refresh(self);
-        }
         let flags = self.0.flags.load(Ordering::Relaxed);
-        if flags & (REQUIRES_GRAD | HISTORY) == 0 {
+        let wants = if self.0.base.is_some() {
+            self.requires_grad_as_view()
+        } else {
+            flags & (REQUIRES_GRAD | HISTORY) != 0
+        };
+        if !wants {
             return None;
         }
         if let Some(edge) = &self.state().history {
             return Some(edge.clone());
         }
-        (flags & REQUIRES_GRAD != 0).then(|| Edge { node: self.accumulator(), output: 0 })
+        Some(Edge { node: self.accumulator(), output: 0 })
     }
 
     /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.

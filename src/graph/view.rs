@@ -34,7 +34,12 @@ pub enum Origin {
 }
 
 /// A tensor that shows `array`, a window on `x`'s storage, with this history.
+///
+/// A view of what inference mode made is no view to the graph: neither will ever have a history.
 pub(crate) fn of(x: &Tensor, array: Array, history: Option<Edge>, multiple: bool) -> Tensor {
+    if x.is_inference() {
+        return Tensor::inference(array);
+    }
     let (base, inherited) = match x.base_and_origin() {
         Some((base, origin)) => (base.clone(), *origin),
         None => (x.clone(), Origin::Single),
@@ -51,37 +56,126 @@ pub(crate) fn of(x: &Tensor, array: Array, history: Option<Edge>, multiple: bool
     Tensor::view_of(array, history, base, origin)
 }
 
-/// Brings a view's history up to its base's; says whether the view requires a gradient.
+/// Brings a view's history up to its base's; says whether the view has one.
+#[inline]
 pub(crate) fn refresh(view: &Tensor) -> bool {
     let Some((base, _)) = view.base_and_origin() else { return false };
     let generation = base.generation();
-    let (stale, layout, offset, history) = {
+    let (stale, history) = {
         let state = view.state();
-        (
-            state.generation != generation,
-            state.array.layout().clone(),
-            state.array.offset(),
-            state.history.is_some(),
-        )
+        (state.generation != generation, state.history.is_some())
     };
-    if !stale {
-        return history;
-    }
+    if stale { renew(view, base, generation) } else { history }
+}
+
+#[cold]
+fn renew(view: &Tensor, base: &Tensor, generation: u32) -> bool {
+    let (layout, offset, before) = {
+        let state = view.state();
+        (state.array.layout().clone(), state.array.offset(), state.history.clone())
+    };
     let edge = base.gradient_edge().map(|edge| {
         let base = base.array();
         let meta = OutputMeta { layout: layout.clone(), dtype: base.dtype() };
-        let rule = AsStrided { window: Window { layout, offset }, base: Geometry::of(&base) };
-        Edge {
-            node: NodeRef::new(Node::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing)),
-            output: 0,
-        }
+        let node = match ambiguous(view) {
+            Some(error) => {
+                Node::new(Stale(error), smallvec![Some(edge)], smallvec![meta], Saved::Nothing).into()
+            }
+            None => {
+                let rule = AsStrided { window: Window { layout, offset }, base: Geometry::of(&base) };
+                Node::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing).into()
+            }
+        };
+        Edge { node, output: 0 }
     });
     let tracked = edge.is_some();
     view.set_state(|state| {
-        state.history = edge;
+        state.history.clone_from(&edge);
         state.generation = generation;
     });
+    view.move_retained(before.as_ref(), edge.as_ref());
     tracked
+}
+
+/// Why a view has no history after its base was written to, if it has none.
+fn ambiguous(view: &Tensor) -> Option<Error> {
+    let (_, origin) = view.base_and_origin()?;
+    // A view that was one of several is read off its base again like any other.
+    (!matches!(origin, Origin::Single | Origin::Multiple)).then(|| {
+        let made = made_by(view).map_or_else(
+            || format!("A view was created {} and", origin.place()),
+            |name| format!("{name} is a view and"),
+        );
+        Error::runtime(format!(
+            "{made} its base or another view of its base has been modified inplace{}",
+            origin.why()
+        ))
+    })
+}
+
+/// "Output 0 of View", for a view that a recorded operation made.
+fn made_by(view: &Tensor) -> Option<String> {
+    let edge = view.state().history.clone()?;
+    let name = edge.node.name().trim_end_matches(|c: char| c.is_ascii_digit());
+    Some(format!("Output {} of {}", edge.output, name.strip_suffix("Backward").unwrap_or(name)))
+}
+
+impl Origin {
+    /// Where such a view is made.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::InferenceMode => "in inference mode",
+            _ => "in no_grad mode",
+        }
+    }
+
+    /// How a message about such a view goes on after "modified inplace".
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Single => ".",
+            Self::Multiple => {
+                ". This view is the output of a function that returns multiple views. Such functions do not allow the \
+                 output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            }
+            Self::NoGrad => {
+                " with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can \
+                 clarify your code by moving both the view and the inplace either both inside the no_grad block (if you \
+                 don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            }
+            Self::InferenceMode => {
+                " in normal mode. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify \
+                 your code by moving both the view and the inplace either both inside the inference_mode block (if you \
+                 don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            }
+            Self::Function => {
+                ". This view was created inside a custom Function (or because an input was returned as-is) and the \
+                 autograd logic to handle view+inplace would override the custom backward associated with the custom \
+                 Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the \
+                 output of the custom Function."
+            }
+        }
+    }
+}
+
+/// The history of a view that cannot be told: to differentiate it is an error, and so is to look at it.
+struct Stale(Error);
+
+impl Rule for Stale {
+    fn name(&self) -> &'static str {
+        "Invalid"
+    }
+    fn backward(&self, _: &mut Backward<'_>) -> Result<Grads> {
+        Err(self.0.clone())
+    }
+}
+
+/// Fails if the history of a view cannot be told.
+pub fn check_history(view: &Tensor) -> Result<()> {
+    let Some(edge) = view.history() else { return Ok(()) };
+    match (edge.node.rule() as &dyn std::any::Any).downcast_ref::<Stale>() {
+        Some(Stale(error)) => Err(error.clone()),
+        None => Ok(()),
+    }
 }
 
 /// Called with a tensor whose memory is about to be written.
@@ -110,56 +204,36 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
     if !mode::is_grad_enabled() {
         return Ok(());
     }
-    match x.base_and_origin() {
-        None if x.requires_grad() && x.is_leaf() => Err(Error::runtime(format!(
-            "a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in no_grad(), \
-             or write to a clone().)"
-        ))),
-        Some((base, _)) if base.requires_grad() && base.is_leaf() => Err(Error::runtime(format!(
+    let Some((base, origin)) = x.base_and_origin() else {
+        if x.requires_grad() && x.is_leaf() {
+            return Err(Error::runtime(format!(
+                "a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in \
+                 no_grad(), or write to a clone().)"
+            )));
+        }
+        return Ok(());
+    };
+    if !recorded && !base.requires_grad() {
+        return Ok(());
+    }
+    if *origin != Origin::Single {
+        let made = match (made_by(x), origin) {
+            (Some(name), Origin::NoGrad | Origin::InferenceMode) => {
+                format!("{name} is a view of a view which was created {}", origin.place())
+            }
+            (Some(name), _) => format!("{name} is a view"),
+            (None, Origin::Function | Origin::Multiple | Origin::Single) => "A view".to_owned(),
+            (None, _) => format!("A view was created {}", origin.place()),
+        };
+        return Err(Error::runtime(format!("{made} and is being modified inplace{}", origin.why())));
+    }
+    if base.requires_grad() && base.is_leaf() {
+        return Err(Error::runtime(format!(
             "a view of a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in \
              no_grad(), or write to a clone().)"
-        ))),
-        Some((base, origin)) if (recorded || base.requires_grad()) && *origin != Origin::Single => {
-            let why = match origin {
-                Origin::Multiple => {
-                    "This view is the output of a function that returns multiple views. Such functions do not allow the \
-                     output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-                }
-                Origin::NoGrad => {
-                    "This view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that \
-                     this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both \
-                     the view and the inplace either both inside the no_grad block (if you don't want the inplace to be \
-                     tracked) or both outside (if you want the inplace to be tracked)."
-                }
-                Origin::Function => {
-                    "This view was created inside a custom Function (or because an input was returned as-is) and the \
-                     autograd logic to handle view+inplace would override the custom backward associated with the custom \
-                     Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the \
-                     output of the custom Function."
-                }
-                _ => {
-                    "This view was created in inference mode and is being modified inplace in normal mode. You can clone the \
-                     view first."
-                }
-            };
-            let made = match (x.history(), origin) {
-                (Some(edge), _) => {
-                    format!(
-                        "Output {} of {} is a view and is being modified inplace.",
-                        edge.output,
-                        edge.node.name()
-                    )
-                }
-                (None, Origin::NoGrad) => {
-                    "A view was created in no_grad mode and is being modified inplace with grad mode enabled."
-                        .to_owned()
-                }
-                (None, _) => "A view was created in inference mode and is being modified inplace.".to_owned(),
-            };
-            Err(Error::runtime(format!("{made} {why}")))
-        }
-        _ => Ok(()),
+        )));
     }
+    Ok(())
 }
 
 /// Gives `x`, whose storage was just written, the history of the written value; `None` if it has none.

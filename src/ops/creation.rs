@@ -195,12 +195,7 @@ fn fill_integers(y: &Array, value: impl Fn(usize) -> i64) {
 ///
 /// Fails when the tensor requires a gradient, is read-only, or its dtype cannot hold the result's.
 pub fn write_out(name: &'static str, result: &Tensor, out: &Tensor) -> Result<()> {
-    if out.requires_grad() && crate::graph::mode::is_grad_enabled() {
-        return Err(Error::runtime(format!(
-            "{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
-             requires grad."
-        )));
-    }
+    crate::graph::view::check_write(name, out, false)?;
     let (from, to) = (result.array(), out.array());
     if from.dtype().category() > to.dtype().category() {
         return Err(Kind::ResultCast { op: name, from: from.dtype(), to: to.dtype() }.into());

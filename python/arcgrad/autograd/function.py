@@ -26,6 +26,7 @@ class FunctionCtx:
     dirty_tensors: Sequence[Tensor] = ()
     non_differentiable: Sequence[Tensor] = ()
     materialize_grads = True
+    _materialize_non_diff_grads = True
     needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:

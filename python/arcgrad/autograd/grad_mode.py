@@ -58,6 +58,15 @@ def _decorated(function: Any, context: Callable[[], _Mode]) -> Any:
 
     if isinstance(function, type):
         # Of a class, the making of instances is decorated.
+        import warnings
+
+        warnings.warn(
+            "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions or "
+            "methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` method "
+            "and nothing else.",
+            FutureWarning,
+            stacklevel=3,
+        )
         making: Any = function
         making.__init__ = _decorated(making.__init__, context)
         return function

@@ -74,10 +74,7 @@ def _node(tensor: Tensor) -> Node:
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     """Note that the memory of these tensors was written to by something that arcgrad does not see."""
-    tensors = [tensor] if isinstance(tensor, Tensor) else list(tensor)
-    if any(one.is_inference() for one in tensors):
-        raise RuntimeError("Inference tensors do not track version counter.")
-    _increment_version(tensors)
+    _increment_version([tensor] if isinstance(tensor, Tensor) else list(tensor))
 
 
 class saved_tensors_hooks:

@@ -110,10 +110,12 @@ impl Place {
     }
 
     fn zeros(&self) -> PyResult<Tensor> {
-        convert::core(match self {
-            Self::Tensor(x) => vector_space::zeros_like(x),
-            Self::Edge(Edge { node, output }) => node.outputs()[*output as usize].zeros(),
-        })
+        match self {
+            Self::Tensor(x) => convert::core(vector_space::zeros_like(x)),
+            Self::Edge(_) => Err(PyRuntimeError::new_err(
+                "materialize_grads cannot be used when the given input is a GradientEdge",
+            )),
+        }
     }
 }
 
@@ -182,7 +184,9 @@ fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
             )));
         }
         if answer.is_none() && zeros {
-            *answer = Some(input.zeros()?);
+            let zeros = input.zeros()?;
+            // The zeros take part in the next differentiation as the gradient itself would.
+            *answer = Some(convert::core(zeros.requires_grad_(options.create_graph))?);
         }
     }
     Ok(answers)
@@ -265,10 +269,6 @@ bindings! {
             let before = convert::core(graph::disable_packing(message))?;
             before.as_deref().into_pyobject(a.py())?.unbind()
         }
-    }
-    /// The functions registered by `register_hook`, by the ids of their handles.
-    function _gradient_hooks {
-        "(Tensor input) -> Any" => |a| hooks::dictionary(a.py(), a.tensor(0)?).unwrap_or_else(|| a.py().None())
     }
     /// The number of the backward pass that this thread runs, which no other pass has; -1 outside of passes.
     function _pass_number {

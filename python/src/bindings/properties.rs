@@ -79,10 +79,21 @@ pub static PROPERTIES: &[Property] = &[
         name: "grad_fn",
         doc: "The node of the operation that made this tensor.",
         kind: "Node | None",
-        get: |x| match x.get().0.grad_fn() {
-            Some(node) => crate::node::object(x.py(), node),
-            None => Ok(x.py().None()),
+        get: |x| {
+            let this = &x.get().0;
+            convert::core(arcgrad::graph::view::check_history(this))?;
+            match this.grad_fn() {
+                Some(node) => crate::node::object(x.py(), node),
+                None => Ok(x.py().None()),
+            }
         },
+        set: None,
+    },
+    Property {
+        name: "_backward_hooks",
+        doc: "The functions registered by `register_hook`, by the ids of their handles; None if there are none.",
+        kind: "Any",
+        get: |x| Ok(crate::hooks::dictionary(x.py(), &x.get().0).unwrap_or_else(|| x.py().None())),
         set: None,
     },
     Property {
@@ -91,7 +102,8 @@ pub static PROPERTIES: &[Property] = &[
         kind: "Tensor",
         get: |x| x.get().0.detach().object(x.py()),
         set: Some(|x, value| {
-            let data = value
+            let value = value.ok_or_else(|| PyRuntimeError::new_err("cannot delete data"))?;
+            let data = Some(value)
                 .and_then(convert::tensor)
                 .ok_or_else(|| PyTypeError::new_err("Variable data has to be a tensor"))?;
             x.get().0.set_data(data).map_err(|e| raise(&e))

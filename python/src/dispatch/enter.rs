@@ -5,7 +5,7 @@ use std::os::raw::c_int;
 use std::sync::OnceLock;
 
 use arcgrad::graph::Row;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -200,6 +200,18 @@ fn call_into<'py>(
     k: usize,
 ) -> PyResult<Py<PyAny>> {
     let out = given.remove(positional + k);
+    let refused =
+        |x: &Bound<'py, PyAny>| crate::convert::tensor(x).is_some_and(arcgrad::Tensor::requires_grad);
+    if arcgrad::graph::mode::is_grad_enabled()
+        && !out.is_none()
+        && (refused(&out) || given.iter().any(refused))
+    {
+        return Err(PyRuntimeError::new_err(format!(
+            "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires \
+             grad.",
+            binding.name
+        )));
+    }
     let others: Vec<Bound<'py, PyAny>> =
         names.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, name)| name).collect();
     let others = PyTuple::new(py, others)?;

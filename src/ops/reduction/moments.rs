@@ -7,7 +7,7 @@ use crate::array::{Array, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::zeros_like;
-use crate::graph::{Keep, Tensor, record, record_many};
+use crate::graph::{Backward, Keep, Tensor, record, record_many};
 use crate::ops;
 
 use super::axes;
@@ -57,6 +57,24 @@ fn slope(x: &Tensor, y: &Tensor, axes: AxisSet, moment: Moment, correction: f64)
     }
 }
 
+/// The variance's derivative does not look at the variance, which may therefore be overwritten.
+const fn kept(moment: Moment) -> &'static [Keep] {
+    match moment {
+        Moment::Variance => &[Keep::Input(0)],
+        Moment::Deviation => &[Keep::Input(0), Keep::Output(0)],
+    }
+}
+
+/// The input, and what [`slope`] is given for the output.
+fn saved(moment: Moment, cx: &Backward<'_>) -> Result<(Tensor, Tensor)> {
+    let x = cx.saved(0)?;
+    let y = match moment {
+        Moment::Variance => x.clone(),
+        Moment::Deviation => cx.saved(1)?,
+    };
+    Ok((x, y))
+}
+
 fn spread_of(
     x: &Tensor,
     dim: Option<&[isize]>,
@@ -74,10 +92,10 @@ fn spread_of(
         name,
         &[x],
         y,
-        &[Keep::Input(0), Keep::Output(0)],
+        kept(moment),
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
-            let (x, y) = (cx.saved(0)?, cx.saved(1)?);
+            let (x, y) = saved(moment, cx)?;
             let slope = slope(&x, &y, axes, moment, correction)?;
             Ok(smallvec![Some(ops::mul(&spread(g, &x.shape(), axes)?, &slope)?)])
         },
@@ -130,9 +148,9 @@ fn with_mean(
         name,
         &[x],
         outputs,
-        &[Keep::Input(0), Keep::Output(0)],
+        kept(moment),
         move |cx| {
-            let (x, y) = (cx.saved(0)?, cx.saved(1)?);
+            let (x, y) = saved(moment, cx)?;
             let first = cx.grad(0).map(|g| {
                 let slope = slope(&x, &y, axes, moment, correction)?;
                 ops::mul(&spread(g, &x.shape(), axes)?, &slope)

@@ -119,6 +119,9 @@ class _BackwardWatch:
         return grads
 
     def _at_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.grad_output is None:
+            # A pass through the graph of a pass: it came by the inputs and not by the outputs.
+            return grads
         return self._run_hooks(grads)
 
     def _run_hooks(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
