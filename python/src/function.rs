@@ -3,15 +3,17 @@
 use arcgrad::graph::{self, Backward, Context, Grads, Rule};
 use arcgrad::{DType, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use crate::collector;
 use crate::convert::{self, Answer, core};
 use crate::error::carry;
 use crate::node::PyNode;
 
 /// The rule of a function: its context knows the derivative.
-struct PyFunction {
+pub struct PyFunction {
     name: String,
     context: Py<PyAny>,
     /// For each argument of the forward pass, whether it was a tensor.
@@ -39,6 +41,11 @@ impl Rule for PyFunction {
 }
 
 impl PyFunction {
+    /// For the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)
+    }
+
     fn call(&self, py: Python<'_>, cx: &mut Backward<'_>) -> PyResult<Grads> {
         let outputs = cx.node().outputs().len();
         let grads = (0..outputs).map(|i| match (cx.take_grad(i), self.zeros.get(i)) {
@@ -173,6 +180,9 @@ pub fn attach(
         None => Ok(given.clone().unbind()),
     });
     let made = made.collect::<PyResult<Vec<_>>>()?;
+    for one in made.iter().filter(|one| convert::tensor(one.bind(py)).is_some()) {
+        collector::track(one.bind(py));
+    }
     match <[Py<PyAny>; 1]>::try_from(made) {
         Ok([one]) if !is_many => Ok(one),
         Ok(one) => Ok(PyTuple::new(py, one)?.into_any().unbind()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arcgrad::Tensor;
 use arcgrad::graph::{Grads, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -28,6 +29,21 @@ impl Functions {
         let py = hook.py();
         let class = HANDLE.import(py, "arcgrad.utils.hooks", "RemovableHandle")?;
         Ok(class.call_method1("add", (&self.0, hook))?.unbind())
+    }
+
+    /// Those of a hook of the core, if it is Python's.
+    pub fn of(hook: &dyn Any) -> Option<&Self> {
+        let of_tensor = hook.downcast_ref::<OnTensor>().map(|hook| &hook.0);
+        let of_leaf = || hook.downcast_ref::<OnLeaf>().map(|hook| &hook.0);
+        let before = || hook.downcast_ref::<BeforeNode>().map(|hook| &hook.0);
+        let after = || hook.downcast_ref::<AfterNode>().map(|hook| &hook.0);
+        let found = of_tensor.or_else(of_leaf).or_else(before).or_else(after)?;
+        (Arc::strong_count(found) == 1).then_some(&**found)
+    }
+
+    /// For the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
     }
 
     /// Calls `call` with each function that is there now.

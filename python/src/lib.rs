@@ -2,6 +2,7 @@
 
 mod array_interface;
 mod bindings;
+mod collector;
 mod convert;
 mod device;
 mod dispatch;

@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use arcgrad::graph::{Backward, NodeRef, WeakNode};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 
-use crate::{convert, hooks, saved};
+use crate::{collector, convert, hooks, saved};
 
 /// A recorded operation.
 #[pyclass(name = "Node", module = "arcgrad.autograd.graph", frozen, subclass, weakref)]
@@ -62,6 +63,13 @@ impl PyNode {
             return Err(PyTypeError::new_err("a Node is made by recording an operation"));
         }
         Ok(Self(Held::Context(OnceLock::new())))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.0 {
+            Held::Node(node) => collector::traverse_node(node, &visit),
+            Held::Context(_) => Ok(()),
+        }
     }
 
     /// The operation's name, as in `MulBackward0`.

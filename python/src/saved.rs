@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arcgrad::Tensor;
 use arcgrad::graph::{NodeRef, Package, Role, SavedTensorHooks, SavedValue, Unpacked};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -21,6 +22,12 @@ pub struct Hooks {
 impl Hooks {
     pub fn new(pack: &Bound<'_, PyAny>, unpack: &Bound<'_, PyAny>) -> Arc<Self> {
         Arc::new(Self { pack: pack.clone().unbind(), unpack: unpack.clone().unbind() })
+    }
+
+    /// For the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.pack)?;
+        visit.call(&self.unpack)
     }
 }
 

@@ -12,9 +12,11 @@ use arcgrad::ops::{self, Place};
 use arcgrad::{Scalar, Tensor};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::collector;
 use crate::convert::{self, Answer};
 use crate::dispatch::work;
 use crate::error::{guarded, raise};
@@ -171,6 +173,13 @@ slots! {
         __invert__ = |x| ops::bitwise_not(x, Place::New);
     }
     {
+        fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+            // SAFETY: the field is read as the pointer that it is. Python may look for garbage while it makes the object's
+            // `__dict__`, before there is a tensor in it: the memory is zero then.
+            let is_made = unsafe { !std::ptr::from_ref(&self.0).cast::<*const ()>().read().is_null() };
+            if is_made { collector::traverse_tensor(&self.0, &visit) } else { Ok(()) }
+        }
+
         fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
             guarded(|| crate::bindings::indexing::getitem(slf, key))
         }

@@ -113,6 +113,17 @@ pub(crate) struct NodeHooks {
 }
 
 impl NodeHooks {
+    /// Shows each hook that nobody else holds.
+    pub(crate) fn each_owned(&self, show: &mut dyn FnMut(&dyn Any)) {
+        fn owned<H: ?Sized>(list: &List<H>) -> impl Iterator<Item = &H> {
+            list.0.iter().filter(|(_, hook)| Arc::strong_count(hook) == 1).map(|(_, hook)| &**hook)
+        }
+        self.outputs.iter().flat_map(|(_, list)| owned(list)).for_each(|hook| show(hook));
+        owned(&self.before).for_each(|hook| show(hook));
+        owned(&self.after).for_each(|hook| show(hook));
+        owned(&self.accumulated).for_each(|hook| show(hook));
+    }
+
     fn output(&mut self, output: u32) -> &mut List<dyn TensorHook> {
         let place = self.outputs.iter().position(|(other, _)| *other == output);
         let place = place.unwrap_or_else(|| {

@@ -6,6 +6,7 @@ mod function;
 mod hooks;
 pub mod mode;
 mod node;
+pub mod ownership;
 mod packing;
 mod record;
 pub mod row;

@@ -226,6 +226,11 @@ impl NodeRef {
         Arc::ptr_eq(self.arc(), other.arc())
     }
 
+    /// Whether there are this many references to the node.
+    pub(crate) fn is_owned(&self, owners: usize) -> bool {
+        Arc::strong_count(self.arc()) == owners
+    }
+
     /// What the node kept, packages closed. Fails when a backward pass has freed it.
     pub fn saved_values(&self) -> Result<SavedValues> {
         Ok(self.saved.lock().values(self)?.iter().cloned().collect())

@@ -42,6 +42,16 @@ impl Packed {
         &*self.package
     }
 
+    /// Shows the package, and who packed it if nobody else holds that.
+    pub(crate) fn show(self: &Arc<Self>, show: &mut dyn FnMut(&dyn Any)) {
+        if Arc::strong_count(self) == 1 {
+            show(&*self.package);
+            if Arc::strong_count(&self.hooks) == 1 {
+                show(&*self.hooks);
+            }
+        }
+    }
+
     /// What it is to its node, if it is an input or an output.
     pub fn role(&self) -> Option<Role> {
         match self.place {

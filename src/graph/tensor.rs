@@ -225,6 +225,17 @@ impl Tensor {
         self.0.extra.get_or_init(Box::default)
     }
 
+    /// If this is the only reference to the tensor: the node that made it and the accumulator that it keeps, unless
+    /// another thread is at work on them.
+    pub(crate) fn owned_nodes(&self) -> Option<(Option<NodeRef>, Option<NodeRef>)> {
+        if Arc::strong_count(&self.0) != 1 {
+            return None;
+        }
+        let history = self.0.state.try_read()?.history.as_ref().map(|edge| edge.node.clone());
+        let hooked = self.0.extra.get().and_then(|extra| extra.hooked.try_lock()?.clone());
+        Some((history, hooked))
+    }
+
     /// The accumulator, from now on kept: what is attached to it lives as long as the leaf.
     pub(crate) fn kept_accumulator(&self) -> NodeRef {
         let node = self.accumulator();

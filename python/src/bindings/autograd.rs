@@ -13,7 +13,7 @@ use crate::convert;
 use crate::dispatch::Args;
 use crate::error::{carry, raise};
 use crate::node::PyNode;
-use crate::{function, hooks, saved};
+use crate::{collector, function, hooks, saved};
 
 /// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
 fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
@@ -233,12 +233,18 @@ bindings! {
     /// From now on calls `hook` with this tensor's gradient whenever a backward pass has computed it. What the hook returns,
     /// unless it is None, replaces the gradient. Returns a handle whose `remove()` takes the hook away.
     method register_hook {
-        "(Tensor input, Any hook) -> Any" => |a| hooks::on_tensor(a.tensor(0)?, a.any(1)?)?
+        "(Tensor input, Any hook) -> Any" => |a| {
+            collector::track(a.any(0)?);
+            hooks::on_tensor(a.tensor(0)?, a.any(1)?)?
+        }
     }
     /// From now on calls `hook` with this leaf whenever a backward pass has added into its `.grad`. Returns a handle whose
     /// `remove()` takes the hook away.
     method register_post_accumulate_grad_hook {
-        "(Tensor input, Any hook) -> Any" => |a| hooks::on_leaf(a.tensor(0)?, a.any(1)?)?
+        "(Tensor input, Any hook) -> Any" => |a| {
+            collector::track(a.any(0)?);
+            hooks::on_leaf(a.tensor(0)?, a.any(1)?)?
+        }
     }
     /// Drops this tensor's own history.
     both detach_ {

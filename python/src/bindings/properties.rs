@@ -82,6 +82,8 @@ pub static PROPERTIES: &[Property] = &[
         get: |x| {
             let this = &x.get().0;
             convert::core(arcgrad::graph::view::check_history(this))?;
+            // Whoever asks for the node may give it hooks that lead back here.
+            crate::collector::track(x.as_any());
             match this.grad_fn() {
                 Some(node) => crate::node::object(x.py(), node),
                 None => Ok(x.py().None()),
