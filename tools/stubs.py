@@ -88,6 +88,9 @@ default_generator: Generator
 BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
 COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge"]
 
+# CPython's flag of classes that may be derived from (Py_TPFLAGS_BASETYPE).
+MAY_BE_DERIVED_FROM = 1 << 10
+
 
 def returns(text: str) -> str:
     """The annotation for what comes back; a tuple of tensors, named or not, is one of tensors."""
@@ -224,7 +227,9 @@ def tensor_class(described: Sequence[Described]) -> list[str]:
 
 def plain_class(cls: type) -> list[str]:
     """A small class of the binding, from what Python can see of it."""
-    lines = ["@final", f"class {cls.__name__}:"]
+    lines = [] if cls.__flags__ & MAY_BE_DERIVED_FROM else ["@final"]
+    lines += [f"class {cls.__name__}:"]
+    head = len(lines)
     for name, value in sorted(vars(cls).items()):
         if name.startswith("__") and name not in ("__new__", "__enter__", "__exit__", "__setstate__"):
             continue
@@ -234,7 +239,7 @@ def plain_class(cls: type) -> list[str]:
             lines += ["    def __new__(cls, *args: Any, **kwargs: Any) -> Any: ..."]
         else:
             lines += [f"    def {name}(self, *args: Any, **kwargs: Any) -> Any: ..."]
-    return lines if len(lines) > 2 else [*lines, "    ..."]
+    return lines if len(lines) > head else [*lines, "    ..."]
 
 
 def stub() -> str:

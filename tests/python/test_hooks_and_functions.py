@@ -29,17 +29,17 @@ def test_a_removed_hook_is_not_called():
 
 
 def test_the_exception_of_a_hook_arrives_unchanged_and_the_next_backward_works():
-    class Mine(Exception):
+    class MineError(Exception):
         pass
 
-    raised = Mine("from the hook")
+    raised = MineError("from the hook")
 
     def fail(g):
         raise raised
 
     x = leaf(1.0)
     handle = x.register_hook(fail)
-    with pytest.raises(Mine) as caught:
+    with pytest.raises(MineError) as caught:
         (x * 2).sum().backward()
     assert caught.value is raised
     assert x.grad is None

@@ -32,8 +32,8 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for `backward`, which finds them in `saved_tensors`.
 
-        Each is checked against being overwritten since, and inputs and outputs keep their histories, so that `backward` can
-        itself be differentiated. Anything else may simply be an attribute of the context.
+        Each is checked against being overwritten since, and inputs and outputs keep their histories, so that `backward`
+        can itself be differentiated. Anything else may simply be an attribute of the context.
         """
         self.to_save = tensors
 
@@ -42,7 +42,8 @@ class FunctionCtx:
         for tensor in tensors:
             if not isinstance(tensor, Tensor) and tensor is not None:
                 raise TypeError(
-                    "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on ctx."
+                    "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes "
+                    "on ctx."
                 )
         self.saved_for_forward = tensors
 
@@ -55,10 +56,10 @@ class FunctionCtx:
         self.non_differentiable = args
 
     def mark_shared_storage(self, *pairs: Any) -> None:
-        """Do nothing: that outputs share memory with inputs is found out without being told. Deprecated in PyTorch too."""
+        """Do nothing: that outputs share memory with inputs is found out untold. Deprecated in PyTorch too."""
         warnings.warn(
-            "function 'mark_shared_storage' is deprecated. Tensors with shared storages are automatically tracked. Note that "
-            "calls to `set_()` are not tracked",
+            "function 'mark_shared_storage' is deprecated. Tensors with shared storages are automatically tracked. "
+            "Note that calls to `set_()` are not tracked",
             FutureWarning,
             stacklevel=2,
         )
@@ -92,8 +93,8 @@ class BackwardCFunction(Node, FunctionCtx):
         backward, vjp = self._forward_cls.backward, self._forward_cls.vjp
         if backward is not Function.backward and vjp is not Function.vjp:
             raise RuntimeError(
-                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
-                "them."
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                "implement one of them."
             )
         return (vjp if vjp is not Function.vjp else backward)(self, *args)
 
@@ -117,10 +118,10 @@ class FunctionMeta(type):
 class Function(FunctionCtx, metaclass=FunctionMeta):
     """An operation with a derivative of its own.
 
-    Derive a class, define the static methods `forward` and `backward` (or its other name `vjp`), and call `apply`. Either
-    `forward(ctx, *args)` saves what `backward(ctx, *grads)` needs, or `forward(*args)` computes and
-    `setup_context(ctx, inputs, output)` saves. `backward` returns one gradient for each argument of `forward`, None for what
-    is not a tensor. `jvp(ctx, *tangents)` is the derivative in forward mode.
+    Derive a class, define the static methods `forward` and `backward` (or its other name `vjp`), and call `apply`.
+    Either `forward(ctx, *args)` saves what `backward(ctx, *grads)` needs, or `forward(*args)` computes and
+    `setup_context(ctx, inputs, output)` saves. `backward` returns one gradient for each argument of `forward`, None for
+    what is not a tensor. `jvp(ctx, *tangents)` is the derivative in forward mode.
 
     >>> class Exp(Function):
     ...     @staticmethod
@@ -139,16 +140,19 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
-            f"{self.__class__} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
-            "them on the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            f"{self.__class__} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the class itself. Instantiating an autograd function will raise an error in a future "
+            "version of PyTorch.",
             DeprecationWarning,
             stacklevel=2,
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse what long ago was a way to run a function: always RuntimeError."""
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
-            "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function with static forward method. "
+            "(Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
     @staticmethod
@@ -165,8 +169,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """From the gradients of the outputs compute those of the arguments. To be defined by each function."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
-            "mode AD."
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
         )
 
     # Another name of `backward`; which of the two a class defines is told by identity.
@@ -183,7 +187,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         """Say how the function is batched. There is no `vmap` here that would call it."""
         raise NotImplementedError(
-            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True."
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
         )
 
     @classmethod
@@ -224,7 +229,7 @@ def _bound(
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a `backward` that is not itself differentiable: a second derivative is then an error, not a wrong number."""
+    """Decorate a `backward` that is not itself differentiable: a second derivative is an error, not a wrong number."""
 
     @functools.wraps(fn)
     def wrapper(ctx: Any, *args: Any) -> Any:

@@ -96,8 +96,9 @@ class saved_tensors_hooks:
 
 
 class save_on_cpu(saved_tensors_hooks):
-    """Keep saved tensors in the CPU's memory, where all tensors are: what is saved is copied, so that later writes to it do
-    no harm.
+    """Keep saved tensors in the CPU's memory, where all tensors are: what is saved is copied.
+
+    So later writes to it do no harm.
     """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
@@ -123,6 +124,7 @@ class disable_saved_tensors_hooks:
         _disable_saved_tensors_hooks(self._before)
 
     def __call__(self, function: Any) -> Any:
+        """Decorate a function: what holds while the context is in force holds while it runs."""
         from functools import wraps
 
         @wraps(function)
@@ -153,8 +155,10 @@ class _MultiHandle:
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _MultiHandle:
-    """Call `fn` once in each backward pass: in mode `all` with the gradients of all `tensors` (None for one that the pass
-    does not reach), as soon as all that it will compute are there; in mode `any` with the first gradient that is there.
+    """Call `fn` once in each backward pass.
+
+    In mode `all` with the gradients of all `tensors` (None for one that the pass does not reach), as soon as all that
+    it will compute are there; in mode `any` with the first gradient that is there.
 
     Raises ValueError for another mode. Returns a handle whose `remove()` takes the hook away.
     """
