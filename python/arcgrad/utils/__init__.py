@@ -1,4 +1,4 @@
-"""What surrounds training: the loading of data, hooks' handles."""
+"""What surrounds training: the loading of data, checkpoints, hooks' handles."""
 
 import importlib
 
@@ -6,9 +6,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import data as data, hooks as hooks
+    from . import checkpoint as checkpoint, data as data, hooks as hooks
 
-__all__ = ["data", "hooks"]
+__all__ = ["checkpoint", "data", "hooks"]
 
 
 def __getattr__(name: str) -> "Any":
