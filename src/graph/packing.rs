@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::mode;
-use crate::graph::node::Edge;
+use crate::graph::node::{Edge, clock, set_clock};
 use crate::graph::saved::{Other, Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
 
@@ -28,6 +28,15 @@ pub struct Packed {
     hooks: Arc<dyn SavedTensorHooks>,
     package: Package,
     place: Place,
+}
+
+/// Calls a hook so that the ages of what it records leave no trace: a hook may compute much, run passes even, and the order
+/// of the pass that it is called from must be the same as without it.
+fn aside<R>(hook: impl FnOnce() -> R) -> R {
+    let before = clock();
+    let answer = hook();
+    set_clock(before);
+    answer
 }
 
 /// What a packed tensor is to its node.
@@ -74,7 +83,7 @@ impl Packed {
         };
         let _guard = mode::no_grad();
         let before = array.storage().version();
-        let package = hooks.pack(Tensor::new(array.clone()))?;
+        let package = aside(|| hooks.pack(Tensor::new(array.clone())))?;
         if array.storage().version() != before {
             return Err(Error::runtime(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be \
@@ -89,7 +98,7 @@ impl Packed {
     pub(crate) fn open(&self) -> Result<SavedValue> {
         let array = {
             let _guard = mode::no_grad();
-            self.hooks.unpack(&*self.package)?.array()
+            aside(|| self.hooks.unpack(&*self.package))?.array()
         };
         Ok(match &self.place {
             Place::Role(role) => SavedValue::array(array, *role),
