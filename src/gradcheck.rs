@@ -109,6 +109,7 @@ pub fn run_with(
     let first = Projection { call, weights, directions: None };
     let gradients = first.gradient(&inputs, &wanted, true)?;
     compare(name, "gradient", &inputs, &wanted, &gradients, &|x| first.value(x))?;
+    check_alone(name, &inputs, &wanted, &first, &gradients)?;
     check_forward(name, &inputs, &wanted, &first, &gradients, sampler)?;
     if order < 2 {
         return Ok(());
@@ -233,6 +234,33 @@ fn compare(
                     ),
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// A gradient that is asked for alone must be the one that is asked for together with the others.
+fn check_alone(
+    name: &str,
+    inputs: &[Tensor],
+    wanted: &[usize],
+    projection: &Projection<'_>,
+    together: &[Option<Tensor>],
+) -> Result<()> {
+    let numbers = |g: Option<&Tensor>| g.map(Tensor::to_vec::<f64>).transpose();
+    for (&i, expected) in wanted.iter().zip(together) {
+        let alone = projection.gradient(inputs, &[i], true)?;
+        let (alone, expected) = (numbers(alone[0].as_ref())?, numbers(expected.as_ref())?);
+        let agree = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs() || (a.is_nan() && b.is_nan());
+        let is_same = match (&alone, &expected) {
+            (Some(alone), Some(expected)) => alone.len() == expected.len() && alone.iter().zip(expected).all(agree),
+            _ => alone.is_none() == expected.is_none(),
+        };
+        if !is_same {
+            return Err(failed(
+                name,
+                &format!("the gradient of input {i} asked for alone is {alone:?}, with the others {expected:?}"),
+            ));
         }
     }
     Ok(())

@@ -47,10 +47,10 @@ where
         first: usize,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (a_wants, b_wants) = (cx.needs(first), cx.needs(first + 1));
-        // The places that `kept` filled.
-        let for_a = a_wants.then(|| da(g, &cx.saved(usize::from(b_wants))?)).transpose()?;
-        let for_b = b_wants.then(|| db(g, &cx.saved(0)?)).transpose()?;
+        // The places that `kept` filled when this was recorded, whatever this pass wants of it.
+        let b_place = usize::from(cx.has_edge(first + 1));
+        let for_a = cx.needs(first).then(|| da(g, &cx.saved(b_place)?)).transpose()?;
+        let for_b = cx.needs(first + 1).then(|| db(g, &cx.saved(0)?)).transpose()?;
         Ok((for_a, for_b))
     }
 
