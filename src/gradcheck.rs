@@ -253,13 +253,17 @@ fn check_alone(
         let (alone, expected) = (numbers(alone[0].as_ref())?, numbers(expected.as_ref())?);
         let agree = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs() || (a.is_nan() && b.is_nan());
         let is_same = match (&alone, &expected) {
-            (Some(alone), Some(expected)) => alone.len() == expected.len() && alone.iter().zip(expected).all(agree),
+            (Some(alone), Some(expected)) => {
+                alone.len() == expected.len() && alone.iter().zip(expected).all(agree)
+            }
             _ => alone.is_none() == expected.is_none(),
         };
         if !is_same {
             return Err(failed(
                 name,
-                &format!("the gradient of input {i} asked for alone is {alone:?}, with the others {expected:?}"),
+                &format!(
+                    "the gradient of input {i} asked for alone is {alone:?}, with the others {expected:?}"
+                ),
             ));
         }
     }

@@ -30,8 +30,9 @@ pub struct Packed {
     place: Place,
 }
 
-/// Calls a hook so that the ages of what it records leave no trace: a hook may compute much, run passes even, and the order
-/// of the pass that it is called from must be the same as without it.
+/// Note [A hook leaves no trace in the order]: a hook may compute much, and run passes even. The ages of what it records do not
+/// count, so that the pass it is called from goes in the order that it would have had without it. Checkpoints rely on it: what
+/// a function saves is known by its number, and must come in the same order when the function runs again.
 fn aside<R>(hook: impl FnOnce() -> R) -> R {
     let before = clock();
     let answer = hook();
