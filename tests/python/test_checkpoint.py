@@ -330,7 +330,7 @@ def test_other_shapes_and_dtypes_are_told_unless_not_asked_for():
     with pytest.raises(CheckpointError, match="have different metadata than during the forward pass") as caught:
         build().backward()
     assert "tensor at position 0:\nsaved metadata: {'shape': " in str(caught.value)
-    with pytest.raises(CheckpointError, match="saved at .*test_checkpoint.py:[0-9]+"):
+    with pytest.raises(CheckpointError, match=r"saved at .*test_checkpoint.py:[0-9]+"):
         build(debug=True).backward()
     with set_checkpoint_debug_enabled(True), pytest.raises(CheckpointError, match="because you passed `debug=True`"):
         build().backward()

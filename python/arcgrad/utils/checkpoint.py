@@ -228,7 +228,7 @@ def _composed(functions: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 def _warn_of_default(name: str, version: str) -> None:
     warnings.warn(
         f"torch.utils.{name}: the use_reentrant parameter should be passed explicitly. {version} "
-        "use_reentrant=False is recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. Refer "
-        "to docs for more details on the differences between the two variants.",
+        "use_reentrant=False is recommended, but if you need to preserve the current default behavior, you can pass "
+        "use_reentrant=True. Refer to docs for more details on the differences between the two variants.",
         stacklevel=3,
     )
