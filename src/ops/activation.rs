@@ -14,7 +14,7 @@ rows! {
     };
 
     /// x where above the threshold, else the value.
-    real threshold(x, threshold, value) -> y = x.le(threshold).select(value, x), {
+    number threshold(x, threshold, value) -> y = x.if_above(threshold, value), {
         dx(g, x, threshold) = x.le(threshold).select(0.0, g)
     };
 

@@ -134,7 +134,7 @@ rows! {
     number floor_divide(a, b) -> y = a.floor_divide(b), on 0.5..2.0, { };
 
     /// The next float after a in the direction of b.
-    real nextafter(a, b) -> y = a.nextafter(b), { };
+    real nextafter(a, b) -> y = a.nextafter(b), { da(g, a, b) = a.eq(b).select(0.0, g), db(g) = g.zero() };
 
     /// 0, the second number, or 1, as the first is negative, zero, or positive.
     number heaviside(a, values) -> y = a.heaviside(values), { };

@@ -6,11 +6,11 @@ rows! {
     table TRIGONOMETRIC with methods;
 
     /// Sine.
-    real sin(x) -> y = x.sin(), { dx(g, x) = g * x.cos() };
+    angle sin(x) -> y = x.sin(), { dx(g, x) = g * x.cos() };
     /// Cosine.
-    real cos(x) -> y = x.cos(), { dx(g, x) = -g * x.sin() };
+    angle cos(x) -> y = x.cos(), { dx(g, x) = -g * x.sin() };
     /// Tangent.
-    real tan(x) -> y = x.tan(), on -1.0..1.0, { dx(g, y) = g * (1.0 + y * y) };
+    angle tan(x) -> y = x.tan(), on -1.0..1.0, { dx(g, y) = g * (1.0 + y * y) };
     /// Inverse sine.
     real asin(x) -> y = x.asin(), on -0.8..0.8, { dx(g, x) = g * (1.0 - x * x).rsqrt() };
     /// Inverse cosine.
@@ -30,7 +30,7 @@ rows! {
     /// Inverse hyperbolic tangent.
     real atanh(x) -> y = x.atanh(), on -0.8..0.8, { dx(g, x) = g / (1.0 - x * x) };
     /// sin(pi x) / (pi x), one at zero.
-    real sinc(x) -> y = x.sinc(), on 0.2..2.0, {
+    angle sinc(x) -> y = x.sinc(), on 0.2..2.0, {
         dx(g, x, y) = x.eq(0.0).select(0.0, g * ((std::f64::consts::PI * x).cos() - y) / x)
     };
 }

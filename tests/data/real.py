@@ -65,6 +65,9 @@ ONE = {
     "sin": (m.sin, -1e14, 1e14),
     "cos": (m.cos, -1e14, 1e14),
     "tan": (m.tan, -1e14, 1e14),
+    "sin_far": (m.sin, -1e300, 1e300),
+    "cos_far": (m.cos, -1e300, 1e300),
+    "tan_far": (m.tan, -1e300, 1e300),
     "asin": (m.asin, -1, 1),
     "acos": (m.acos, -1, 1),
     "atan": (m.atan, -1e300, 1e300),
@@ -91,6 +94,10 @@ ONE = {
     "i0e": (lambda x: m.besseli(0, x) * m.exp(-abs(x)), -700, 700),
     "i1": (lambda x: m.besseli(1, x), -700, 700),
     "i1e": (lambda x: m.besseli(1, x) * m.exp(-abs(x)), -700, 700),
+    "bessel_j0": (lambda x: m.besselj(0, x), -1e6, 1e6),
+    "bessel_j1": (lambda x: m.besselj(1, x), -1e6, 1e6),
+    "bessel_y0": (lambda x: m.bessely(0, x), 0, 1e6),
+    "bessel_y1": (lambda x: m.bessely(1, x), 0, 1e6),
     "cbrt": (lambda x: m.cbrt(x) if x > 0 else -m.cbrt(-x), -1e300, 1e300),
 }
 

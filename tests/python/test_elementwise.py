@@ -285,3 +285,24 @@ def test_out_receives_the_result():
     given_back = torch.add(torch.ones(3), 1, out=out)
     assert given_back is out
     assert out.tolist() == [2, 2, 2]
+
+
+def test_nextafter_passes_the_gradient_of_its_first_operand_where_it_moves():
+    a = torch.tensor([1.0, 2.0, 1.0, NAN, INF], dtype=torch.float64, requires_grad=True)
+    b = torch.tensor([2.0, 1.0, 1.0, 1.0, INF], dtype=torch.float64, requires_grad=True)
+    torch.nextafter(a, b).sum().backward()
+    assert (a.grad.tolist(), b.grad.tolist()) == ([1.0, 1.0, 0.0, 1.0, 0.0], [0.0] * 5)
+
+
+def test_the_real_part_is_the_tensor():
+    x = waves(3)
+    assert torch.real(x) is x
+    with pytest.raises(RuntimeError, match="imag is not implemented for tensors with non-complex dtypes"):
+        torch.imag(x)
+
+
+def test_division_answers_by_its_old_names():
+    x = torch.tensor([1.0, 4.0])
+    assert (x.__div__(2).tolist(), x.__rdiv__(2).tolist()) == ([0.5, 2.0], [2.0, 0.5])
+    assert x.__idiv__(2) is x
+    assert x.tolist() == [0.5, 2.0]

@@ -89,3 +89,64 @@ def test_dropout_keeps_the_mean_and_zeroes_the_share_asked_for():
 def test_a_mismatched_mse_target_is_announced():
     with pytest.warns(UserWarning, match="Using a target size"):
         F.mse_loss(torch.ones(2, 1), torch.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64, torch.uint8], ids=str)
+def test_limits_leave_integers_integers(dtype):
+    x = torch.tensor([1, 7, 3], dtype=dtype)
+    for y, expected in [
+        (F.hardtanh(x, 0, 2), [1, 2, 2]),
+        (F.hardtanh(x, 0.9, 2.7), [1, 2, 2]),
+        (F.relu6(x), [1, 6, 3]),
+        (F.threshold(x, 2.5, 5.7), [5, 7, 3]),
+        (F.threshold(x.clone(), 3, 5, inplace=True), [5, 7, 5]),
+    ]:
+        assert (y.dtype, y.tolist()) == (dtype, expected)
+
+
+def test_hardtanh_refuses_what_has_no_negative_limit():
+    with pytest.raises(RuntimeError, match="Bool inputs not supported for hardtanh"):
+        F.hardtanh(torch.tensor([True]))
+    with pytest.raises(RuntimeError, match="cannot do hardtanh on an unsigned type with negative limits"):
+        F.hardtanh(torch.tensor([1], dtype=torch.uint8))
+
+
+def test_the_second_derivative_of_threshold_is_zero():
+    x = wave(5).requires_grad_()
+    (g,) = torch.autograd.grad(F.threshold(x, 0.2, 5.0).sum(), x, create_graph=True)
+    assert g.tolist() == (x > 0.2).double().tolist()
+    assert torch.autograd.grad(g.sum(), x)[0].tolist() == [0.0] * 5
+
+
+def test_windows_of_truths_are_truths():
+    x = torch.tensor([[[[True, False], [False, True]]]])
+    assert F.unfold(x, 1).tolist() == [[[True, False, False, True]]]
+    # Where windows meet, one true element is enough.
+    windows = torch.tensor([[[True, False], [True, False]]])
+    assert F.fold(windows, (1, 3), (1, 2)).tolist() == [[[[True, True, False]]]]
+
+
+def test_batch_norm_by_running_statistics_is_one_node_that_is_affine():
+    x, w, b = wave(3, 2).requires_grad_(), wave(2, phase=1.0).requires_grad_(), wave(2, phase=2.0).requires_grad_()
+    mean, variance = wave(2, phase=3.0), wave(2, phase=4.0).abs()
+    y = F.batch_norm(x, mean, variance, w, b)
+    assert y.grad_fn.name() == "NativeBatchNormBackward0"
+    scale = 1 / (variance + 1e-5).sqrt()
+    np.testing.assert_allclose(y.detach().numpy(), ((x - mean) * scale * w + b).detach().numpy(), rtol=1e-12)
+    # The statistics are those of the call, though they move on.
+    mean.add_(1.0)
+    variance.mul_(4.0)
+    dx, dw, db = torch.autograd.grad(y.sum(), [x, w, b], create_graph=True)
+    np.testing.assert_allclose(dx.detach().numpy(), (scale * w).expand(3, 2).detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(dw.detach().numpy(), ((x - mean + 1) * scale).sum(0).detach().numpy(), rtol=1e-12)
+    assert db.tolist() == [3.0, 3.0]
+    d2 = torch.autograd.grad(dx.sum() + dw.sum() + db.sum(), [x, w, b], allow_unused=True)
+    np.testing.assert_allclose(d2[0].numpy(), scale.expand(3, 2).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(d2[1].numpy(), (3 * scale).numpy(), rtol=1e-12)
+
+
+def test_batch_norm_of_a_line_is_only_for_nothing():
+    nothing = torch.zeros(0)
+    assert F.batch_norm(nothing, nothing, nothing).shape == (0,)
+    with pytest.raises(IndexError, match=r"expected to be in range of \[-1, 0\], but got 1"):
+        F.batch_norm(torch.ones(3), nothing, nothing)

@@ -10,6 +10,11 @@ use crate::error::raise;
 use crate::properties::Property;
 use crate::tensor::PyTensor;
 
+/// Why there is no `imag`.
+pub fn no_imaginary_part() -> PyErr {
+    PyRuntimeError::new_err("imag is not implemented for tensors with non-complex dtypes.")
+}
+
 fn truth(py: Python<'_>, yes: bool) -> PyResult<Py<PyAny>> {
     yes.object(py)
 }
@@ -209,7 +214,7 @@ pub static PROPERTIES: &[Property] = &[
         name: "imag",
         doc: "Always fails: there are no complex numbers.",
         kind: "Tensor",
-        get: |_| Err(PyRuntimeError::new_err("imag is not implemented for tensors with non-complex dtypes.")),
+        get: |_| Err(no_imaginary_part()),
         set: None,
     },
     Property { name: "is_cpu", doc: "Always true.", kind: "bool", get: |x| truth(x.py(), true), set: None },

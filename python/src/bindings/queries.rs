@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::bindings::properties::no_imaginary_part;
 use crate::dispatch::Args;
 use crate::error::raise;
 use crate::{bindings, convert, size};
@@ -77,6 +78,10 @@ bindings! {
     both is_conj { "(Tensor input) -> bool" => |a| a.tensor(0).map(|_| false)? }
     /// Whether a negation is pending: never.
     both is_neg { "(Tensor input) -> bool" => |a| a.tensor(0).map(|_| false)? }
+    /// The tensor itself: its elements have no imaginary part.
+    function real { "(Tensor input) -> Tensor" => |a| a.tensor(0)?.clone() }
+    /// Always fails: there are no complex numbers.
+    function imag { "(Tensor input) -> Tensor" => |a| a.tensor(0).and_then(|_| Err::<Tensor, _>(no_imaginary_part()))? }
     /// Whether elements have a sign.
     both is_signed { "(Tensor input) -> bool" => |a| !matches!(a.tensor(0)?.dtype(), DType::U8 | DType::Bool) }
     /// Whether the tensor was made in inference mode.

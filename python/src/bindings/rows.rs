@@ -199,6 +199,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("sgn", "sign"),
 ];
 
+/// The division slots' names of old, by which PyTorch's tensors still answer.
+const OLD_SLOTS: &[(&str, &str)] =
+    &[("__div__", "__truediv__"), ("__rdiv__", "__rtruediv__"), ("__idiv__", "__itruediv__")];
+
 /// Puts the aliases beside the names they stand for.
 pub fn register_aliases(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let tensor = module.py().get_type::<PyTensor>();
@@ -210,6 +214,9 @@ pub fn register_aliases(module: &Bound<'_, PyModule>) -> PyResult<()> {
                 tensor.setattr(alias.as_str(), method)?;
             }
         }
+    }
+    for (old, slot) in OLD_SLOTS {
+        tensor.setattr(*old, tensor.getattr(*slot)?)?;
     }
     Ok(())
 }

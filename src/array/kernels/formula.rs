@@ -15,6 +15,15 @@ pub trait Formula<const ARITY: usize> {
     type O: Copy;
     /// The value at one element. Must be `#[inline(always)]`: it is compiled into loops of several instruction sets.
     fn at(x: [Self::I; ARITY]) -> Self::O;
+    /// Whether an element is one for which `at` does not hold. Must be `#[inline(always)]` too.
+    #[inline(always)]
+    fn is_beyond(_x: [Self::I; ARITY]) -> bool {
+        false
+    }
+    /// The value at such an element.
+    fn at_beyond(x: [Self::I; ARITY]) -> Self::O {
+        Self::at(x)
+    }
 }
 
 #[inline(always)]
@@ -28,8 +37,26 @@ unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
         let inputs: [&[F::I]; ARITY] =
             std::array::from_fn(|i| std::slice::from_raw_parts(inputs[i].cast::<F::I>(), n));
         let output = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
+        let mut beyond = false;
         for (i, y) in output.iter_mut().enumerate() {
-            *y = F::at(std::array::from_fn(|k| *inputs[k].get_unchecked(i)));
+            let x = std::array::from_fn(|k| *inputs[k].get_unchecked(i));
+            beyond |= F::is_beyond(x);
+            *y = F::at(x);
+        }
+        if beyond {
+            amend::<ARITY, F>(&inputs, output);
+        }
+    }
+}
+
+/// Computes anew the elements of a tile for which the loop does not hold.
+#[cold]
+#[inline(never)]
+fn amend<const ARITY: usize, F: Formula<ARITY>>(inputs: &[&[F::I]; ARITY], output: &mut [F::O]) {
+    for (i, y) in output.iter_mut().enumerate() {
+        let x = inputs.map(|x| x[i]);
+        if F::is_beyond(x) {
+            *y = F::at_beyond(x);
         }
     }
 }
@@ -99,7 +126,7 @@ impl Kernel {
 /// A formula over floats, for every float type.
 pub trait RealFormula<const ARITY: usize> {
     /// The value at one element, `#[inline(always)]`.
-    fn at<T: Real>(x: [V<T>; ARITY]) -> V<T>;
+    fn at<T: Real, const FAR: bool>(x: [V<T, FAR>; ARITY]) -> V<T, FAR>;
 }
 
 /// A truth over floats, for every float type.
@@ -126,7 +153,27 @@ impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfRe
     type O = T;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> T {
-        F::at::<T>(x.map(V)).0
+        F::at::<T, false>(x.map(V)).0
+    }
+}
+
+/// A formula that takes sines: of numbers beyond [`Real::REACH`] the slow way, which a vectorised loop cannot hold.
+struct OfAngle<T, F>(std::marker::PhantomData<(T, F)>);
+
+impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAngle<T, F> {
+    type I = T;
+    type O = T;
+    #[inline(always)]
+    fn at(x: [T; ARITY]) -> T {
+        F::at::<T, false>(x.map(V)).0
+    }
+    /// A formula takes the sine of `x` or of `pi x`.
+    #[inline(always)]
+    fn is_beyond(x: [T; ARITY]) -> bool {
+        x.iter().fold(false, |beyond, x| beyond | (x.abs() > T::REACH * T::of(0.25)))
+    }
+    fn at_beyond(x: [T; ARITY]) -> T {
+        F::at::<T, true>(x.map(V)).0
     }
 }
 
@@ -171,6 +218,20 @@ pub const fn real<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
         None,
         Some(leveled::<ARITY, OfReal<f32, F>>()),
         Some(leveled::<ARITY, OfReal<f64, F>>()),
+    ])
+}
+
+/// A kernel for the float dtypes whose formula takes sines.
+pub const fn angle<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
+    Kernel([
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        Some(leveled::<ARITY, OfAngle<f32, F>>()),
+        Some(leveled::<ARITY, OfAngle<f64, F>>()),
     ])
 }
 

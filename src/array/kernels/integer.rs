@@ -169,6 +169,12 @@ impl<T: Integer> N<T> {
         self.maximum(low).minimum(high)
     }
 
+    /// Itself where above a threshold, else another.
+    #[inline(always)]
+    pub fn if_above(self, threshold: Self, other: Self) -> Self {
+        if self.0 > threshold.0 { self } else { other }
+    }
+
     /// Itself: integers have no fraction.
     #[inline(always)]
     pub fn trunc(self) -> Self {

@@ -103,12 +103,14 @@ pub trait Real:
     fn cos(self) -> Self;
     /// Tangent. Hot: 3.2 ulp, 2.9 ulp.
     fn tan(self) -> Self;
-    /// Sine of a number of any size; slow.
+    /// Sine of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
     fn sin_far(self) -> Self;
-    /// Cosine of a number of any size; slow.
+    /// Cosine of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
     fn cos_far(self) -> Self;
-    /// Tangent of a number of any size; slow.
+    /// Tangent of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
     fn tan_far(self) -> Self;
+    /// `sinc` of a number of any size; slow.
+    fn sinc_far(self) -> Self;
     /// Inverse sine, in `[-pi/2, pi/2]`. 0.51 ulp, 0.8 ulp.
     fn asin(self) -> Self;
     /// Inverse cosine, in `[0, pi]`. 0.51 ulp, 0.9 ulp.
@@ -170,13 +172,17 @@ pub trait Real:
     fn i1(self) -> Self;
     /// `e^-|x| i1(x)`. 0.51 ulp, 4.8 ulp.
     fn i1e(self) -> Self;
-    /// Bessel function of the first kind, order 0.
+    /// Bessel function of the first kind, order 0. 0.51 ulp, 1.0 ulp; beside its roots that much of `f64::EPSILON`
+    /// instead.
     fn bessel_j0(self) -> Self;
-    /// Bessel function of the first kind, order 1.
+    /// Bessel function of the first kind, order 1. 0.51 ulp, 1.0 ulp; beside its roots that much of `f64::EPSILON`
+    /// instead.
     fn bessel_j1(self) -> Self;
-    /// Bessel function of the second kind, order 0.
+    /// Bessel function of the second kind, order 0. 0.51 ulp, 1.2 ulp; beside its roots that much of `f64::EPSILON`
+    /// instead.
     fn bessel_y0(self) -> Self;
-    /// Bessel function of the second kind, order 1.
+    /// Bessel function of the second kind, order 1. 0.51 ulp, 1.4 ulp; beside its roots that much of `f64::EPSILON`
+    /// instead.
     fn bessel_y1(self) -> Self;
     /// `sin(pi x) / (pi x)`, one at zero.
     fn sinc(self) -> Self;
@@ -325,7 +331,7 @@ macro_rules! real {
             real!(@own $float logarithm: ln, ln_1p, log2, log10, log_sigmoid, entr);
             real!(@own_pair $float logarithm: logaddexp, logaddexp2, xlogy, xlog1py);
             real!(@own $float hyperbolic: sinh, cosh, tanh, asinh, acosh, atanh);
-            real!(@own $float trigonometric: sin, cos, tan, atan, sinc);
+            real!(@own $float trigonometric: sin, cos, tan, atan, sinc, sinc_far);
             real!(@own $float error_function: erf, erfc, ndtr, normal_density);
             real!(@own_pair $float power: pow, hypot, ldexp);
             real!(@own_pair $float trigonometric: atan2);

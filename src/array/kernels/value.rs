@@ -10,31 +10,34 @@ use super::real::Real;
 /// A number of type `T` in a formula.
 ///
 /// Constants are plain `f64` and are rounded to `T`: `1.0 - y * y`, `x.lt(0.0).select(0.01 * x, x)`.
+///
+/// `FAR` says that angles may be of any size: the same formula, read with it, takes sines beyond [`Real::REACH`] the slow
+/// way, and is no longer vectorised.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
-pub struct V<T>(pub T);
+pub struct V<T, const FAR: bool = false>(pub T);
 
 /// The answer of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Mask(pub bool);
 
-/// What can stand beside a `V<T>` in a formula: another `V<T>`, or an `f64` constant.
-pub trait Operand<T> {
-    /// The operand as a `V<T>`.
-    fn value(self) -> V<T>;
+/// What can stand beside a `V<T, FAR>` in a formula: another `V<T, FAR>`, or an `f64` constant.
+pub trait Operand<T, const FAR: bool> {
+    /// The operand as a `V<T, FAR>`.
+    fn value(self) -> V<T, FAR>;
 }
 
-impl<T: Real> Operand<T> for V<T> {
+impl<T: Real, const FAR: bool> Operand<T, FAR> for V<T, FAR> {
     #[inline(always)]
-    fn value(self) -> V<T> {
+    fn value(self) -> V<T, FAR> {
         self
     }
 }
 
-impl<T: Real> Operand<T> for f64 {
+impl<T: Real, const FAR: bool> Operand<T, FAR> for f64 {
     #[inline(always)]
-    fn value(self) -> V<T> {
+    fn value(self) -> V<T, FAR> {
         V(T::of(self))
     }
 }
@@ -42,21 +45,29 @@ impl<T: Real> Operand<T> for f64 {
 impl Mask {
     /// `yes` where the mask holds, else `no`. Both are evaluated.
     #[inline(always)]
-    pub fn select<T: Real>(self, yes: impl Operand<T>, no: impl Operand<T>) -> V<T> {
+    pub fn select<T: Real, const FAR: bool>(
+        self,
+        yes: impl Operand<T, FAR>,
+        no: impl Operand<T, FAR>,
+    ) -> V<T, FAR> {
         let (yes, no) = (yes.value(), no.value());
         if self.0 { yes } else { no }
     }
 
     /// One where the mask holds, else zero.
     #[inline(always)]
-    pub fn indicator<T: Real>(self) -> V<T> {
+    pub fn indicator<T: Real, const FAR: bool>(self) -> V<T, FAR> {
         self.select(1.0, 0.0)
     }
 }
 
 /// `yes` where `mask` holds, else `no`. Both are evaluated.
 #[inline(always)]
-pub fn select<T: Real>(mask: Mask, yes: impl Operand<T>, no: impl Operand<T>) -> V<T> {
+pub fn select<T: Real, const FAR: bool>(
+    mask: Mask,
+    yes: impl Operand<T, FAR>,
+    no: impl Operand<T, FAR>,
+) -> V<T, FAR> {
     mask.select(yes, no)
 }
 
@@ -94,18 +105,18 @@ impl Not for Mask {
 
 macro_rules! operators {
     ($($operator:ident $method:ident),*) => {$(
-        impl<T: Real, R: Operand<T>> $operator<R> for V<T> {
-            type Output = V<T>;
+        impl<T: Real, R: Operand<T, FAR>, const FAR: bool> $operator<R> for V<T, FAR> {
+            type Output = V<T, FAR>;
             #[inline(always)]
-            fn $method(self, other: R) -> V<T> {
+            fn $method(self, other: R) -> V<T, FAR> {
                 V(self.0.$method(other.value().0))
             }
         }
 
-        impl<T: Real> $operator<V<T>> for f64 {
-            type Output = V<T>;
+        impl<T: Real, const FAR: bool> $operator<V<T, FAR>> for f64 {
+            type Output = V<T, FAR>;
             #[inline(always)]
-            fn $method(self, other: V<T>) -> V<T> {
+            fn $method(self, other: V<T, FAR>) -> V<T, FAR> {
                 V(T::of(self).$method(other.0))
             }
         }
@@ -114,10 +125,10 @@ macro_rules! operators {
 
 operators!(Add add, Sub sub, Mul mul, Div div, Rem rem);
 
-impl<T: Real> Neg for V<T> {
-    type Output = V<T>;
+impl<T: Real, const FAR: bool> Neg for V<T, FAR> {
+    type Output = V<T, FAR>;
     #[inline(always)]
-    fn neg(self) -> V<T> {
+    fn neg(self) -> V<T, FAR> {
         V(-self.0)
     }
 }
@@ -126,7 +137,7 @@ macro_rules! comparisons {
     ($($name:ident $operator:tt),*) => {$(
         #[doc = concat!("`self ", stringify!($operator), " other`, as a mask.")]
         #[inline(always)]
-        pub fn $name(self, other: impl Operand<T>) -> Mask {
+        pub fn $name(self, other: impl Operand<T, FAR>) -> Mask {
             Mask(self.0 $operator other.value().0)
         }
     )*};
@@ -136,7 +147,7 @@ macro_rules! functions {
     ($($name:ident),*) => {$(
         #[doc = concat!("[`Real::", stringify!($name), "`].")]
         #[inline(always)]
-        pub fn $name(self) -> V<T> {
+        pub fn $name(self) -> V<T, FAR> {
             V(self.0.$name())
         }
     )*};
@@ -146,8 +157,18 @@ macro_rules! functions_of_two {
     ($($name:ident),*) => {$(
         #[doc = concat!("[`Real::", stringify!($name), "`].")]
         #[inline(always)]
-        pub fn $name(self, other: impl Operand<T>) -> V<T> {
+        pub fn $name(self, other: impl Operand<T, FAR>) -> V<T, FAR> {
             V(self.0.$name(other.value().0))
+        }
+    )*};
+}
+
+macro_rules! functions_of_an_angle {
+    ($($name:ident $far:ident),*) => {$(
+        #[doc = concat!("[`Real::", stringify!($name), "`], of any number if `FAR`.")]
+        #[inline(always)]
+        pub fn $name(self) -> V<T, FAR> {
+            V(if FAR && self.0.abs() > T::REACH { self.0.$far() } else { self.0.$name() })
         }
     )*};
 }
@@ -162,10 +183,10 @@ macro_rules! predicates {
     )*};
 }
 
-impl<T: Real> V<T> {
+impl<T: Real, const FAR: bool> V<T, FAR> {
     /// The constant `x`.
     #[inline(always)]
-    pub fn of(x: f64) -> V<T> {
+    pub fn of(x: f64) -> V<T, FAR> {
         V(T::of(x))
     }
 
@@ -184,12 +205,6 @@ impl<T: Real> V<T> {
         recip,
         square,
         cbrt,
-        sin,
-        cos,
-        tan,
-        sin_far,
-        cos_far,
-        tan_far,
         asin,
         acos,
         atan,
@@ -220,7 +235,6 @@ impl<T: Real> V<T> {
         bessel_j1,
         bessel_y0,
         bessel_y1,
-        sinc,
         entr,
         abs,
         signum,
@@ -230,6 +244,7 @@ impl<T: Real> V<T> {
         round,
         frac
     );
+    functions_of_an_angle!(sin sin_far, cos cos_far, tan tan_far, sinc sinc_far);
     functions_of_two!(
         pow,
         atan2,
@@ -254,49 +269,55 @@ impl<T: Real> V<T> {
 
     /// Zero.
     #[inline(always)]
-    pub fn zero(self) -> V<T> {
+    pub fn zero(self) -> V<T, FAR> {
         V(T::ZERO)
     }
 
     /// Itself where positive (or NaN), else zero.
     #[inline(always)]
-    pub fn positive_part(self) -> V<T> {
+    pub fn positive_part(self) -> V<T, FAR> {
         self.le(0.0).select(0.0, self)
+    }
+
+    /// Itself where above a threshold (or NaN), else another.
+    #[inline(always)]
+    pub fn if_above(self, threshold: impl Operand<T, FAR>, other: impl Operand<T, FAR>) -> V<T, FAR> {
+        self.le(threshold).select(other, self)
     }
 
     /// As a condition: `yes` where it is not zero, else `no`.
     #[inline(always)]
-    pub fn choose(self, yes: V<T>, no: V<T>) -> V<T> {
+    pub fn choose(self, yes: V<T, FAR>, no: V<T, FAR>) -> V<T, FAR> {
         self.ne(0.0).select(yes, no)
     }
 
     /// [`Real::polygamma`] of an order that is itself a number.
     #[inline(always)]
-    pub fn polygamma_at(self, n: impl Operand<T>) -> V<T> {
+    pub fn polygamma_at(self, n: impl Operand<T, FAR>) -> V<T, FAR> {
         V(self.0.polygamma(n.value().0.to_f64() as u32))
     }
 
     /// [`Real::powi`].
     #[inline(always)]
-    pub fn powi(self, n: i32) -> V<T> {
+    pub fn powi(self, n: i32) -> V<T, FAR> {
         V(self.0.powi(n))
     }
 
     /// [`Real::polygamma`].
     #[inline(always)]
-    pub fn polygamma(self, n: u32) -> V<T> {
+    pub fn polygamma(self, n: u32) -> V<T, FAR> {
         V(self.0.polygamma(n))
     }
 
     /// [`Real::softplus`].
     #[inline(always)]
-    pub fn softplus(self, beta: impl Operand<T>, threshold: impl Operand<T>) -> V<T> {
+    pub fn softplus(self, beta: impl Operand<T, FAR>, threshold: impl Operand<T, FAR>) -> V<T, FAR> {
         V(self.0.softplus(beta.value().0, threshold.value().0))
     }
 
     /// [`Real::clamp`].
     #[inline(always)]
-    pub fn clamp(self, low: impl Operand<T>, high: impl Operand<T>) -> V<T> {
+    pub fn clamp(self, low: impl Operand<T, FAR>, high: impl Operand<T, FAR>) -> V<T, FAR> {
         V(self.0.clamp(low.value().0, high.value().0))
     }
 }
@@ -312,8 +333,8 @@ mod tests {
     #[test]
     fn constants_stand_on_either_side() {
         assert_eq!(tanh_slope(V(0.5_f32), V(2.0)).0, 1.5);
-        assert_eq!((3.0 / V(2.0_f64) - 0.5 % V(1.0)).0, 1.0);
-        assert_eq!((-V(2.0_f32)).pow(2.0).0, 4.0);
+        assert_eq!((3.0 / V::<_>(2.0_f64) - 0.5 % V(1.0)).0, 1.0);
+        assert_eq!((-V::<_>(2.0_f32)).pow(2.0).0, 4.0);
     }
 
     #[test]

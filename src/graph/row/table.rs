@@ -6,8 +6,9 @@
 //! ```
 //!
 //! * `table NAME with methods` makes each row a method of `Tensor` too.
-//! * `kind`: `real` (integers become the default float), `number` (every dtype keeps itself), `test` (numbers to truths),
-//!   `real_test` (floats to truths), `logic` (truths to truths), `bits` (integers and truths).
+//! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size), `number`
+//!   (every dtype keeps itself), `test` (numbers to truths), `real_test` (floats to truths), `logic` (truths to truths),
+//!   `bits` (integers and truths).
 //! * In a derivative, `g` is the gradient of the output, an input's name is that input, `y` is the output. What the list
 //!   names (besides `g`) is kept from the forward pass, and nothing else. A derivative that is missing does not exist.
 //! * The formula of a derivative is read twice: over numbers, as one pass over memory, and over terms, in recorded tensor
@@ -51,7 +52,9 @@ macro_rules! rows {
                     const _: () = ();
                     impl formula::RealFormula<{ [$( stringify!($k) ),+].len() }> for $d {
                         #[inline(always)]
-                        fn at<T: Real>([$($k),+]: [V<T>; { [$( stringify!($k) ),+].len() }]) -> V<T> { $rule }
+                        fn at<T: Real, const FAR: bool>(
+                            [$($k),+]: [V<T, FAR>; { [$( stringify!($k) ),+].len() }],
+                        ) -> V<T, FAR> { $rule }
                     }
                 )*
                 pub static ROW: Row = Row {
@@ -66,7 +69,7 @@ macro_rules! rows {
                         input: differentiated(stringify!($d), INPUTS),
                         takes: &[$( Takes::named(stringify!($k), INPUTS, stringify!($y)) ),+],
                         identity: same(stringify!($rule), "g"),
-                        kernel: formula::real::<{ [$( stringify!($k) ),+].len() }, $d>(),
+                        kernel: $crate::rows!(@derivative $kind { [$( stringify!($k) ),+].len() } $d),
                         terms: |terms| {
                             let [$($k),+] = terms else { unreachable!("as many terms as the list names") };
                             $crate::graph::Term::from($rule)
@@ -99,13 +102,14 @@ macro_rules! rows {
     (@forward real ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {
             #[inline(always)]
-            fn at<T: Real>([$($x),+]: [V<T>; ARITY]) -> V<T> { $forward }
+            fn at<T: Real, const FAR: bool>([$($x),+]: [V<T, FAR>; ARITY]) -> V<T, FAR> { $forward }
         }
     };
+    (@forward angle ($($x:ident),+) $forward:expr) => { $crate::rows!(@forward real ($($x),+) $forward); };
     (@forward number ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {
             #[inline(always)]
-            fn at<T: Real>([$($x),+]: [V<T>; ARITY]) -> V<T> { $forward }
+            fn at<T: Real, const FAR: bool>([$($x),+]: [V<T, FAR>; ARITY]) -> V<T, FAR> { $forward }
         }
         impl formula::IntegerFormula<ARITY> for Forward {
             #[inline(always)]
@@ -146,12 +150,16 @@ macro_rules! rows {
         }
     };
     (@kernel real) => { formula::real::<ARITY, Forward>() };
+    (@kernel angle) => { formula::angle::<ARITY, Forward>() };
     (@kernel number) => { formula::number::<ARITY, Forward>() };
     (@kernel test) => { formula::number_test::<ARITY, Forward>() };
     (@kernel real_test) => { formula::real_test::<ARITY, Forward>() };
     (@kernel bits) => { formula::integer::<ARITY, Forward>() };
     (@kernel logic) => { formula::logic::<ARITY, Forward>() };
+    (@derivative angle $arity:block $d:ident) => { formula::angle::<$arity, $d>() };
+    (@derivative $kind:ident $arity:block $d:ident) => { formula::real::<$arity, $d>() };
     (@kind real) => { Kind::Real };
+    (@kind angle) => { Kind::Real };
     (@kind number) => { Kind::Number };
     (@kind test) => { Kind::Test };
     (@kind real_test) => { Kind::RealTest };

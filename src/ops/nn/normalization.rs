@@ -3,6 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::kernels::normalization::{self as kernel, Wanted};
+use crate::array::layout::axis;
 use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
@@ -35,15 +36,23 @@ struct Grouping {
     /// The shape in which parameters broadcast to x.
     parameters: Dims,
     eps: f64,
+    /// The mean and the scale, where they are given and not the elements' own. They are constants.
+    given: Option<(Tensor, Tensor)>,
 }
 
 impl Grouping {
     fn standardized(&self, x: &Tensor) -> Result<Tensor> {
+        if let Some((mean, scale)) = &self.given {
+            return ops::mul(&ops::sub(x, mean)?, scale);
+        }
         let (centred, scale) = centred(&shaped(x, &self.seen)?, &self.to, self.eps)?;
         shaped(&ops::mul(&centred, &scale)?, &x.shape())
     }
 
     fn projected(&self, g: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if let Some((_, scale)) = &self.given {
+            return tied(ops::mul(g, scale)?, || Ok(x.clone()));
+        }
         let dx = projected(&shaped(g, &self.seen)?, &shaped(x, &self.seen)?, &self.to, self.eps)?;
         shaped(&dx, &x.shape())
     }
@@ -55,7 +64,8 @@ impl Grouping {
     /// The elements of a row, if statistics are taken over the last axes and each of their elements has parameters.
     fn row(&self) -> Option<usize> {
         let outer = self.seen.len().checked_sub(self.parameters.len())?;
-        let whole = self.seen[outer..] == self.parameters[..] && self.seen[..outer] == self.to[..outer];
+        let rows = self.seen[..outer] == self.to[..outer] && self.to[outer..].iter().all(|&n| n == 1);
+        let whole = rows && self.seen[outer..] == self.parameters[..] && self.given.is_none();
         whole.then(|| self.parameters.iter().product())
     }
 
@@ -94,8 +104,8 @@ impl Grouping {
 
 /// y = w z + b, with z = (x - mean) s and s = 1 / sqrt(variance + eps).
 ///
-/// dx = s (h - mean(h) - z mean(h z)) with h = w g, dw = sum(g z), db = sum(g). The map from h to dx is its own adjoint,
-/// so it is also the forward mode of z.
+/// dx = s (h - mean(h) - z mean(h z)) with h = w g, dw = sum(g z), db = sum(g); dx = s h if the statistics are given. The
+/// map from h to dx is its own adjoint, so it is also the forward mode of z.
 fn normalization(
     name: &'static str,
     x: &Tensor,
@@ -225,7 +235,7 @@ pub fn layer_norm(
 ) -> Result<Tensor> {
     check_float("LayerNormKernelImpl", x)?;
     let (to, named) = over_last(x, normalized, weight)?;
-    let grouping = Grouping { seen: x.shape(), to, parameters: named, eps };
+    let grouping = Grouping { seen: x.shape(), to, parameters: named, eps, given: None };
     normalization("NativeLayerNormBackward0", x, weight, bias, grouping)
 }
 
@@ -268,7 +278,7 @@ pub fn group_norm(
     let rest = shape[2..].iter().product::<usize>() * shape[1] / groups as usize;
     let seen: Dims = smallvec![shape[0], groups as usize, rest];
     let to: Dims = smallvec![shape[0], groups as usize, 1];
-    let grouping = Grouping { seen, to, parameters: channels(&shape), eps };
+    let grouping = Grouping { seen, to, parameters: channels(&shape), eps, given: None };
     normalization("NativeGroupNormBackward0", x, weight, bias, grouping)
 }
 
@@ -321,12 +331,10 @@ pub fn batch_norm(
 ) -> Result<Tensor> {
     check_float("batch_norm", x)?;
     let shape = x.shape();
-    if shape.len() < 2 {
-        return Err(Error::runtime(format!(
-            "batch_norm: expected at least 2 dimensions, got {}",
-            shape.len()
-        )));
+    if shape.len() < 2 && x.numel() == 0 {
+        return ops::clone(x);
     }
+    axis(1, shape.len())?;
     let count = shape[1];
     let named = [
         ("running_mean", running.map(|r| r.mean)),
@@ -344,7 +352,7 @@ pub fn batch_norm(
     }
     let to = channels(&shape);
     if training {
-        let grouping = Grouping { seen: shape, to: to.clone(), parameters: to.clone(), eps };
+        let grouping = Grouping { seen: shape, to: to.clone(), parameters: to.clone(), eps, given: None };
         let y = normalization("NativeBatchNormBackward0", x, weight, bias, grouping)?;
         if let Some(running) = running {
             running.follow(&x.detach(), &to, momentum)?;
@@ -356,9 +364,15 @@ pub fn batch_norm(
             "Expected running_mean and running_var to be defined when training=False",
         ));
     };
-    let scale = ops::rsqrt(&ops::add(&to_dtype(running.variance, x.dtype())?, eps)?)?;
-    let centred = ops::sub(x, &shaped(running.mean, &to)?)?;
-    affine(ops::mul(&centred, &shaped(&scale, &to)?)?, weight, bias, &to)
+    let given = {
+        let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
+        let scale = ops::rsqrt(&ops::add(&to_dtype(running.variance, x.dtype())?, eps)?)?;
+        // A copy: the statistics may move on before the backward pass.
+        let mean = ops::clone(&to_dtype(running.mean, x.dtype())?)?;
+        Some((shaped(&mean, &to)?, shaped(&scale, &to)?))
+    };
+    let grouping = Grouping { seen: shape, to: to.clone(), parameters: to, eps, given };
+    normalization("NativeBatchNormBackward0", x, weight, bias, grouping)
 }
 
 pub(crate) const CHECKS: &[Check] = &[

@@ -6,6 +6,7 @@ use crate::array::kernels::convolution::{self as kernel, Geometry};
 use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
+use crate::graph::vector_space::to_dtype;
 use crate::graph::{Tensor, linear};
 use crate::ops;
 use crate::ops::nn::{shaped, three};
@@ -204,6 +205,9 @@ fn windows(
 
 /// Linear, with [`scattered`] for its adjoint.
 fn gathered(x: &Tensor, g: Geometry) -> Result<Tensor> {
+    if x.dtype() == DType::Bool {
+        return as_numbers(x, |x| gathered(x, g));
+    }
     let x_array = x.array().contiguous()?;
     let y = Array::zeros(&[g.batch, g.rows(), g.positions()], x_array.dtype())?;
     each_dtype("im2col_out_cpu", &x_array, &y, &|x, y| kernel::unfold(&g, x, y), &|x, y| {
@@ -214,12 +218,20 @@ fn gathered(x: &Tensor, g: Geometry) -> Result<Tensor> {
 
 /// Linear, with [`gathered`] for its adjoint.
 fn scattered(x: &Tensor, g: Geometry) -> Result<Tensor> {
+    if x.dtype() == DType::Bool {
+        return as_numbers(x, |x| scattered(x, g));
+    }
     let x_array = x.array().contiguous()?;
     let y = Array::zeros(&[g.batch, g.channels, g.input[1], g.input[2]], x_array.dtype())?;
     each_dtype("col2im_out_cpu", &x_array, &y, &|x, y| kernel::fold(&g, x, y), &|x, y| {
         kernel::fold(&g, x, y)
     })?;
     linear("Col2ImBackward0", x, y, move |h| gathered(h, g), move |t| scattered(t, g))
+}
+
+/// Of truth values, as zeros and ones: a sum is true where a term is.
+fn as_numbers(x: &Tensor, of: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    to_dtype(&of(&to_dtype(x, DType::F32)?)?, DType::Bool)
 }
 
 fn each_dtype(

@@ -26,6 +26,11 @@ def _unary(function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -
     return function(input)
 
 
+def _limits(input: Tensor, *limits: float) -> tuple[float, ...]:
+    """Return the limits as numbers that leave the input its dtype: beside integers they are cut to integers."""
+    return limits if input.is_floating_point() else tuple(map(int, limits))
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return max(x, 0), element-wise; its derivative at 0 is 0."""
     if inplace:
@@ -40,18 +45,25 @@ def relu_(input: Tensor) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """Return x where x > threshold, else `value`, element-wise."""
-    return _unary(lambda x: arcgrad.where(x > threshold, x, arcgrad.full_like(x, value)), input, inplace)
+    """Return x where x > threshold, else `value`, element-wise; integers stay integers."""
+    threshold, value = _limits(input, threshold, value)
+    return _unary(lambda x: _nn.threshold(x, threshold, value), input, inplace)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return x cut to [min_val, max_val], element-wise.
+    """Return x cut to [min_val, max_val], element-wise; integers stay integers.
 
     Raises:
         ValueError: `min_val` exceeds `max_val`.
+        RuntimeError: the input is of truth values, or unsigned with a negative limit.
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype == arcgrad.bool:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    min_val, max_val = _limits(input, min_val, max_val)
+    if input.dtype == arcgrad.uint8 and min(min_val, max_val) < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     return _unary(lambda x: _nn.hardtanh(x, min_val, max_val), input, inplace)
 
 

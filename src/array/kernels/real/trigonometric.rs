@@ -100,6 +100,12 @@ macro_rules! trigonometric {
                 let ratio = sin(angle) / angle;
                 if x == 0.0 { 1.0 } else { ratio }
             }
+
+            #[inline(always)]
+            pub fn sinc_far(x: $float) -> $float {
+                let angle = x * std::$float::consts::PI;
+                super::sin_far(f64::from(angle)) as $float / angle
+            }
         }
     };
 }
