@@ -1,4 +1,4 @@
-//! Convolution and its two adjoints, as products of matrices over tiles of output positions.
+//! Convolution and its two adjoints, as products of matrices over parts of the output positions.
 //!
 //! Note [One convolution, three products]: a convolution is the trilinear form `sum g y(x, w)`. Its value with respect to
 //! `g` is the convolution itself, with respect to `x` the input's gradient, with respect to `w` the weight's. The three
@@ -10,6 +10,7 @@ mod columns;
 mod direct;
 mod geometry;
 mod scratch;
+mod windows;
 
 use std::ops::{Add, AddAssign, Mul};
 
@@ -45,8 +46,8 @@ fn tile_width<T>(rows: usize) -> usize {
 /// contiguous.
 pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let g = geometry.collapsed();
-    if g.is_depthwise() {
-        return direct::forward(&g, x, w, bias, y);
+    if windows::serve(&g) {
+        return windows::forward(&g, x, w, bias, y);
     }
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
     let total = g.batch * positions;
@@ -158,10 +159,10 @@ fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T
 /// Positions are cut into chunks whose sums are added in order.
 pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let geo = geometry.collapsed();
-    dw.fill(T::ZERO);
-    if geo.is_depthwise() {
-        return direct::weight_grad(&geo, x, g, dw);
+    if windows::serve_weights(&geo) {
+        return windows::weight_grad(&geo, x, g, dw);
     }
+    dw.fill(T::ZERO);
     let (rows, outputs, positions) = (geo.rows(), geo.outputs_per_group(), geo.positions());
     let tiles = Tiles::new(&geo, tile_width::<T>(rows + outputs).min(512));
     let size = dw.len();

@@ -223,11 +223,12 @@ fn backward_of<T: Float>(rows: Rows<T>, g: &Array, wanted: Wanted) -> Result<Gra
     run_all(&task, chunks, g.numel());
     // Chunks are cut by shape alone and added in their order: the bits do not depend on who made which.
     let total = |sums: Option<Vec<T>>| {
-        sums.map(|sums| {
-            let sum = |j: usize| sums.iter().skip(j).step_by(n).map(|&x| Real::to_f64(x)).sum::<f64>();
-            Array::from_slice(&(0..n).map(|j| T::of(sum(j))).collect::<Vec<T>>(), &[n])
-        })
-        .transpose()
+        let Some(sums) = sums else { return Ok(None) };
+        let mut total = vec![0.0; n];
+        for sum in sums.chunks_exact(n.max(1)) {
+            total.iter_mut().zip(sum).for_each(|(total, &part)| *total += Real::to_f64(part));
+        }
+        Array::from_slice(&total.into_iter().map(T::of).collect::<Vec<T>>(), &[n]).map(Some)
     };
     Ok([dx, total(dw)?, total(db)?])
 }

@@ -10,6 +10,7 @@
 #![allow(clippy::needless_range_loop, reason = "one index walks registers, memory and sums at once")]
 
 mod batch;
+mod gathered;
 mod inner;
 mod outer;
 mod pack;
@@ -24,6 +25,7 @@ mod x86;
 use crate::array::pool::for_each;
 use std::arch::x86_64 as arch;
 
+use gathered::Gathered;
 use problem::Problem;
 #[cfg(target_arch = "x86_64")]
 use register::Register;
@@ -121,7 +123,7 @@ fn distinct(m: usize, n: usize, row_stride: isize, col_stride: isize) -> bool {
 pub trait Product: Element + sealed::Compute {}
 
 mod sealed {
-    use super::Problem;
+    use super::{Gathered, Problem};
 
     /// The best compiled engine of this machine for a dtype.
     pub trait Compute: Sized {
@@ -130,6 +132,12 @@ mod sealed {
         /// # Safety
         /// The problem's matrices are valid and C overlaps neither A nor B.
         unsafe fn compute(problem: &Problem<Self>, threads: usize);
+
+        /// Computes a checked product of gathered rows.
+        ///
+        /// # Safety
+        /// As `compute`, and B has slack.
+        unsafe fn compute_gathered(product: &Gathered<'_, Self>);
     }
 }
 
@@ -161,6 +169,19 @@ macro_rules! product {
                         }
                     }
                     problem.compute_in_parts::<$plain>(threads);
+                }
+            }
+
+            unsafe fn compute_gathered(product: &Gathered<'_, Self>) {
+                // SAFETY: the caller's promise, and each register type only where its instructions are.
+                unsafe {
+                    #[cfg(target_arch = "x86_64")]
+                    match x86::level() {
+                        x86::Level::Plain | x86::Level::Unknown => {}
+                        x86::Level::Avx512 => return product.compute::<$wide>(),
+                        x86::Level::Avx2 => return product.compute::<$middle>(),
+                    }
+                    product.compute::<$plain>();
                 }
             }
         }
@@ -229,6 +250,50 @@ pub fn gemm<T: Product>(
     };
     // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
     unsafe { solve(problem, threads) }
+}
+
+/// Elements that [`gemm_gathered`] may read, and not use, beyond the columns of each row of B: one less than a register.
+pub const SLACK: usize = 15;
+
+/// `C = A B` for A of `m` by `starts.len()` and C of `m` by `n`, where row `k` of B is `b[starts[k]..][..n]`, on this thread.
+///
+/// # Panics
+/// If a matrix reaches outside its slice, a row of B with its [`SLACK`] too, or if C's columns are not contiguous.
+pub fn gemm_gathered<T: Product>(
+    m: usize,
+    n: usize,
+    a: Matrix<'_, T>,
+    b: &[T],
+    starts: &[usize],
+    c: MatrixMut<'_, T>,
+) {
+    let k = starts.len();
+    assert!(
+        within(a.data.len(), a.offset, [m, k], [a.row_stride, a.col_stride]),
+        "A reaches outside its memory"
+    );
+    let reach = starts.iter().max().map_or(0, |&start| start + n + SLACK);
+    assert!(reach <= b.len(), "B reaches outside its memory");
+    assert!(
+        c.col_stride == 1 && within(c.data.len(), c.offset, [m, n], [c.row_stride, 1]),
+        "C reaches outside its memory"
+    );
+    assert!(distinct(m, n, c.row_stride, 1), "two elements of C share memory");
+    let product = Gathered {
+        m,
+        n,
+        a: a.data.as_ptr().wrapping_add(a.offset),
+        a_row: a.row_stride,
+        a_col: a.col_stride,
+        b: b.as_ptr(),
+        starts,
+        c: c.data.as_mut_ptr().wrapping_add(c.offset),
+        c_row: c.row_stride,
+    };
+    if m > 0 && n > 0 {
+        // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
+        unsafe { T::compute_gathered(&product) }
+    }
 }
 
 /// Brings a problem to contiguous columns of C and computes it.

@@ -83,7 +83,7 @@ pub fn columns<'a, T: Number>(tile: &Tile<'_>, x: &'a [T], cols: &'a mut [T]) ->
     let taps = g.taps();
     for (index, row) in cols.chunks_exact_mut(n).enumerate() {
         let (c, tap) = (index / taps, index % taps);
-        let k = [tap / (g.kernel[1] * g.kernel[2]), tap / g.kernel[2] % g.kernel[1], tap % g.kernel[2]];
+        let k = g.tap(tap);
         let inside = g.inside(2, k[2]);
         let stride = g.stride[2];
         for run in &tile.runs {
@@ -127,7 +127,7 @@ pub fn scatter<T: Number>(g: &Geometry, range: Range<usize>, cols: &[T], dx: &mu
     let stride = g.stride[2];
     for (index, row) in cols.chunks_exact(n).enumerate() {
         let (c, tap) = (index / taps, index % taps);
-        let k = [tap / (g.kernel[1] * g.kernel[2]), tap / g.kernel[2] % g.kernel[1], tap % g.kernel[2]];
+        let k = g.tap(tap);
         let inside = g.inside(2, k[2]);
         for run in &runs {
             let (Some(d), Some(h)) = (g.read(0, run.outer[0], k[0]), g.read(1, run.outer[1], k[1])) else {

@@ -43,6 +43,11 @@ impl Geometry {
     pub fn taps(&self) -> usize {
         self.kernel.iter().product()
     }
+    /// Where in the window the tap of this number is.
+    pub fn tap(&self, number: usize) -> [usize; 3] {
+        let [_, height, width] = self.kernel;
+        [number / (height * width), number / width % height, number % width]
+    }
     /// Weights of an output channel.
     pub fn rows(&self) -> usize {
         self.channels_per_group() * self.taps()
@@ -109,6 +114,22 @@ impl Geometry {
         start as usize..end as usize
     }
 
+    /// Where place `i` of a phase reads along an axis: what tap `phase`, if there were no dilation, reads for position `i`.
+    #[inline]
+    pub fn phase_read(&self, axis: usize, i: usize, phase: usize) -> Option<usize> {
+        let at = (i * self.stride[axis] + phase) as isize - self.padding[axis];
+        (0..self.input[axis] as isize).contains(&at).then_some(at as usize)
+    }
+
+    /// Which of `count` places of a phase read inside the input along an axis.
+    pub fn reads(&self, axis: usize, phase: usize, count: usize) -> Reads {
+        let shift = phase as isize - self.padding[axis];
+        let from = |bound: isize| ((bound - shift).max(0) as usize).div_ceil(self.stride[axis]).min(count);
+        let start = from(0);
+        let places = start..from(self.input[axis] as isize).max(start);
+        Reads { places, first: (start * self.stride[axis]).wrapping_add_signed(shift) }
+    }
+
     /// A range of the batch's output positions, by image: the image, the first position in it, how many.
     pub fn spans(&self, range: Range<usize>) -> impl Iterator<Item = (usize, usize, usize)> {
         let positions = self.positions();
@@ -122,4 +143,12 @@ impl Geometry {
             })
         })
     }
+}
+
+/// Neighbouring places that read inside the input.
+pub struct Reads {
+    /// The places.
+    pub places: Range<usize>,
+    /// What the first of them reads.
+    pub first: usize,
 }

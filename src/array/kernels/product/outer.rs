@@ -13,7 +13,7 @@ const STACKED: usize = 512;
 
 /// Cuts `0..count` into the fewest groups of at most `most`, as even as can be; calls `body(start, length)` for each.
 #[inline]
-fn for_each_group(count: usize, most: usize, mut body: impl FnMut(usize, usize)) {
+pub fn for_each_group(count: usize, most: usize, mut body: impl FnMut(usize, usize)) {
     if count <= most {
         return body(0, count);
     }
@@ -53,6 +53,7 @@ pub unsafe fn in_place<R: Register>(p: &Problem<R::Element>) {
                         a_col: p.a_col,
                         b: p.b.offset(first as isize * p.b_row).add(j),
                         b_row: p.b_row,
+                        b_starts: std::ptr::null(),
                         beta,
                         c: p.c.offset(i as isize * p.c_row).add(j),
                         c_row: p.c_row,
@@ -127,6 +128,7 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
                                 a_col: 1,
                                 b: b_packed,
                                 b_row: width as isize,
+                                b_starts: std::ptr::null(),
                                 beta,
                                 c: p.c.offset((top + i) as isize * p.c_row).add(j),
                                 c_row: p.c_row,

@@ -29,6 +29,8 @@ pub struct Tile<T> {
     pub a_col: isize,
     pub b: *const T,
     pub b_row: isize,
+    /// Where each row of B starts, in elements from `b`, for [`gathered`] tiles only.
+    pub b_starts: *const usize,
     pub beta: T,
     pub c: *mut T,
     pub c_row: isize,
@@ -36,14 +38,16 @@ pub struct Tile<T> {
     pub last: usize,
 }
 
-/// Where A and B come from.
-const DIRECT: bool = false;
+/// A and B where they lie.
+const DIRECT: u8 = 0;
 /// A in rows [`PACKED_ROW`] apart and B in whole registers, both from a packing buffer.
-const PACKED: bool = true;
+const PACKED: u8 = 1;
+/// Rows of B each where `b_starts` says, in whole registers.
+const GATHERED: u8 = 2;
 
-struct Compute<'t, T, const ROWS: usize, const WIDE: usize, const SOURCE: bool>(&'t Tile<T>);
+struct Compute<'t, T, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(&'t Tile<T>);
 
-impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool> Kernel<R>
+impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel<R>
     for Compute<'_, R::Element, ROWS, WIDE, SOURCE>
 {
     #[inline(always)]
@@ -54,7 +58,10 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool> Kern
             let tile = self.0;
             let (mut a, mut b) = (tile.a, tile.b);
             let mut sums = [[R::splat(R::Element::ZERO); WIDE]; ROWS];
-            for _ in 0..tile.depth {
+            for step in 0..tile.depth {
+                if SOURCE == GATHERED {
+                    b = tile.b.add(*tile.b_starts.add(step));
+                }
                 let mut row = [R::splat(R::Element::ZERO); WIDE];
                 for v in 0..WIDE {
                     let from = b.add(v * R::LANES);
@@ -72,7 +79,9 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool> Kern
                     }
                 }
                 a = a.offset(if SOURCE == PACKED { 1 } else { tile.a_col });
-                b = b.offset(tile.b_row);
+                if SOURCE != GATHERED {
+                    b = b.offset(tile.b_row);
+                }
             }
             let (alpha, beta) = (R::splat(tile.alpha), R::splat(tile.beta));
             let reads_c = tile.beta != R::Element::ZERO;
@@ -100,7 +109,7 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool> Kern
 
 type Compiled<T> = unsafe fn(&Tile<T>);
 
-unsafe fn compute<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: bool>(
+unsafe fn compute<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(
     tile: &Tile<R::Element>,
 ) {
     // Register types with fewer rows never look at the later entries of the table: nothing is compiled for those.
@@ -122,6 +131,8 @@ macro_rules! table {
 impl<R: Register> Table<R> {
     const DIRECT: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(DIRECT: 1 2 3 4 5 6 7 8 9 10 11 12);
     const PACKED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(PACKED: 1 2 3 4 5 6 7 8 9 10 11 12);
+    const GATHERED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] =
+        table!(GATHERED: 1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
 /// Computes a tile of `rows` (`1..=R::ROWS`) by `wide` (`1..=ACROSS`) registers from A and B where they lie.
@@ -142,4 +153,14 @@ pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Eleme
 pub unsafe fn packed<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
     // SAFETY: the caller's promise, passed on.
     unsafe { Table::<R>::PACKED[rows - 1][wide - 1](tile) }
+}
+
+/// As [`direct`], with each row of B where `b_starts` says, and whole registers of it to read.
+///
+/// # Safety
+/// As [`direct`].
+#[inline]
+pub unsafe fn gathered<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { Table::<R>::GATHERED[rows - 1][wide - 1](tile) }
 }

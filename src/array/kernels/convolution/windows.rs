@@ -1,0 +1,337 @@
+//! Convolution on a padded copy of an image, in which every tap of every channel reads one run of memory.
+//!
+//! Note [Windows as runs]: let the lines of a padded image lie one after the other, each as long as a line of the output
+//! and what the window reaches beyond it. Then tap `(a, b)` reads, for the output position `(h, w)`, `a` lines and `b`
+//! elements further on than tap `(0, 0)` does: for all positions together a run that begins at the tap's own place. So a
+//! convolution is a product of matrices whose B is never made, its rows being runs of the copy. At the end of each line
+//! some columns come out that belong to no position; they are left behind. Where windows step over positions, the copy
+//! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase.
+
+use super::geometry::{Geometry, Reads};
+use super::scratch::{Shared, with_scratch};
+use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
+use crate::array::kernels::product::{Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
+use crate::array::pool;
+
+/// What it costs to make one column of a matrix instead, in output channels of its product.
+const COLUMN_COST: usize = 20;
+
+/// Below so many positions the sums of a weight's gradient are too short to pay for reading and writing the result.
+const FEW_POSITIONS: usize = 128;
+
+/// Columns of a band: with as many outputs as are computed at once they stay in the second-level cache.
+const COLUMNS: usize = 1024;
+
+/// Columns of a band where there are fewer than [`FEW`] images and groups to share out.
+const NARROW_COLUMNS: usize = 256;
+const FEW: usize = 16;
+
+/// Output channels computed at once; a multiple of the rows of every register tile.
+const OUTPUTS: usize = 24;
+
+/// With so many channels (or outputs), a weight's gradient is computed with them side by side in a register.
+const LANES: usize = 8;
+
+/// Fewer weights of an output channel than this do not pay for turning its gradient.
+const TURNED: usize = 32;
+
+/// Where a padded copy of one group of an image has what.
+struct Windows {
+    /// Residues along each axis that are copied apart.
+    phases: [usize; 3],
+    /// Extents of a phase.
+    extent: [usize; 3],
+    /// Elements of a channel: all its phases.
+    size: usize,
+    /// Where each tap of each channel begins.
+    starts: Vec<usize>,
+    /// Columns: as long as a tap's run.
+    columns: usize,
+}
+
+impl Windows {
+    /// The extents of a phase of the copy.
+    fn extent_of(g: &Geometry) -> [usize; 3] {
+        std::array::from_fn(|i| g.output[i] + (g.kernel[i] - 1) * g.dilation[i] / g.stride[i])
+    }
+
+    /// How long a tap's run is.
+    fn columns_of(g: &Geometry) -> usize {
+        let [_, height, width] = Self::extent_of(g);
+        ((g.output[0] - 1) * height + g.output[1] - 1) * width + g.output[2]
+    }
+
+    fn new(g: &Geometry) -> Self {
+        let phases: [usize; 3] = std::array::from_fn(|i| if g.kernel[i] > 1 { g.stride[i] } else { 1 });
+        let extent = Self::extent_of(g);
+        let plane: usize = extent.iter().product();
+        let size = plane * phases.iter().product::<usize>();
+        let line = |at: [usize; 3]| (at[0] * extent[1] + at[1]) * extent[2] + at[2];
+        let tap = |k: [usize; 3]| {
+            let reach: [usize; 3] = std::array::from_fn(|i| k[i] * g.dilation[i]);
+            let phase: [usize; 3] = std::array::from_fn(|i| reach[i] % g.stride[i]);
+            let phase = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
+            phase * plane + line(std::array::from_fn(|i| reach[i] / g.stride[i]))
+        };
+        let taps: Vec<usize> = (0..g.taps()).map(|t| tap(g.tap(t))).collect();
+        let starts =
+            (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect();
+        Self { phases, extent, size, starts, columns: Self::columns_of(g) }
+    }
+
+    /// Elements of the copy.
+    fn length(&self, g: &Geometry) -> usize {
+        g.channels_per_group() * self.size + SLACK
+    }
+
+    /// Copies one group of an image, with zeros where a window reaches beside it.
+    fn fill<T: Number>(&self, g: &Geometry, image: usize, group: usize, x: &[T], copy: &mut [T]) {
+        let (channels, plane) = (g.channels_per_group(), g.plane());
+        let (copy, slack) = copy.split_at_mut(channels * self.size);
+        slack.fill(T::ZERO);
+        let first = (image * g.channels + group * channels) * plane;
+        for (copy, x) in copy.chunks_exact_mut(self.size).zip(x[first..].chunks_exact(plane)) {
+            let mut lines = copy.chunks_exact_mut(self.extent[2]);
+            for f0 in 0..self.phases[0] {
+                for f1 in 0..self.phases[1] {
+                    for f2 in 0..self.phases[2] {
+                        let among = g.reads(2, f2, self.extent[2]);
+                        for i0 in 0..self.extent[0] {
+                            for i1 in 0..self.extent[1] {
+                                let Some(line) = lines.next() else { return };
+                                let at = [g.phase_read(0, i0, f0), g.phase_read(1, i1, f1)];
+                                let from = match at {
+                                    [Some(d), Some(h)] => {
+                                        &x[(d * g.input[1] + h) * g.input[2]..][..g.input[2]]
+                                    }
+                                    _ => &[],
+                                };
+                                fill_line(line, from, g.stride[2], &among);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls `body(column, position)` for each line: where it begins among the columns, and where in the output.
+    fn each_line(&self, band: &Band, whole: &Geometry, mut body: impl FnMut(usize, usize)) {
+        let [depth, height, _] = band.geometry.output;
+        for d in 0..depth {
+            for h in 0..height {
+                let at = [band.first[0] + d, band.first[1] + h, band.first[2]];
+                let position = (at[0] * whole.output[1] + at[1]) * whole.output[2] + at[2];
+                body((d * self.extent[1] + h) * self.extent[2], position);
+            }
+        }
+    }
+}
+
+/// Copies a line of the input, zeros if it is empty, to the places that read it, a step apart.
+#[inline]
+fn fill_line<T: Number>(line: &mut [T], from: &[T], step: usize, among: &Reads) {
+    if from.is_empty() || among.places.is_empty() {
+        return line.fill(T::ZERO);
+    }
+    let Reads { places, first } = among;
+    line[..places.start].fill(T::ZERO);
+    line[places.end..].fill(T::ZERO);
+    let (within, from) = (&mut line[places.clone()], &from[*first..]);
+    if step == 1 {
+        within.copy_from_slice(&from[..within.len()]);
+    } else {
+        within.iter_mut().zip(from.iter().step_by(step)).for_each(|(y, x)| *y = *x);
+    }
+}
+
+/// Whether a convolution is computed here, and not as a product with columns that are made, across images.
+///
+/// A window of one position needs neither. Of a small image many columns are left behind.
+pub fn serve(g: &Geometry) -> bool {
+    let computed = Windows::columns_of(g).next_multiple_of(SLACK + 1);
+    let outputs = g.outputs_per_group();
+    !g.is_pointwise() && (g.is_depthwise() || computed * outputs <= g.positions() * (outputs + COLUMN_COST))
+}
+
+/// Whether a weight's gradient is.
+pub fn serve_weights(g: &Geometry) -> bool {
+    !g.is_pointwise() && (g.is_depthwise() || g.positions() >= FEW_POSITIONS)
+}
+
+/// A part of the output along its first axis that has more than one position.
+struct Band {
+    geometry: Geometry,
+    /// Its first position.
+    first: [usize; 3],
+    windows: Windows,
+}
+
+/// Bands, cut by the geometry alone. What they are plays no part in the bits of an output, each being one chain.
+fn bands(g: &Geometry) -> Vec<Band> {
+    let axis = (0..3).find(|&i| g.output[i] > 1).unwrap_or(2);
+    let behind: usize = Windows::extent_of(g)[axis + 1..].iter().product();
+    let columns = if g.batch * g.groups < FEW { NARROW_COLUMNS } else { COLUMNS };
+    let count = g.output[axis].div_ceil((columns / behind).max(1));
+    let length = g.output[axis].div_ceil(count);
+    let band = |start: usize| {
+        let mut geometry = *g;
+        let mut first = [0; 3];
+        first[axis] = start;
+        geometry.output[axis] = length.min(g.output[axis] - start);
+        geometry.padding[axis] -= (start * g.stride[axis]) as isize;
+        Band { geometry, first, windows: Windows::new(&geometry) }
+    };
+    (0..g.output[axis]).step_by(length).map(band).collect()
+}
+
+/// y = x convolved with w, plus the bias: see [`super::forward`].
+pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
+    let bands = bands(g);
+    let all = Shared(y.as_mut_ptr());
+    pool::for_each(g.batch * g.groups * bands.len(), &|task| {
+        let (task, band) = (task / bands.len(), &bands[task % bands.len()]);
+        let (image, group) = (task / g.groups, task % g.groups);
+        let (windows, width) = (&band.windows, band.geometry.output[2]);
+        let (n, length) = (windows.columns, windows.length(&band.geometry));
+        with_scratch(length + outputs.min(OUTPUTS) * n, |scratch: &mut [T]| {
+            let (copy, c) = scratch.split_at_mut(length);
+            windows.fill(&band.geometry, image, group, x, copy);
+            for from in (0..outputs).step_by(OUTPUTS) {
+                let count = OUTPUTS.min(outputs - from);
+                let a = Matrix::new(w, (group * outputs + from) * rows, rows as isize, 1);
+                let target = MatrixMut::new(c, 0, n as isize, 1);
+                gemm_gathered(count, n, a, copy, &windows.starts, target);
+                for (o, row) in c.chunks_exact(n).enumerate().take(count) {
+                    let o = group * outputs + from + o;
+                    windows.each_line(band, g, |column, position| {
+                        // SAFETY: this output channel's positions of this band are this task's alone.
+                        let line =
+                            unsafe { all.slice((image * g.outputs + o) * positions + position, width) };
+                        let row = &row[column..column + width];
+                        match bias {
+                            Some(bias) => line.iter_mut().zip(row).for_each(|(y, &c)| *y = c + bias[o]),
+                            None => line.copy_from_slice(row),
+                        }
+                    });
+                }
+            }
+        });
+    });
+}
+
+/// One image's gradient of the output in the places of the columns, zero between lines: `[outputs, columns]`.
+fn columns_of_gradient<T: Number>(
+    whole: &Geometry,
+    band: &Band,
+    (image, group): (usize, usize),
+    g: &[T],
+    out: &mut [T],
+) {
+    let (outputs, width) = (whole.outputs_per_group(), band.geometry.output[2]);
+    out.fill(T::ZERO);
+    for (o, out) in out.chunks_exact_mut(band.windows.columns).enumerate() {
+        let first = (image * whole.outputs + group * outputs + o) * whole.positions();
+        band.windows.each_line(band, whole, |column, position| {
+            out[column..column + width].copy_from_slice(&g[first + position..][..width]);
+        });
+    }
+}
+
+/// dw, from the input and the gradient `g` of the output: see [`super::weight_grad`].
+///
+/// With channels in the lanes of a register there is a product for each tap, of outputs by channels; else one for each
+/// line of taps of a channel, of taps by outputs. The inner index is the position.
+pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
+    let (channels, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
+    let bands = bands(geo);
+    let by_channel = channels >= LANES;
+    let by_output = !by_channel && outputs >= LANES && channels * taps >= TURNED;
+    let (size, own) = (dw.len(), channels * outputs * taps);
+    let units = geo.batch * bands.len();
+    let chunks = units.min(CHUNKS).min((PARTIAL_ELEMENTS / size.max(1)).max(2)).max(1);
+    let per_chunk = units.div_ceil(chunks);
+    let mut partial = vec![T::ZERO; size * chunks];
+    let all = Shared(partial.as_mut_ptr());
+    pool::for_each(chunks * geo.groups, &|task| {
+        let (chunk, group) = (task / geo.groups, task % geo.groups);
+        // SAFETY: this group's part of this chunk's sum is this task's alone.
+        let sum = unsafe { all.slice(chunk * size + group * own, own) };
+        for unit in chunk * per_chunk..units.min((chunk + 1) * per_chunk) {
+            let (image, band) = (unit / bands.len(), &bands[unit % bands.len()]);
+            let windows = &band.windows;
+            let (n, length) = (windows.columns, windows.length(&band.geometry));
+            let side = match (by_channel, by_output) {
+                (true, _) => channels * windows.size,
+                (_, true) => outputs * n,
+                _ => 0,
+            };
+            with_scratch(length + outputs * n + side, |scratch: &mut [T]| {
+                let (copy, rest) = scratch.split_at_mut(length);
+                let (grads, side) = rest.split_at_mut(outputs * n);
+                windows.fill(&band.geometry, image, group, x, copy);
+                columns_of_gradient(geo, band, (image, group), g, grads);
+                if by_channel {
+                    transpose(copy, windows.size, side);
+                    let a = Matrix::new(grads, 0, n as isize, 1);
+                    for (tap, &start) in windows.starts[..taps].iter().enumerate() {
+                        let b = Matrix::new(side, start * channels, channels as isize, 1);
+                        let c = MatrixMut::new(sum, tap * outputs * channels, channels as isize, 1);
+                        gemm(outputs, channels, n, T::ONE, a, b, T::ONE, c, 1);
+                    }
+                    return;
+                }
+                let b = if by_output {
+                    transpose(grads, n, side);
+                    Matrix::new(side, 0, outputs as isize, 1)
+                } else {
+                    Matrix::new(grads, 0, 1, n as isize)
+                };
+                for (first, count) in lines_of_taps(geo, channels) {
+                    let a = Matrix::new(copy, windows.starts[first], geo.dilation[2] as isize, 1);
+                    let step = geo.stride[2].min(geo.kernel[2]) * outputs;
+                    let c = MatrixMut::new(sum, first * outputs, step as isize, 1);
+                    gemm(count, outputs, n, T::ONE, a, b, T::ONE, c, 1);
+                }
+            });
+        }
+    });
+    let (total, others) = partial.split_at_mut(size);
+    for sum in others.chunks_exact(size.max(1)) {
+        total.iter_mut().zip(sum).for_each(|(total, &part)| *total += part);
+    }
+    // Sums are `[taps, outputs, channels]` by channel, else `[channels, taps, outputs]`.
+    let [of_output, of_channel, of_tap] =
+        if by_channel { [channels, 1, outputs * channels] } else { [1, taps * outputs, outputs] };
+    for (dw, total) in dw.chunks_exact_mut(own).zip(total.chunks_exact(own)) {
+        for (index, dw) in dw.chunks_exact_mut(taps).enumerate() {
+            let first = index / channels * of_output + index % channels * of_channel;
+            dw.iter_mut().enumerate().for_each(|(tap, dw)| *dw = total[first + tap * of_tap]);
+        }
+    }
+}
+
+/// For each channel, the taps along the last axis that read one phase: the first, by its number among all of the
+/// channels' taps, and how many. Their runs begin a dilation apart, and they are a stride of taps apart.
+fn lines_of_taps(g: &Geometry, channels: usize) -> impl Iterator<Item = (usize, usize)> {
+    let width = g.kernel[2];
+    let stride = g.stride[2].min(width);
+    let line = move |line: usize| (0..stride).map(move |k| (line * width + k, (width - k).div_ceil(stride)));
+    (0..channels * g.taps() / width).flat_map(line)
+}
+
+/// Rows of `length` as columns; what lies behind the last whole row is left out.
+fn transpose<T: Number>(x: &[T], length: usize, y: &mut [T]) {
+    /// Elements of a row that are turned together.
+    const PIECE: usize = 64;
+    let rows = y.len() / length.max(1);
+    for start in (0..length).step_by(PIECE) {
+        for i in start..length.min(start + PIECE) {
+            let target = &mut y[i * rows..(i + 1) * rows];
+            for (c, y) in target.iter_mut().enumerate() {
+                *y = x[c * length + i];
+            }
+        }
+    }
+}

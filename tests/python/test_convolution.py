@@ -1,0 +1,100 @@
+"""Convolution of every geometry that a kernel treats apart, against its definition in NumPy, and its two adjoints."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import arcgrad as torch
+
+F = torch.nn.functional
+
+# axes, batch, groups, channels and outputs of a group, extents, window, stride, padding, dilation
+GEOMETRIES = {
+    "few channels": (2, 2, 1, 1, 5, (9, 11), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "many channels": (2, 3, 1, 9, 26, (8, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "many outputs and long weights": (2, 2, 1, 4, 13, (12, 14), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "a small image": (2, 3, 1, 3, 40, (3, 4), (2, 3), (1, 1), (0, 1), (1, 1)),
+    "a large image": (2, 1, 1, 2, 3, (40, 33), (3, 5), (1, 1), (1, 0), (1, 1)),
+    "one position each": (2, 2, 2, 3, 4, (6, 6), (1, 1), (1, 1), (0, 0), (1, 1)),
+    "one position each, stepping": (2, 2, 1, 9, 4, (13, 12), (1, 1), (2, 3), (0, 0), (1, 1)),
+    "a channel a group": (2, 2, 5, 1, 1, (14, 14), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "a channel a group, stepping": (2, 2, 3, 1, 2, (13, 15), (3, 2), (2, 3), (1, 1), (2, 1)),
+    "phases": (2, 2, 1, 3, 9, (17, 23), (5, 7), (2, 3), (2, 3), (1, 1)),
+    "phases and dilation": (2, 2, 2, 2, 3, (19, 18), (3, 3), (2, 3), (3, 2), (3, 2)),
+    "padding beyond the window": (2, 1, 1, 2, 3, (5, 6), (2, 2), (1, 1), (3, 4), (1, 1)),
+    "a line": (1, 2, 1, 3, 4, (700,), (5,), (1,), (2,), (3,)),
+    "a line, stepping": (1, 2, 2, 8, 2, (90,), (4,), (3,), (2,), (1,)),
+    "a volume": (3, 2, 1, 2, 3, (6, 7, 8), (3, 2, 3), (1, 1, 1), (1, 0, 1), (1, 2, 1)),
+    "a volume, stepping": (3, 1, 2, 9, 2, (9, 8, 7), (2, 3, 3), (2, 1, 2), (1, 1, 0), (1, 1, 1)),
+}
+
+
+def by_definition(x, w, stride, padding, dilation, groups):
+    """y[n, o, p] = sum over channels c and taps k of w[o, c, k] x[n, c, p stride + k dilation - padding]."""
+    around = [(0, 0), (0, 0), *((p, p) for p in padding)]
+    x = np.pad(x, around)
+    kernel, (outputs, channels) = w.shape[2:], w.shape[:2]
+    reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    extents = [(n - r - 1) // s + 1 for n, r, s in zip(x.shape[2:], reach, stride, strict=True)]
+    y = np.zeros((x.shape[0], outputs, *extents))
+    of_group = outputs // groups
+    for tap in itertools.product(*map(range, kernel)):
+        starts = [t * d for t, d in zip(tap, dilation, strict=True)]
+        window = [slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, extents, stride, strict=True)]
+        read = x[(slice(None), slice(None), *window)]
+        for g in range(groups):
+            mine = slice(g * of_group, (g + 1) * of_group)
+            part = read[:, g * channels : (g + 1) * channels]
+            y[:, mine] += np.einsum("oc,nc...->no...", w[(mine, slice(None), *tap)], part)
+    return y
+
+
+@pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def case(request):
+    axes, batch, groups, channels, outputs, extents, window, stride, padding, dilation = request.param
+    draw = np.random.RandomState(0)
+    x = draw.standard_normal((batch, groups * channels, *extents))
+    w = draw.standard_normal((groups * outputs, channels, *window))
+    return x, w, getattr(F, f"conv{axes}d"), (stride, padding, dilation, groups)
+
+
+def test_a_convolution_is_what_its_definition_says(case):
+    x, w, convolve, options = case
+    bias = np.arange(float(w.shape[0]))
+    y = convolve(torch.from_numpy(x), torch.from_numpy(w), torch.from_numpy(bias), *options)
+    expected = by_definition(x, w, *options) + bias.reshape(-1, *[1] * (x.ndim - 2))
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+def test_gradients_of_a_convolution_are_its_adjoints(case):
+    """<g, y(x, w)> is linear in x and in w: so it is <dx, x'> of y(x', w), and <dw, w'> of y(x, w')."""
+    x, w, convolve, options = case
+    draw = np.random.RandomState(1)
+    leaf_x, leaf_w = (torch.from_numpy(a).requires_grad_() for a in (x, w))
+    y = convolve(leaf_x, leaf_w, None, *options)
+    g = draw.standard_normal(y.shape)
+    dx, dw = torch.autograd.grad(y, (leaf_x, leaf_w), torch.from_numpy(g))
+    other_x, other_w = draw.standard_normal(x.shape), draw.standard_normal(w.shape)
+    for gradient, other, value in (
+        (dx, other_x, by_definition(other_x, w, *options)),
+        (dw, other_w, by_definition(x, other_w, *options)),
+    ):
+        there, here = (gradient.numpy() * other).sum(), (g * value).sum()
+        assert there == pytest.approx(here, rel=1e-10, abs=1e-10 * np.abs(g * value).sum())
+
+
+def test_bits_of_a_convolution_do_not_depend_on_the_number_of_threads(case):
+    x, w, convolve, options = case
+    before = torch.get_num_threads()
+    answers = []
+    try:
+        for threads in (1, 2, 3, 4, 8):
+            torch.set_num_threads(threads)
+            leaf_x, leaf_w = (torch.from_numpy(a.astype(np.float32)).requires_grad_() for a in (x, w))
+            y = convolve(leaf_x, leaf_w, None, *options)
+            grads = torch.autograd.grad(y.square().sum(), (leaf_x, leaf_w))
+            answers.append([t.detach().numpy().tobytes() for t in (y, *grads)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(answer == answers[0] for answer in answers)
