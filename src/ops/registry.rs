@@ -49,6 +49,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::nn::resampling::CHECKS,
     super::nn::shuffling::CHECKS,
     super::nn::activation::CHECKS,
+    super::nn::attention::CHECKS,
     super::product::added::CHECKS,
     super::product::batch::CHECKS,
     super::product::broadcast::CHECKS,

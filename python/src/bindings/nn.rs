@@ -423,6 +423,11 @@ bindings! {
             a.call(|x| nn::batch_norm(x, running, weight, bias, training, momentum, eps), (a.tensor(0)?,))
         }
     }
+    /// Values weighted by how well their keys answer a query.
+    function _attention {
+        "(Tensor query, Tensor key, Tensor value, bool is_causal, float scale) -> Tensor"
+            => |a| a.call(nn::attention, (a.tensor(0)?, a.tensor(1)?, a.tensor(2)?, a.flag(3)?, a.float(4)?))
+    }
     /// The rows of a table that integers name.
     function embedding {
         "(Tensor input, Tensor weight, int? padding_idx=None) -> Tensor" => |a| {

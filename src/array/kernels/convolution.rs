@@ -9,7 +9,6 @@
 mod columns;
 mod direct;
 mod geometry;
-mod scratch;
 mod windows;
 
 use std::ops::{Add, AddAssign, Mul};
@@ -17,9 +16,9 @@ use std::ops::{Add, AddAssign, Mul};
 pub use geometry::Geometry;
 
 use crate::array::kernels::product::{Matrix, MatrixMut, Product, gemm};
+use crate::array::kernels::scratch::{Shared, with_scratch};
 use crate::array::pool;
 use columns::{Tile, columns};
-use scratch::{Shared, with_scratch};
 
 /// Dtypes that convolutions are computed in.
 pub trait Number: Product + Add<Output = Self> + Mul<Output = Self> + AddAssign {}

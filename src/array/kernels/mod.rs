@@ -1,5 +1,6 @@
 //! Loops over memory. A kernel sees slices and strides, never a tensor.
 
+pub mod attention;
 pub mod axis_map;
 pub mod class_loss;
 pub mod combine;
@@ -20,6 +21,7 @@ pub mod product;
 pub mod real;
 pub mod reduce;
 pub mod scan;
+mod scratch;
 pub mod select;
 pub mod softmax;
 pub mod sort;

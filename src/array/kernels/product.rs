@@ -48,6 +48,12 @@ impl<'a, T> Matrix<'a, T> {
         Self { data, offset, row_stride, col_stride }
     }
 
+    /// The first row.
+    #[inline]
+    pub fn first_row(self) -> Vector<'a, T> {
+        Vector::new(self.data, self.offset, self.col_stride)
+    }
+
     /// The same memory with rows and columns exchanged.
     #[inline]
     pub fn transposed(self) -> Self {

@@ -1,6 +1,7 @@
 //! Ops of neural networks: convolutions, pooling, losses, normalization.
 
 pub mod activation;
+pub mod attention;
 pub mod class_loss;
 pub mod convolution;
 pub mod dropout;
@@ -12,6 +13,7 @@ pub mod resampling;
 pub mod shuffling;
 
 pub use activation::*;
+pub use attention::attention;
 pub use class_loss::{IGNORE_INDEX, cross_entropy, nll_loss};
 pub use convolution::{Padding, conv_transpose, conv1d, conv2d, conv3d};
 pub use dropout::*;

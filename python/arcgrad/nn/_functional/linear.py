@@ -97,8 +97,11 @@ def scaled_dot_product_attention(
         groups = query.size(-3) // key.size(-3)
         key = key.repeat_interleave(groups, -3)
         value = value.repeat_interleave(groups, -3)
+    scale = query.size(-1) ** -0.5 if scale is None else scale
+    if attn_mask is None and dropout_p == 0.0 and _alike(query, key, value):
+        return _nn._attention(query, key, value, is_causal, scale)
     # Half of the scale on each side keeps the products within range.
-    factor: float = (query.size(-1) ** -0.5 if scale is None else scale) ** 0.5
+    factor: float = scale**0.5
     scores = (query * factor) @ (key.transpose(-2, -1) * factor)
     if is_causal:
         attn_mask = arcgrad.ones(query.size(-2), key.size(-2), dtype=arcgrad.bool).tril()
@@ -112,3 +115,15 @@ def scaled_dot_product_attention(
     if dropout_p > 0.0:
         weights = _nn.dropout(weights, dropout_p, True)
     return weights @ value
+
+
+def _alike(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Tell whether the three fit together as they are, without broadcasting or promotion."""
+    return (
+        query.is_floating_point()
+        and query.dtype == key.dtype == value.dtype
+        and query.dim() == key.dim() == value.dim() >= 2
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and query.size(-1) == key.size(-1)
+        and 0 < key.size(-2) == value.size(-2)
+    )

@@ -3,8 +3,8 @@
 //!
 //! Sums run along the last axis, a tap at a time, in the order of taps: one line of the gradient times one weight.
 
-use super::scratch::Shared;
 use super::{Geometry, Number};
+use crate::array::kernels::scratch::Shared;
 use crate::array::pool;
 
 /// Calls `body(tap, y_start, x_start, count)` for each tap and each line of the output along the last axis.

@@ -8,9 +8,9 @@
 //! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase.
 
 use super::geometry::{Geometry, Reads};
-use super::scratch::{Shared, with_scratch};
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
+use crate::array::kernels::scratch::{Shared, with_scratch};
 use crate::array::pool;
 
 /// What it costs to make one column of a matrix instead, in output channels of its product.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::Number;
+use crate::array::kernels::product::Product;
 
 /// A buffer whose tasks write to places of their own.
 pub struct Shared<T>(pub *mut T);
@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// Calls `body` with `length` elements of any value, kept from one call to the next.
-pub fn with_scratch<T: Number, R>(length: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+pub fn with_scratch<T: Product, R>(length: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
     const { assert!(align_of::<T>() <= align_of::<u64>()) };
     let mut words = KEPT.take();
     let needed = (length * size_of::<T>()).div_ceil(size_of::<u64>());
