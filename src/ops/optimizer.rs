@@ -1,5 +1,7 @@
 //! Steps of optimizers: the parameters of a group are moved in one call, and nothing is recorded.
 
+use smallvec::SmallVec;
+
 use crate::array::kernels::copy::copy;
 use crate::array::kernels::fill::fill;
 use crate::array::kernels::optimizer::{self as kernel, Direction, STATES, Slot, Update};
@@ -48,7 +50,7 @@ pub struct Adam {
 /// An array that is written in a step: its own memory if that lies in order, else a copy that is brought back.
 struct Written {
     array: Array,
-    dense: Array,
+    copy: Option<Array>,
 }
 
 impl Written {
@@ -56,12 +58,16 @@ impl Written {
         view::check_write("step", x, false)?;
         let array = x.array();
         check_writable("step", &array)?;
-        Ok(Self { dense: array.contiguous()?, array })
+        Ok(Self { copy: (!array.is_contiguous()).then(|| array.copied()).transpose()?, array })
+    }
+
+    fn dense(&self) -> &Array {
+        self.copy.as_ref().unwrap_or(&self.array)
     }
 
     fn bring_back(&self) {
-        if !self.array.is_contiguous() {
-            copy(&self.dense, &self.array);
+        if let Some(dense) = &self.copy {
+            copy(dense, &self.array);
         }
         self.array.storage().raise_version();
     }
@@ -71,17 +77,17 @@ impl Written {
 struct Member {
     param: Written,
     grad: Array,
-    state: Vec<Written>,
+    state: SmallVec<[Written; STATES]>,
 }
 
 impl Member {
     fn slot<T>(&self) -> Slot<T> {
         let mut state = [std::ptr::null_mut(); STATES];
         for (place, written) in state.iter_mut().zip(&self.state) {
-            *place = written.dense.pointer().cast();
+            *place = written.dense().pointer().cast();
         }
         Slot {
-            param: self.param.dense.pointer().cast(),
+            param: self.param.dense().pointer().cast(),
             grad: self.grad.pointer().cast::<T>().cast_const(),
             state,
             length: self.grad.numel(),
@@ -97,25 +103,26 @@ fn members(params: &[Tensor], grads: &[Tensor], states: &[&[Tensor]]) -> Result<
         return Err(Error::runtime("a step needs one gradient and one of each state for every parameter"));
     }
     let member = |(i, (param, grad)): (usize, (&Tensor, &Tensor))| {
-        let own: Vec<&Tensor> = states.iter().map(|list| &list[i]).collect();
-        let like = |x: &Tensor| x.shape() == param.shape() && x.dtype() == param.dtype();
-        if !param.dtype().is_floating() {
-            return Err(Error::unsupported("step", param.dtype()));
-        }
-        if let Some(other) = std::iter::once(grad).chain(own.iter().copied()).find(|x| !like(x)) {
-            return Err(Error::runtime(format!(
-                "a parameter, its gradient and its state must have one shape and dtype, but got {:?} ({}) and {:?} ({})",
-                &param.shape()[..],
-                param.dtype(),
-                &other.shape()[..],
-                other.dtype()
-            )));
-        }
         let mut member = Member {
             param: Written::new(param)?,
             grad: grad.array().contiguous()?,
-            state: own.into_iter().map(Written::new).collect::<Result<_>>()?,
+            state: states.iter().map(|list| Written::new(&list[i])).collect::<Result<_>>()?,
         };
+        let array = &member.param.array;
+        if !array.dtype().is_floating() {
+            return Err(Error::unsupported("step", array.dtype()));
+        }
+        let like = |x: &&Array| x.shape() == array.shape() && x.dtype() == array.dtype();
+        let others = std::iter::once(&member.grad).chain(member.state.iter().map(|w| &w.array));
+        if let Some(other) = others.into_iter().find(|x| !like(x)) {
+            return Err(Error::runtime(format!(
+                "a parameter, its gradient and its state must have one shape and dtype, but got {:?} ({}) and {:?} ({})",
+                array.shape(),
+                array.dtype(),
+                other.shape(),
+                other.dtype()
+            )));
+        }
         let first = member.grad.pointer() as usize;
         let end = first + member.grad.numel() * member.grad.dtype().size();
         if member.spans().any(|(from, to)| from < end && first <= to) {
@@ -129,10 +136,10 @@ fn members(params: &[Tensor], grads: &[Tensor], states: &[&[Tensor]]) -> Result<
 impl Member {
     /// First and last byte of each array that is written.
     fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
-        let written = std::iter::once(&self.param).chain(&self.state).filter(|w| w.dense.numel() > 0);
+        let written = std::iter::once(&self.param).chain(&self.state).filter(|w| w.array.numel() > 0);
         written.map(|w| {
-            let first = w.dense.pointer() as usize;
-            (first, first + w.dense.numel() * w.dense.dtype().size() - 1)
+            let first = w.dense().pointer() as usize;
+            (first, first + w.array.numel() * w.array.dtype().size() - 1)
         })
     }
 }
@@ -166,7 +173,7 @@ fn update<T: Float, A: Algorithm>(
 
 /// Moves all members, those of one dtype at once; members whose memory meets one after the other.
 fn run<A: Algorithm>(algorithm: &A, members: &[Member], maximize: bool, weight_decay: f64) -> Result<()> {
-    if members.iter().any(|member| meet(member.spans().collect())) {
+    if members.iter().any(|member| !member.state.is_empty() && meet(member.spans().collect())) {
         return Err(Error::runtime("a parameter and its state share memory; clone() one of them"));
     }
     let together = !meet(members.iter().flat_map(Member::spans).collect());

@@ -1,5 +1,11 @@
 //! Maxima and means of windows over the last three axes.
 
+// What is compiled into loops of several instruction sets must be inlined into each of them.
+#![allow(clippy::inline_always)]
+
+use std::ops::Range;
+
+use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::{Array, Element, pool};
 use crate::with_element;
 
@@ -107,28 +113,139 @@ fn each_plane<T: Element>(
     });
 }
 
+/// Neighbouring output positions along the last axis whose windows are alike but for a step of `stride` from one to the next.
+#[derive(Clone)]
+struct Alike {
+    positions: Range<usize>,
+    stride: usize,
+    window: Window,
+}
+
+impl Alike {
+    /// The windows that are not cut by an edge; none where a plane has more elements than 32 bits count.
+    fn among(windows: &[Window], plane: usize) -> Self {
+        let whole = windows.iter().map(|w| w.count).max().unwrap_or(0);
+        let first = windows.iter().position(|w| w.count == whole).unwrap_or(0);
+        let Some(&window) = windows.get(first).filter(|_| u32::try_from(plane).is_ok()) else {
+            return Self {
+                positions: 0..0,
+                stride: 1,
+                window: Window { start: 0, count: 0, step: 1, size: 1 },
+            };
+        };
+        let stride = windows.get(first + 1).map_or(1, |next| next.start.saturating_sub(window.start));
+        let fits = |(i, w): (usize, &Window)| w.count == whole && w.start == window.start + i * stride;
+        let count = windows[first..].iter().enumerate().take_while(|&(i, w)| fits((i, w))).count();
+        Self { positions: first..first + count, stride, window }
+    }
+}
+
+/// Positions of a line that are computed side by side.
+const SIDE_BY_SIDE: usize = 64;
+
+/// The maxima of a plane.
+struct Maxima<'a, T> {
+    windows: &'a Windows,
+    alike: &'a Alike,
+    x: &'a [T],
+    y: *mut T,
+    indices: *mut i64,
+}
+
+impl<T: Element> Maxima<'_, T> {
+    #[inline(always)]
+    fn write(&self, at: usize, value: T, index: usize) {
+        // SAFETY: one of the plane's positions, and the plane is one task's.
+        unsafe {
+            self.y.add(at).write(value);
+            self.indices.add(at).write(index as i64);
+        }
+    }
+
+    /// One window.
+    fn one(&self, at: usize, d: &Window, h: &Window, w: &Window) {
+        let mut best = (d.start * self.windows.input[1] + h.start) * self.windows.input[2] + w.start;
+        self.windows.read(d, h, w, |from| {
+            if beats(self.x[from], self.x[best]) {
+                best = from;
+            }
+        });
+        self.write(at, self.x[best], best);
+    }
+
+    /// `count` windows side by side, the first of them at `w`: a tap of all of them after the other.
+    #[inline(always)]
+    fn several<const STRIDE: usize>(&self, at: usize, d: &Window, h: &Window, w: &Window, count: usize) {
+        let stride = if STRIDE == 0 { self.alike.stride } else { STRIDE };
+        let line = |i: usize, j: usize, k: usize| {
+            let line = (d.start + i * d.step) * self.windows.input[1] + h.start + j * h.step;
+            line * self.windows.input[2] + w.start + k * w.step
+        };
+        let first = &self.x[line(0, 0, 0)..];
+        let mut best: [T; SIDE_BY_SIDE] = [first[0]; SIDE_BY_SIDE];
+        // Where each best was found, from the first element of its window on.
+        let mut found = [0_u32; SIDE_BY_SIDE];
+        for (p, best) in best.iter_mut().enumerate().take(count) {
+            *best = first[p * stride];
+        }
+        for tap in 1..d.count * h.count * w.count {
+            let (i, j, k) = (tap / (h.count * w.count), tap / w.count % h.count, tap % w.count);
+            let away = line(i, j, k) - line(0, 0, 0);
+            let from = &first[away..][..(count - 1) * stride + 1];
+            for p in 0..count {
+                let value = from[p * stride];
+                let better = beats(value, best[p]);
+                best[p] = if better { value } else { best[p] };
+                found[p] = if better { away as u32 } else { found[p] };
+            }
+        }
+        for p in 0..count {
+            self.write(at + p, best[p], line(0, 0, 0) + p * stride + found[p] as usize);
+        }
+    }
+}
+
+/// Whether a number takes the place of the best so far: a larger one does, and NaN, which is not even equal to itself.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn beats<T: PartialOrd + Copy>(x: T, best: T) -> bool {
+    (x > best) | (x != x)
+}
+
+impl<T: Element> Task for Maxima<'_, T> {
+    type Answer = ();
+    const VECTOR: bool = T::DTYPE.is_floating();
+    #[inline(always)]
+    fn run(&self, _: usize) {
+        let [depth, height, width] = &self.windows.axes;
+        let Alike { positions, stride, window } = self.alike;
+        for (line, (d, h)) in depth.iter().flat_map(|d| height.iter().map(move |h| (d, h))).enumerate() {
+            let at = line * width.len();
+            let edges = (0..positions.start).chain(positions.end..width.len());
+            edges.for_each(|p| self.one(at + p, d, h, &width[p]));
+            for p in positions.clone().step_by(SIDE_BY_SIDE) {
+                let count = SIDE_BY_SIDE.min(positions.end - p);
+                let w = Window { start: width[p].start, ..*window };
+                match stride {
+                    1 => self.several::<1>(at + p, d, h, &w, count),
+                    2 => self.several::<2>(at + p, d, h, &w, count),
+                    _ => self.several::<0>(at + p, d, h, &w, count),
+                }
+            }
+        }
+    }
+}
+
 /// The largest element of each window and its position in the plane; NaN if there is one, the first of equal ones.
 ///
 /// All arrays are contiguous; `indices` is of 64-bit integers.
 pub fn maximum(windows: &Windows, x: &Array, y: &Array, indices: &Array) {
     let (plane, positions) = (windows.plane(), windows.positions());
     let index = Planes { x: std::ptr::null(), y: indices.pointer().cast::<i64>() };
-    let index = &index;
+    let (index, alike) = (&index, &Alike::among(&windows.axes[2], plane));
     with_element!(x.dtype(), T => each_plane::<T>(x, y, plane, positions, |i, x, y| {
-        // SAFETY: as for plane `i` of `y`.
-        let indices = unsafe { std::slice::from_raw_parts_mut(index.y.add(i * positions), positions) };
-        windows.each(|at, d, h, w| {
-            let mut best = (d.start * windows.input[1] + h.start) * windows.input[2] + w.start;
-            windows.read(d, h, w, |from| {
-                // A number that is not even equal to itself is NaN.
-                #[allow(clippy::eq_op)]
-                if x[from] > x[best] || x[from] != x[from] {
-                    best = from;
-                }
-            });
-            y[at] = x[best];
-            indices[at] = best as i64;
-        });
+        let indices = index.y.wrapping_add(i * positions);
+        leveled(&Maxima { windows, alike, x, y: y.as_mut_ptr(), indices }, 0);
     }));
 }
 

@@ -11,7 +11,7 @@ use crate::array::kernels::reduce::driver::{COLUMNS, Rows};
 use crate::array::kernels::reduce::extreme::{Bounded, Extreme};
 use crate::array::kernels::reduce::fold;
 use crate::array::kernels::reduce::moments::plain;
-use crate::array::kernels::reduce::sum::Float;
+use crate::array::kernels::reduce::sum::{Float, Sum};
 use crate::array::{Array, DType, pool};
 use crate::error::{Error, Result};
 
@@ -24,6 +24,8 @@ const GROUP: usize = 16 * 1024;
 /// gradient), `b` the second operand, `most` the largest of `a` if `MOST`.
 trait Line<T: Float>: Sync {
     const MOST: bool;
+    /// Whether `last` reads what `first` wrote. Where it does not, `first` reads `a` alone, and nothing is written.
+    const KEEPS: bool = true;
     fn first(a: T, b: T, most: T) -> T;
     fn end(sum: f64) -> T;
     fn last(a: T, b: T, first: T, most: T, sum: T) -> T;
@@ -49,6 +51,7 @@ impl<T: Float> Line<T> for Softmax {
 struct LogSoftmax;
 impl<T: Float> Line<T> for LogSoftmax {
     const MOST: bool = true;
+    const KEEPS: bool = false;
     #[inline(always)]
     fn first(a: T, _: T, most: T) -> T {
         (a - most).exp()
@@ -85,6 +88,7 @@ impl<T: Float> Line<T> for SoftmaxGradient {
 struct LogSoftmaxGradient;
 impl<T: Float> Line<T> for LogSoftmaxGradient {
     const MOST: bool = false;
+    const KEEPS: bool = false;
     #[inline(always)]
     fn first(a: T, _: T, _: T) -> T {
         a
@@ -128,10 +132,15 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
             )
         };
         let most = if L::MOST { fold::run(&Extreme::<T, true>(PhantomData), a) } else { <T as Real>::ZERO };
-        for i in 0..n {
-            y[i] = L::first(a[i], b[i], most);
-        }
-        let sum = L::end(fold::run(&plain::<T>(), y));
+        let sum = if L::KEEPS {
+            for i in 0..n {
+                y[i] = L::first(a[i], b[i], most);
+            }
+            fold::run(&plain::<T>(), y)
+        } else {
+            fold::run(&Sum { term: |a| L::first(a, a, most), end: |sum| sum, of: PhantomData }, a)
+        };
+        let sum = L::end(sum);
         for i in 0..n {
             y[i] = L::last(a[i], b[i], y[i], most, sum);
         }

@@ -150,7 +150,12 @@ enum Feed {
     Constant { value: Scalar },
     /// Along strides, converting: through a buffer.
     Gather { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]>, run: Run },
+    /// Of the right dtype and in order along the last axis: a tile that stays within a line is a window on it.
+    Lines { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]> },
 }
+
+/// Shorter lines are gathered: tiles that end with them would be too many.
+const LONG_LINE: usize = 128;
 
 struct Plan {
     inputs: SmallVec<[Feed; 4]>,
@@ -159,6 +164,8 @@ struct Plan {
     result: DType,
     /// The axes that gathering walks, adjacent ones merged where every operand allows it.
     shape: SmallVec<[usize; 6]>,
+    /// The length of a line, if tiles must end with them.
+    line: Option<usize>,
 }
 
 // SAFETY: the pointers lead into arrays that the caller of `run` holds for the whole call.
@@ -197,9 +204,25 @@ impl Plan {
             compute,
             result,
             shape: output.shape().into(),
+            line: None,
         };
         plan.merge_axes();
+        plan.find_lines(inputs);
         plan
+    }
+
+    /// Finds the inputs that can be read where they lie, a line at a time.
+    fn find_lines(&mut self, inputs: &[Source<'_>]) {
+        let Some(&length) = self.shape.last().filter(|&&n| n >= LONG_LINE) else { return };
+        for (feed, input) in self.inputs.iter_mut().zip(inputs) {
+            if let (Feed::Gather { first, size, strides, .. }, Source::Array(x)) = (&mut *feed, input)
+                && x.dtype() == self.compute
+                && strides.last() == Some(&1)
+            {
+                *feed = Feed::Lines { first: *first, size: *size, strides: std::mem::take(strides) };
+                self.line = Some(length);
+            }
+        }
     }
 
     /// Merges neighbouring axes that every gathered operand steps through evenly.
@@ -250,11 +273,14 @@ impl Plan {
         }
         let mut at = start;
         while at < end {
-            let n = TILE.min(end - at);
+            let n = TILE.min(end - at).min(self.line.map_or(TILE, |line| line - at % line));
             for (i, feed) in self.inputs.iter().enumerate() {
                 match feed {
                     Feed::Constant { .. } => {}
                     Feed::Direct { first, size } => pointers[i] = first.wrapping_add(at * size),
+                    Feed::Lines { first, size, strides } => self.walk(strides, at, n, |offset, _, _| {
+                        pointers[i] = first.wrapping_offset(offset * *size as isize);
+                    }),
                     Feed::Gather { first, size, strides, run } => {
                         let mut target = buffers[i].as_mut_ptr().cast::<u8>();
                         pointers[i] = target;
@@ -283,7 +309,7 @@ impl Plan {
                         source = source.wrapping_add(n * self.result.size());
                     });
                 }
-                Feed::Constant { .. } => {}
+                Feed::Constant { .. } | Feed::Lines { .. } => {}
             }
             at += n;
         }

@@ -17,7 +17,7 @@ pub const CHUNK: usize = 8192;
 pub const COLUMNS: usize = 128;
 
 /// Below this many elements nobody is woken.
-const PARALLEL: usize = 8 * CHUNK;
+const PARALLEL: usize = 32 * CHUNK;
 
 /// Below this many neighbouring columns their numbers are gathered and folded one column after the other.
 const FEWEST_COLUMNS: usize = 8;
