@@ -150,3 +150,23 @@ def test_batch_norm_of_a_line_is_only_for_nothing():
     assert F.batch_norm(nothing, nothing, nothing).shape == (0,)
     with pytest.raises(IndexError, match=r"expected to be in range of \[-1, 0\], but got 1"):
         F.batch_norm(torch.ones(3), nothing, nothing)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 70, 8), (200, 3)])
+def test_attention_without_a_mask_is_attention_with_one_that_hides_the_same(shape, causal):
+    draw = np.random.RandomState(0)
+    keys = shape[-2] + 3
+    q, k, v = (draw.standard_normal((*shape[:-2], n, shape[-1])) for n in (shape[-2], keys, keys))
+    seen = np.tri(shape[-2], keys, dtype=bool) if causal else np.ones((shape[-2], keys), dtype=bool)
+    scores = np.where(seen, q @ k.swapaxes(-1, -2) / np.sqrt(shape[-1]), -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    answers = []
+    for options in ({"is_causal": causal}, {"attn_mask": torch.from_numpy(seen)}):
+        leaves = [torch.from_numpy(x).requires_grad_() for x in (q, k, v)]
+        y = F.scaled_dot_product_attention(*leaves, **options)
+        np.testing.assert_allclose(y.detach().numpy(), weights @ v, rtol=1e-12, atol=1e-12)
+        answers.append(torch.autograd.grad(y.sin().sum(), leaves))
+    for tiled, plain in zip(*answers, strict=True):
+        np.testing.assert_allclose(tiled.numpy(), plain.numpy(), rtol=1e-10, atol=1e-12)

@@ -177,3 +177,28 @@ def test_wrong_parameters_raise_as_in_pytorch():
     ):
         with pytest.raises(error, match=message):
             call()
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_step_is_the_same_for_views_of_any_order_and_for_many_parameters_at_once(name):
+    """Parameters that do not lie in order, or share memory with one another, move as if they were alone."""
+    draw = numpy.random.RandomState(0)
+    values, grads = draw.standard_normal((2, 3, 40, 50))
+
+    def moved(params, gradients):
+        for param, grad in zip(params, gradients, strict=True):
+            param.requires_grad_()
+            param.grad = grad
+        optimizer = getattr(optim, name)(params, lr=0.1, weight_decay=0.01)
+        for _ in range(3):
+            optimizer.step()
+        return [param.detach().numpy() for param in params]
+
+    alone = [moved([arcgrad.tensor(v)], [arcgrad.tensor(g)])[0] for v, g in zip(values, grads, strict=True)]
+    together = moved([arcgrad.tensor(v) for v in values], [arcgrad.tensor(g) for g in grads])
+    one_memory = arcgrad.tensor(numpy.concatenate([v.T for v in values]))
+    views = [one_memory[50 * i : 50 * (i + 1)].detach().T for i in range(3)]
+    turned = moved(views, [arcgrad.tensor(g.T.copy()).T for g in grads])
+    for expected, *others in zip(alone, together, turned, strict=True):
+        for other in others:
+            numpy.testing.assert_array_equal(other, expected)

@@ -4,7 +4,7 @@ use arcgrad::graph::Operand;
 use arcgrad::{DType, Scalar, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyInt, PyList, PyTuple};
 use smallvec::SmallVec;
 
 use crate::convert;
@@ -125,7 +125,7 @@ impl<'py> Args<'_, 'py> {
     pub fn scalar(&self, i: usize) -> PyResult<Scalar> {
         match self.get(i) {
             Some(x) => match convert::operand(x)? {
-                Some(Operand::Scalar(Scalar::Float(_))) if x.is_instance_of::<pyo3::types::PyInt>() => {
+                Some(Operand::Scalar(Scalar::Float(_))) if x.is_instance_of::<PyInt>() => {
                     Err(pyo3::exceptions::PyRuntimeError::new_err(
                         "value cannot be converted to type int64_t without overflow",
                     ))
@@ -283,6 +283,9 @@ impl<T> Moved<T> {
 }
 
 fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if object.is_exact_instance_of::<PyInt>() {
+        return convert::integer(object);
+    }
     if let Some(t) = convert::tensor(object) {
         return t.item().map(Scalar::to_i64).map_err(|e| crate::error::raise(&e));
     }

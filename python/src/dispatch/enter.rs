@@ -250,6 +250,8 @@ fn bind<'a, 'py>(
     let parameters = &signature.parameters;
     let mut values: SmallVec<[Option<Bound<'py, PyAny>>; 8]> = SmallVec::from_elem(None, parameters.len());
     let mut at = 0;
+    // The parameter that took several arguments, each of which was looked at.
+    let mut gathered = None;
     for (i, parameter) in parameters.iter().enumerate() {
         if at >= positional || parameter.keyword_only {
             break;
@@ -265,6 +267,7 @@ fn bind<'a, 'py>(
         if let Some(one) = spread.filter(|one| one.accepts(object)) {
             let count = given[at..positional].iter().take_while(|x| one.accepts(x)).count();
             values[i] = Some(PyTuple::new(py, &given[at..at + count])?.into_any());
+            gathered = Some(i);
             at += count;
             continue;
         }
@@ -314,6 +317,7 @@ fn bind<'a, 'py>(
                 )));
             }
             None => {}
+            Some(_) if gathered == Some(i) => {}
             Some(object) if object.is_none() && parameter.optional => {}
             Some(object) if parameter.kind.accepts(object) => {}
             Some(object) => {
