@@ -280,6 +280,7 @@ fn check_forward(
     sampler: &mut Sampler,
 ) -> Result<()> {
     let mut expected = 0.0;
+    let level = forward::Level::new();
     let mut duals = inputs.to_vec();
     for (&i, gradient) in wanted.iter().zip(gradients) {
         let tangent = sampler.uniform(&inputs[i].shape(), 0.3, 1.3)?;
@@ -288,7 +289,7 @@ fn check_forward(
                 expected += g * t;
             }
         }
-        duals[i] = forward::dual(&inputs[i].detach(), tangent)?;
+        duals[i] = level.dual(&inputs[i].detach(), &tangent)?;
     }
     let outputs = (projection.call)(&duals)?;
     let mut found = 0.0;

@@ -10,6 +10,8 @@ import math
 
 import arcgrad
 
+from . import _core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +203,9 @@ def _tail(tensor: Tensor) -> list[str]:
         parts.append(f"grad_fn=<{_node_name(node)}>")
     elif tensor.requires_grad:
         parts.append("requires_grad=True")
+    tangent = _core._tangent(tensor)
+    if tangent is not None:
+        parts.append(f"tangent={tangent}")
     return parts
 
 

@@ -41,6 +41,7 @@ impl Rule for AccumulateGrad {
 pub(crate) fn retain(x: &Tensor, grad: &Tensor) -> Result<()> {
     let sum = match x.grad() {
         Some(before) => vector_space::add(&before, grad)?,
+        None if grad.tangent().is_some() => grad.clone(),
         None => vector_space::accumulate(None, grad.clone())?,
     };
     x.set_grad(Some(sum));

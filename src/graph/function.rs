@@ -9,7 +9,7 @@ use crate::graph::packing::pack;
 use crate::graph::record::{Backward, is_recorded};
 use crate::graph::saved::{Other, Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
-use crate::graph::{mode, view};
+use crate::graph::{forward, mode, view};
 
 /// An operation with a derivative of its own.
 ///
@@ -68,15 +68,18 @@ pub trait Function: Send + Sync + Sized + 'static {
             let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
             self.forward(&mut cx, inputs)?
         };
-        let tangents = inputs.iter().any(|x| x.has_tangent()) && mode::get().forward;
-        let tangents = tangents
-            .then(|| self.jvp(inputs, &inputs.iter().map(|x| x.tangent()).collect::<Vec<_>>()))
-            .transpose()?;
+        let tangents: Option<Vec<_>> =
+            forward::propagates().then(|| inputs.iter().map(|x| x.tangent()).collect());
+        let tangents = tangents.filter(|tangents| tangents.iter().any(Option::is_some));
+        let tangents = tangents.map(|tangents| self.jvp(inputs, &tangents)).transpose()?;
         let metas = outputs.iter().map(|y| Some(y.clone())).collect::<Vec<_>>();
         let attached = attach(Recorded(self), inputs, &metas, &cx)?;
-        let outputs: Vec<Tensor> = attached.outputs.into_iter().flatten().collect();
+        let outputs: Vec<Tensor> = attached.outputs.iter().flatten().cloned().collect();
         for (y, tangent) in outputs.iter().zip(tangents.into_iter().flatten()) {
-            y.set_tangent(tangent);
+            forward::set_output(inputs, y, tangent)?;
+        }
+        if let Some(node) = &attached.node {
+            forward::save_tensors(node, &cx.saved);
         }
         Ok(outputs)
     }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::array::{DType, Layout};
 use crate::error::Result;
+use crate::graph::forward::Slot;
 use crate::graph::hooks::NodeHooks;
 use crate::graph::packing::{Packed, SavedTensorHooks};
 use crate::graph::record::Backward;
@@ -94,6 +95,8 @@ pub struct Extra {
     pub retained: Mutex<Vec<(u32, WeakTensor)>>,
     /// What users want called when a pass comes by.
     pub(crate) hooks: Mutex<NodeHooks>,
+    /// The tangents of saved values, with their numbers.
+    pub(crate) tangents: Mutex<Vec<(usize, Arc<Slot>)>>,
     /// Anything the embedding language wants to keep with the node.
     pub attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// A slot for the embedding language's object of this node.

@@ -6,12 +6,13 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
+use crate::graph::forward::Place;
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
 use crate::graph::row::{check_writable, inference_saved};
 use crate::graph::saved::{Role, Saved, SavedValue, SavedValues, Unpacked};
 use crate::graph::tensor::Tensor;
-use crate::graph::{mode, view};
+use crate::graph::{forward, mode, view};
 
 /// What a derivative is given: the gradients of its node's outputs, and what the node kept.
 pub struct Backward<'a> {
@@ -77,7 +78,8 @@ impl<'a> Backward<'a> {
     pub fn unpack(&self, index: usize) -> Result<Unpacked> {
         let value = self.values(|values| Ok(values.get(index).cloned()))?;
         let value = value.unwrap_or_else(|| unreachable!("{} has no saved value {index}", self.node.name()));
-        value.check(self.node)
+        let value = value.check(self.node)?;
+        if forward::propagates() { forward::restore(self.node, index, value) } else { Ok(value) }
     }
 
     /// Reads the kept values in place: under the node's lock, unless this pass took them.
@@ -210,13 +212,13 @@ pub fn record<B, F>(
     y: Array,
     keep: &[Keep],
     backward: B,
-    forward: F,
+    rule: F,
 ) -> Result<Tensor>
 where
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
     F: FnOnce(&Forward<'_>) -> Result<Tensor>,
 {
-    record_with_work(name, 0, inputs, y, keep, backward, forward)
+    record_with_work(name, 0, inputs, y, keep, backward, rule)
 }
 
 /// [`record`] for an operation whose derivative takes longer than one pass over its output: `work` is in elements of
@@ -228,7 +230,7 @@ pub fn record_with_work<B, F>(
     y: Array,
     keep: &[Keep],
     backward: B,
-    forward: F,
+    rule: F,
 ) -> Result<Tensor>
 where
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
@@ -239,24 +241,24 @@ where
         let node = Node::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
         Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
     });
-    let y = Tensor::with_history(y, history.transpose()?);
-    propagate(inputs, &y, forward)?;
+    let history = history.transpose()?;
+    let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
+    let y = Tensor::with_history(y, history);
+    if let Some(node) = node {
+        propagate(Place::Fresh, inputs, &y, node.as_ref(), rule)?;
+    }
     Ok(y)
 }
 
 /// Gives `y` its tangent if an input has one.
-#[inline]
-pub(crate) fn propagate<F>(inputs: &[&Tensor], y: &Tensor, forward: F) -> Result<()>
+#[cold]
+fn propagate<F>(place: Place, inputs: &[&Tensor], y: &Tensor, node: Option<&NodeRef>, rule: F) -> Result<()>
 where
     F: FnOnce(&Forward<'_>) -> Result<Tensor>,
 {
-    if inputs.iter().any(|x| x.has_tangent()) && mode::get().forward && y.dtype().is_differentiable() {
-        // One level: the rule's own operations carry no tangents.
-        let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
-        let tangent = forward(&Forward { inputs, output: y })?;
-        y.set_tangent(Some(tangent));
-    }
-    Ok(())
+    forward::propagate(place, inputs, std::slice::from_ref(y), node, || {
+        Ok(smallvec![Some(rule(&Forward { inputs, output: y })?)])
+    })
 }
 
 /// Makes the output of a linear operation of one input: its forward-mode rule is the operation itself.
@@ -293,10 +295,10 @@ where
         Edge { node: NodeRef::new(node), output: 0 }
     });
     let y = view::of(x, y, history, false);
-    propagate(&[x], &y, |cx| match cx.tangent(0) {
-        Some(tangent) => itself(&tangent),
-        None => crate::graph::vector_space::zeros_like(cx.output()),
-    })?;
+    if forward::propagates() {
+        let itself = || Ok(smallvec![x.tangent().map(|t| itself(&t)).transpose()?]);
+        forward::propagate(Place::View, &[x], std::slice::from_ref(&y), None, itself)?;
+    }
     Ok(y)
 }
 
@@ -309,7 +311,7 @@ pub fn record_many<B, F>(
     outputs: Vec<Array>,
     keep: &[Keep],
     backward: B,
-    forward: F,
+    rule: F,
 ) -> Result<Vec<Tensor>>
 where
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
@@ -334,7 +336,10 @@ where
             Tensor::with_history(y, history)
         })
         .collect();
-    propagate_many(inputs, &made, forward)?;
+    if forward::propagates() {
+        let rule = || Ok(rule(inputs, &made)?.into_iter().collect());
+        forward::propagate(Place::Fresh, inputs, &made, node.as_ref(), rule)?;
+    }
     Ok(made)
 }
 
@@ -361,26 +366,14 @@ where
             view::of(x, y, node.as_ref().map(|node| Edge { node: node.clone(), output }), true)
         })
         .collect();
-    propagate_many(&[x], &made, |inputs, _| {
-        let tangent = inputs[0].tangent();
-        tangent.map_or(Ok(vec![]), |t| Ok(itself(&t)?.into_iter().map(Some).collect()))
-    })?;
-    Ok(made)
-}
-
-fn propagate_many<F>(inputs: &[&Tensor], made: &[Tensor], forward: F) -> Result<()>
-where
-    F: FnOnce(&[&Tensor], &[Tensor]) -> Result<Vec<Option<Tensor>>>,
-{
-    if inputs.iter().any(|x| x.has_tangent()) && mode::get().forward {
-        let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
-        for (y, tangent) in made.iter().zip(forward(inputs, made)?) {
-            if y.dtype().is_differentiable() {
-                y.set_tangent(tangent);
-            }
-        }
+    if forward::propagates() {
+        let itself = || match x.tangent() {
+            Some(tangent) => Ok(itself(&tangent)?.into_iter().map(Some).collect()),
+            None => Ok(smallvec![]),
+        };
+        forward::propagate(Place::View, &[x], &made, None, itself)?;
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Where an operation that overwrites a part of a tensor puts its result.
@@ -403,7 +396,7 @@ pub fn overwrite<W, B, F>(
     keep: &[Keep],
     write: W,
     backward: B,
-    forward: F,
+    rule: F,
 ) -> Result<Tensor>
 where
     W: FnOnce(&Array) -> Result<()>,
@@ -415,7 +408,7 @@ where
     if onto == Onto::Copy {
         let y = array.copied()?;
         write(&y)?;
-        return record(name, inputs, y, keep, backward, forward);
+        return record(name, inputs, y, keep, backward, rule);
     }
     let recorded = is_recorded(inputs);
     view::check_write(name, x, recorded)?;
@@ -427,9 +420,12 @@ where
             Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
         Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
     });
-    propagate(inputs, x, forward)?;
-    view::carry_tangent(x)?;
-    view::rebase(x, history.transpose()?);
+    let history = history.transpose()?;
+    let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
+    view::rebase(x, history);
+    if let Some(node) = node {
+        propagate(Place::Written, inputs, x, node.as_ref(), rule)?;
+    }
     Ok(x.clone())
 }
 
@@ -449,15 +445,15 @@ where
         let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
         Edge { node: NodeRef::new(node), output: 0 }
     });
-    let tangent = x.tangent().map(|t| itself(&t)).transpose()?;
     x.set_state(|state| {
         state.array = y;
         if history.is_some() {
             state.history = history;
         }
     });
-    if tangent.is_some() {
-        x.set_tangent(tangent);
+    if forward::propagates() {
+        let itself = || Ok(smallvec![x.tangent().map(|t| itself(&t)).transpose()?]);
+        forward::propagate(Place::View, &[x], std::slice::from_ref(x), None, itself)?;
     }
     Ok(x.clone())
 }
@@ -468,10 +464,10 @@ pub fn assume(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     view::check_write("assign", x, is_recorded(&[x, y]))?;
     check_writable("copy", &array)?;
     crate::array::kernels::copy::copy(&y.array(), &array);
-    if let Some(tangent) = y.tangent() {
-        x.set_tangent(Some(tangent));
-        view::carry_tangent(x)?;
-    }
     view::rebase(x, y.history());
+    if forward::propagates() {
+        let of_y = || Ok(smallvec![y.tangent()]);
+        forward::propagate(Place::Written, &[x, y], std::slice::from_ref(x), None, of_y)?;
+    }
     Ok(x.clone())
 }

@@ -116,6 +116,15 @@ impl SavedValue {
         }
     }
 
+    /// What it is to its node, if it is an input or an output.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Tensor { role, .. } => Some(*role),
+            Self::Packed(packed) => packed.role(),
+            Self::Nothing | Self::Scalar(_) | Self::Other(_) => None,
+        }
+    }
+
     /// The value with its package opened.
     pub(crate) fn opened(&self) -> Result<Self> {
         match self {

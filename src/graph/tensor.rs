@@ -11,6 +11,7 @@ use smallvec::smallvec;
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
+use crate::graph::forward::{self, Slot};
 use crate::graph::mode;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
@@ -50,7 +51,9 @@ struct Inner {
 struct Extra {
     grad: Mutex<Option<Tensor>>,
     accumulator: Mutex<WeakNode>,
-    tangent: Mutex<Option<Tensor>>,
+    tangent: Mutex<Option<Arc<Slot>>>,
+    /// Where forward mode looks for a view's tangent, if not at its base.
+    forward_base: Mutex<Option<Tensor>>,
     /// The accumulator of a leaf that has hooks.
     hooked: Mutex<Option<NodeRef>>,
     /// Anything the embedding language wants to keep with the tensor.
@@ -65,8 +68,10 @@ const HISTORY: u8 = 2;
 const INFERENCE: u8 = 4;
 /// A non-leaf that keeps its gradient.
 const RETAINS_GRAD: u8 = 8;
-/// Carries a tangent of forward mode.
+/// Carries, or carried, a tangent of forward mode.
 const TANGENT: u8 = 16;
+/// Has a base of its own for forward mode, or none although it is a view.
+const FORWARD_BASE: u8 = 32;
 
 impl Tensor {
     /// A tensor without a history.
@@ -440,6 +445,10 @@ impl Tensor {
             let state = self.state();
             state.array.shape() == array.shape() && state.array.dtype() == array.dtype()
         };
+        if !same {
+            // A tangent belongs to its shape.
+            self.set_slot(None);
+        }
         self.set_state(|state| state.array = array);
         // A gradient that is still on its way belongs to the old shape.
         if let Some(extra) = self.0.extra.get().filter(|_| !same) {
@@ -463,6 +472,7 @@ impl Tensor {
         }
         self.set_state(|state| state.history = None);
         self.set_flag(REQUIRES_GRAD, false);
+        self.set_slot(None);
         Ok(())
     }
 
@@ -495,25 +505,47 @@ impl Tensor {
         self.0.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// The tangent of forward mode.
+    /// The tangent of forward mode, whether or not this thread propagates tangents.
+    #[inline]
     pub fn tangent(&self) -> Option<Self> {
-        if !self.has_tangent() {
+        forward::tangent(self)
+    }
+
+    /// Where this tensor's own tangent is, or was.
+    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
+        if !self.flag(TANGENT) {
             return None;
         }
         self.0.extra.get()?.tangent.lock().clone()
     }
 
-    /// Whether there is one: the quick test.
-    #[inline]
-    pub fn has_tangent(&self) -> bool {
-        self.flag(TANGENT)
+    pub(crate) fn set_slot(&self, slot: Option<Arc<Slot>>) {
+        if slot.is_none() && !self.flag(TANGENT) {
+            return;
+        }
+        self.set_flag(TANGENT, slot.is_some());
+        let old = std::mem::replace(&mut *self.extra().tangent.lock(), slot);
+        drop(old);
     }
 
-    /// Sets or removes the tangent.
-    pub fn set_tangent(&self, tangent: Option<Self>) {
-        self.set_flag(TANGENT, tangent.is_some());
-        let old = std::mem::replace(&mut *self.extra().tangent.lock(), tangent);
-        drop(old);
+    /// The tensor whose tangent a view's tangent is a window on.
+    pub(crate) fn forward_base(&self) -> Option<Self> {
+        if self.flag(FORWARD_BASE) {
+            return self.0.extra.get()?.forward_base.lock().clone();
+        }
+        self.base().cloned()
+    }
+
+    /// Sets the base of a new view for forward mode.
+    pub(crate) fn set_forward_base(&self, base: Option<Self>) {
+        *self.extra().forward_base.lock() = base;
+        self.set_flag(FORWARD_BASE, true);
+    }
+
+    /// Whether the base for forward mode is not that of the history.
+    #[inline]
+    pub(crate) fn has_forward_base(&self) -> bool {
+        self.flag(FORWARD_BASE)
     }
 
     /// The value of the only element.

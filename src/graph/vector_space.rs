@@ -9,11 +9,11 @@ use crate::array::kernels::reduce;
 use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, DType, Dims, Layout};
 use crate::error::{Error, Kind, Result};
-use crate::graph::mode;
 use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::record::{linear, linear_view};
-use crate::graph::row::{Operand, apply};
+use crate::graph::row::{Operand, apply, apply_in_place};
 use crate::graph::tensor::Tensor;
+use crate::graph::{forward, mode};
 use crate::rows;
 
 rows! {
@@ -31,11 +31,17 @@ pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
 
 /// The sum of two gradients. Under create_graph it is recorded; else the first is written over if nobody else holds it.
 pub fn add_grads(a: Tensor, b: Tensor) -> Result<Tensor> {
-    if !mode::is_grad_enabled() && a.is_unshared() && same_kind(&a, &b) {
+    if !is_watched() && a.is_unshared() && same_kind(&a, &b) {
         add_into(&a.array(), &b.array())?;
         return Ok(a);
     }
     apply(&add::ROW, [Operand::Tensor(&a), Operand::Tensor(&b)])
+}
+
+/// Whether anybody differentiates what is computed here.
+#[inline]
+pub(crate) fn is_watched() -> bool {
+    mode::is_grad_enabled() || forward::propagates()
 }
 
 fn same_kind(a: &Tensor, b: &Tensor) -> bool {
@@ -74,7 +80,11 @@ pub(crate) fn add_each(y: &Array, x: &Array) -> Result<()> {
 /// What `.grad` becomes when `grad` arrives: see [`Tensor::accumulate_grad`].
 pub(crate) fn accumulate(existing: Option<&Tensor>, grad: Tensor) -> Result<Tensor> {
     let Some(existing) = existing else {
-        if mode::is_grad_enabled() || (grad.is_unshared() && grad.state().array.is_contiguous()) {
+        if mode::is_grad_enabled() {
+            return Ok(grad);
+        }
+        if grad.is_unshared() && grad.state().array.is_contiguous() {
+            grad.set_slot(None);
             return Ok(grad);
         }
         return Ok(Tensor::new(grad.array().copied()?));
@@ -83,6 +93,9 @@ pub(crate) fn accumulate(existing: Option<&Tensor>, grad: Tensor) -> Result<Tens
         return apply(&add::ROW, [Operand::Tensor(existing), Operand::Tensor(&grad)]);
     }
     // In place: whoever holds `.grad` sees it grow.
+    if existing.tangent().is_some() {
+        return apply_in_place(&add::ROW, [Operand::Tensor(existing), Operand::Tensor(&grad)]);
+    }
     add_into(&existing.array(), &grad.array())?;
     existing.array().storage().raise_version();
     Ok(existing.clone())

@@ -13,7 +13,8 @@ use smallvec::smallvec;
 use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
-use crate::graph::record::{Backward, linear, linear_view};
+use crate::graph::record::{Backward, is_recorded, linear, linear_view};
+use crate::graph::row::check_writable;
 use crate::graph::saved::Saved;
 use crate::graph::tensor::Tensor;
 use crate::graph::{mode, vector_space};
@@ -53,7 +54,11 @@ pub(crate) fn of(x: &Tensor, array: Array, history: Option<Edge>, multiple: bool
     } else {
         inherited
     };
-    Tensor::view_of(array, history, base, origin)
+    let view = Tensor::view_of(array, history, base, origin);
+    if x.has_forward_base() {
+        view.set_forward_base(Some(x.forward_base().unwrap_or_else(|| x.clone())));
+    }
+    view
 }
 
 /// Brings a view's history up to its base's; says whether the view has one.
@@ -280,17 +285,27 @@ pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
     x.move_retained(retained.1.as_ref(), x.history().as_ref());
 }
 
-/// Writes the tangent of a view that was just overwritten into its base's tangent.
-pub(crate) fn carry_tangent(x: &Tensor) -> Result<()> {
-    let (Some((base, _)), Some(tangent)) = (x.base_and_origin(), x.tangent()) else { return Ok(()) };
-    let (array, whole) = (x.array(), base.array());
-    let window = Window { layout: array.layout().clone(), offset: array.offset() };
-    let (whole, part) = Geometry::of(&whole).scratch(&window, whole.dtype())?;
-    if let Some(before) = base.tangent() {
-        crate::array::kernels::copy::copy(&before.array(), &whole);
+/// Overwrites `x` with `y`, which has its shape: the numbers and the history.
+pub(crate) fn replace(x: &Tensor, y: &Tensor) -> Result<()> {
+    if x.is(y) {
+        return Ok(());
     }
-    crate::array::kernels::copy::copy(&tangent.array(), &part);
-    base.set_tangent(Some(Tensor::new(whole)));
+    let target = x.array();
+    check_write("copy", x, is_recorded(&[x, y]))?;
+    check_writable("copy", &target)?;
+    let source = y.array();
+    let source = if source.storage().is(target.storage()) { source.copied()? } else { source };
+    crate::array::kernels::copy::copy(&source, &target);
+    let (from, to) = (source.dtype(), target.dtype());
+    let written = linear(
+        "CopyBackwards",
+        y,
+        target,
+        move |g| vector_space::to_dtype(g, from),
+        move |t| vector_space::to_dtype(t, to),
+    )?;
+    let forgotten = mode::is_grad_enabled() && x.requires_grad();
+    rebase(x, written.history().or_else(|| forgotten.then(|| constant_edge(x))));
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use crate::array::kernels::copy;
 use crate::array::{Array, DType, Element, Layout, Scalar};
 use crate::error::{Error, Kind, Result};
-use crate::graph::Tensor;
 use crate::graph::row::default_dtype;
+use crate::graph::{Tensor, forward};
 use crate::with_element;
 
 /// A tensor of any content.
@@ -193,9 +193,15 @@ fn fill_integers(y: &Array, value: impl Fn(usize) -> i64) {
 
 /// Puts a result into a tensor that the caller brought (`out=`), which takes on the result's shape if it has another.
 ///
-/// Fails when the tensor requires a gradient, is read-only, or its dtype cannot hold the result's.
+/// Fails when the tensor requires a gradient or either has a tangent, when it is read-only, and when its dtype cannot hold
+/// the result's.
 pub fn write_out(name: &'static str, result: &Tensor, out: &Tensor) -> Result<()> {
     crate::graph::view::check_write(name, out, false)?;
+    if forward::propagates() && (result.tangent().is_some() || out.tangent().is_some()) {
+        return Err(Error::not_implemented(format!(
+            "Trying to use forward AD with {name}_out that does not support it because it is an out= function"
+        )));
+    }
     let (from, to) = (result.array(), out.array());
     if from.dtype().category() > to.dtype().category() {
         return Err(Kind::ResultCast { op: name, from: from.dtype(), to: to.dtype() }.into());

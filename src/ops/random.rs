@@ -8,6 +8,7 @@ use crate::array::kernels::copy;
 use crate::array::random::{self, DEFAULT_SEED, RandomError};
 use crate::array::{Array, Bool, DType};
 use crate::error::{Error, Result};
+use crate::graph::forward::{self, Place};
 use crate::graph::{Tensor, linear, mode, row, vector_space, view};
 
 /// A stream of random numbers that several threads may draw from, one call at a time.
@@ -275,8 +276,9 @@ pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator
     // The written value depends on nothing: dx = 0.
     let written = linear(distribution.node(), x, array, vector_space::zeros_like, vector_space::zeros_like)?;
     view::rebase(x, written.history());
-    if x.has_tangent() {
-        x.set_tangent(written.tangent());
+    if forward::propagates() {
+        let zeros = || Ok(smallvec::smallvec![None]);
+        forward::propagate(Place::Written, &[x], std::slice::from_ref(x), None, zeros)?;
     }
     Ok(x.clone())
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .. import Tensor
-    from . import function as function, functional as functional, graph as graph
+    from . import forward_ad as forward_ad, function as function, functional as functional, graph as graph
     from .function import Function as Function
     from .graph import GradientEdge
 
@@ -23,6 +23,7 @@ __all__ = [
     "Function",
     "backward",
     "enable_grad",
+    "forward_ad",
     "function",
     "functional",
     "grad",
@@ -35,7 +36,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_SUBMODULES = frozenset(["function", "functional", "graph"])
+_SUBMODULES = frozenset(["forward_ad", "function", "functional", "graph"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {"Function": "function", "_unsafe_preserve_version_counter": "_versions"}

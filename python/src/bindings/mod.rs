@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod autograd;
 pub mod creation;
+pub mod forward;
 pub mod gather;
 pub mod indexing;
 pub mod nn;
@@ -28,6 +29,7 @@ pub static GROUPS: &[&[Entry]] = &[
     arithmetic::ENTRIES,
     autograd::ENTRIES,
     creation::ENTRIES,
+    forward::ENTRIES,
     gather::ENTRIES,
     indexing::ENTRIES,
     indexing::methods::ENTRIES,

@@ -11,11 +11,12 @@ use super::{OUTPUT_BIT, Row};
 use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, Layout, layout};
 use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::graph::forward::Place;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta};
 use crate::graph::packing::pack;
 use crate::graph::saved::{Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
-use crate::graph::{mode, view};
+use crate::graph::{forward, mode, view};
 
 /// The output's layout: shared with an operand when all shapes agree.
 #[inline]
@@ -83,8 +84,8 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
             Tensor::with_history(y, Some(Edge { node, output: 0 }))
         }
     };
-    if operands.iter().any(|x| matches!(x, Operand::Tensor(x) if x.has_tangent())) {
-        propagate_row(row, &operands, &y)?;
+    if forward::propagates() {
+        propagate_row(row, Place::Fresh, &operands, &y, y.history().map(|edge| edge.node))?;
     }
     Ok(y)
 }
@@ -123,7 +124,8 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         check_overlap(other, &target)?;
     }
     let tracked = wanted != 0 && target.dtype().is_differentiable();
-    // What a derivative needs of the overwritten input is copied before the write; the output is kept after it.
+    // What a derivative needs of overwritten inputs is copied before the write; the output is kept after it.
+    let duals = if forward::propagates() { forward::snapshot(&operands)? } else { None };
     let needs = if tracked { row.needs(|i| wanted & (1 << i) != 0) } else { 0 };
     let original = (needs & 1 != 0).then(|| target.copied()).transpose()?;
     let sources = std::array::from_fn::<_, N, _>(|i| match (arrays[i], operands[i]) {
@@ -150,11 +152,12 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         Ok::<_, Error>(Edge { node: node(row, wanted, &operands, &target, pack(saved)?), output: 0 })
     });
     let history = history.transpose()?;
-    let tangent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.has_tangent()));
-    if tangent {
-        propagate_row(row, &operands, x)?;
-    }
+    let node = duals.as_ref().and_then(|_| history.as_ref().map(|edge| edge.node.clone()));
     view::rebase(x, history);
+    if let Some(duals) = &duals {
+        let before = std::array::from_fn::<_, N, _>(|i| duals[i].as_ref().map_or(operands[i], Operand::Tensor));
+        propagate_row(row, Place::Written, &before, x, node)?;
+    }
     Ok(x.clone())
 }
 

@@ -7,12 +7,13 @@ use super::{Derivative, Row, Takes};
 use crate::array::Scalar;
 use crate::array::kernels::tile::{self, Source};
 use crate::error::{Error, Result};
+use crate::graph::forward::Place;
 use crate::graph::node::{Grads, NodeRef, Rule};
-use crate::graph::record::{Backward, Forward, propagate, record};
+use crate::graph::record::{Backward, Forward, record};
 use crate::graph::saved::{SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::term::Term;
-use crate::graph::{mode, vector_space};
+use crate::graph::{forward, mode, vector_space};
 
 /// The derivative of any row.
 pub(super) struct RowRule {
@@ -30,7 +31,7 @@ impl Rule for RowRule {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
-        if mode::is_grad_enabled() {
+        if vector_space::is_watched() {
             return self.backward_recorded(cx, &g);
         }
         if cx.has_taken() || g.state().array.numel() <= BRIEF {
@@ -92,17 +93,19 @@ impl RowRule {
 /// A derivative that is constant in what was kept (that of relu, say) as a function of it all the same, whose derivative
 /// is zero: asking for a second derivative is then no error, as it is none in PyTorch.
 fn tied(dx: Tensor, kept: &[(u8, Unpacked)], node: &NodeRef) -> Result<Tensor> {
-    if dx.requires_grad() {
+    if dx.requires_grad() || !mode::is_grad_enabled() {
         return Ok(dx);
     }
     for (_, value) in kept {
-        if let Unpacked::Array(x, role) = value {
-            let x = Unpacked::Array(x.clone(), *role).tensor(node)?;
+        if let Unpacked::Array(..) | Unpacked::Tensor(_) = value {
+            let x = value.clone().tensor(node)?;
             if x.requires_grad() {
                 let (shape, dtype) = (x.shape(), x.dtype());
                 let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
                 let zeros = |cx: &Forward<'_>| vector_space::zeros_like(cx.output());
-                return record("ZerosBackward0", &[&x], dx.array(), &[], backward, zeros);
+                let tied = record("ZerosBackward0", &[&x], dx.array(), &[], backward, zeros)?;
+                tied.set_slot(dx.slot().or_else(|| tied.slot()));
+                return Ok(tied);
             }
         }
     }
@@ -156,17 +159,20 @@ fn evaluate_terms(
 #[cold]
 pub(super) fn propagate_row<const N: usize>(
     row: &'static Row,
+    place: Place,
     operands: &[Operand<'_>; N],
     y: &Tensor,
+    node: Option<NodeRef>,
 ) -> Result<()> {
+    // By their numbers: for an operand that is a number the output stands in, which has no tangent of its own.
     let inputs: SmallVec<[&Tensor; 4]> = operands
         .iter()
-        .filter_map(|x| match x {
-            Operand::Tensor(x) => Some(*x),
-            Operand::Scalar(_) => None,
+        .map(|x| match x {
+            Operand::Tensor(x) => *x,
+            Operand::Scalar(_) => y,
         })
         .collect();
-    propagate(&inputs, y, |_| {
+    forward::propagate(place, &inputs, std::slice::from_ref(y), node.as_ref(), || {
         let mut sum: Option<Tensor> = None;
         for d in row.derivatives {
             let Operand::Tensor(x) = operands[usize::from(d.input)] else { continue };
@@ -191,6 +197,7 @@ pub(super) fn propagate_row<const N: usize>(
         let tangent = sum.map_or_else(|| vector_space::zeros_like(y), Ok)?;
         let tangent = vector_space::to_dtype(&tangent, y.dtype())?;
         let shape = y.shape();
-        if tangent.shape() == shape { Ok(tangent) } else { vector_space::expand(&tangent, &shape) }
+        let fits = tangent.shape() == shape;
+        Ok(smallvec![Some(if fits { tangent } else { vector_space::expand(&tangent, &shape)? })])
     })
 }
