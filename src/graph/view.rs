@@ -399,14 +399,14 @@ impl Rule for CopySlices {
 pub(crate) fn strided(x: &Tensor, layout: Arc<Layout>, offset: usize) -> Result<Tensor> {
     let array = x.array();
     let y = Array::from_parts(array.storage().clone(), layout.clone(), offset, array.dtype())?;
-    let (window, base) = (Window { layout, offset }, Geometry::of(&array));
-    let again = (window.clone(), base.clone());
+    let (window, base) = (Window { layout: layout.clone(), offset }, Geometry::of(&array));
     linear_view(
         "AsStridedBackward0",
         x,
         y,
         move |g| scatter_window(g, &window, &base),
-        move |t| read_window(t, &again.0, &again.1),
+        // Note [Tangents lie as their tensors do].
+        move |t| strided(t, layout, offset),
     )
 }
 
