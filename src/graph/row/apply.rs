@@ -155,7 +155,8 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
     let node = duals.as_ref().and_then(|_| history.as_ref().map(|edge| edge.node.clone()));
     view::rebase(x, history);
     if let Some(duals) = &duals {
-        let before = std::array::from_fn::<_, N, _>(|i| duals[i].as_ref().map_or(operands[i], Operand::Tensor));
+        let before =
+            std::array::from_fn::<_, N, _>(|i| duals[i].as_ref().map_or(operands[i], Operand::Tensor));
         propagate_row(row, Place::Written, &before, x, node)?;
     }
     Ok(x.clone())
