@@ -1,6 +1,6 @@
 //! `autograd.Function`: Python's derivatives as nodes of the graph.
 
-use arcgrad::graph::{self, Backward, Context, Grads, Rule};
+use arcgrad::graph::{self, Backward, Context, Grads, Rule, forward, mode, vector_space};
 use arcgrad::{DType, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -173,6 +173,9 @@ pub fn attach(
     if let Some(node) = &attached.node {
         PyNode::adopt(context.cast::<PyNode>()?, node)?;
     }
+    if forward::propagates() && inputs.iter().any(|x| x.tangent().is_some()) {
+        push_forward(context, &arguments, &inputs, &cx, &attached.outputs)?;
+    }
     let made = given.iter().zip(attached.outputs).map(|(given, made)| match made {
         // What forward returned comes back as the same object, subclass and attributes included, if it is the same tensor.
         Some(made) if convert::tensor(given).is_some_and(|y| y.is(&made)) => Ok(given.clone().unbind()),
@@ -187,6 +190,95 @@ pub fn attach(
         Ok([one]) if !is_many => Ok(one),
         Ok(one) => Ok(PyTuple::new(py, one)?.into_any().unbind()),
         Err(made) => Ok(PyTuple::new(py, made)?.into_any().unbind()),
+    }
+}
+
+/// Gives the outputs the tangents that the function's `jvp` computes.
+fn push_forward(
+    context: &Bound<'_, PyAny>,
+    arguments: &[Option<Tensor>],
+    inputs: &[&Tensor],
+    cx: &Context,
+    outputs: &[Option<Tensor>],
+) -> PyResult<()> {
+    let py = context.py();
+    let materialize = context.getattr("materialize_grads")?.is_truthy()?;
+    let tangents = arguments.iter().map(|x| match x {
+        Some(x) if materialize && x.dtype().is_differentiable() => {
+            x.tangent().map_or_else(|| vector_space::zeros_like(x), Ok).object(py)
+        }
+        x => x.as_ref().and_then(Tensor::tangent).object(py),
+    });
+    let tangents = PyTuple::new(py, tangents.collect::<PyResult<Vec<_>>>()?)?;
+    let before: Vec<Option<Tensor>> = outputs.iter().map(|y| y.as_ref().and_then(Tensor::tangent)).collect();
+    let answer = {
+        let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
+        context.call_method1("apply_jvp", tangents)?
+    };
+    let answers: Vec<Bound<'_, PyAny>> = match answer.cast::<PyTuple>() {
+        Ok(answers) => answers.iter().collect(),
+        Err(_) => vec![answer],
+    };
+    if answers.len() != outputs.len() {
+        return Err(PyRuntimeError::new_err(format!(
+            "Function's jvp returned an invalid number of forward gradients (expected {} but got {})",
+            outputs.len(),
+            answers.len()
+        )));
+    }
+    let is = |list: &[Tensor], y: &Tensor| list.iter().any(|x| x.is(y));
+    for (i, ((y, before), answer)) in outputs.iter().zip(&before).zip(&answers).enumerate() {
+        if answer.is_none() {
+            continue;
+        }
+        let Some(tangent) = convert::tensor(answer) else {
+            let kind = answer.get_type().name()?;
+            return Err(PyRuntimeError::new_err(format!(
+                "expected Variable or None (got {kind}) for grad output {i}."
+            )));
+        };
+        let differentiable = |y: &&Tensor| y.dtype().is_differentiable() && !is(&cx.non_differentiable, y);
+        let Some(y) = y.as_ref().filter(differentiable) else {
+            return Err(PyRuntimeError::new_err(format!(
+                "The jvp function returned a gradient at position {i}, but the corresponding forward output is not a \
+                 differentiable Tensor. You should return None at that position instead."
+            )));
+        };
+        if is(&cx.dirty, y) && before.is_some() {
+            if before.as_ref().is_some_and(|before| before.is(tangent)) {
+                continue;
+            }
+            return Err(PyRuntimeError::new_err(
+                "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is modifying \
+                 an input inplace, then the jvp function must modify the corresponding gradient inplace.",
+            ));
+        }
+        check_view(inputs, y, tangent)?;
+        core(forward::set_output(inputs, y, Some(tangent.clone())))?;
+    }
+    Ok(())
+}
+
+/// Refuses a tangent that is not the view of an input's tangent as the output is the view of that input.
+fn check_view(inputs: &[&Tensor], y: &Tensor, tangent: &Tensor) -> PyResult<()> {
+    let Some(base) = y.base() else { return Ok(()) };
+    let wrong = |what: &str| {
+        Err(PyRuntimeError::new_err(format!(
+            "A custom Function's forward is returning a view (or an input as-is) but the jvp is not returning a view{what}"
+        )))
+    };
+    let Some(of) = tangent.base() else { return wrong(".") };
+    let whole = |x: &Tensor| x.tangent().map(|t| t.base().cloned().unwrap_or(t));
+    if let Some(x) = inputs.iter().find(|x| x.is(base) && x.tangent().is_some()) {
+        return match whole(x) {
+            Some(expected) if !expected.is(of) => wrong(" of the given tangent of the input."),
+            _ => Ok(()),
+        };
+    }
+    let sibling = inputs.iter().find(|x| x.tangent().is_some() && x.base().is_some_and(|b| b.is(base)));
+    match sibling.and_then(|x| whole(x)) {
+        Some(expected) if !expected.is(of) => wrong(" of the same base as the tangent of the input."),
+        _ => Ok(()),
     }
 }
 

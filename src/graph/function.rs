@@ -173,7 +173,7 @@ pub fn attach<R: Rule>(
         let is_input = inputs.iter().any(|x| x.is(y));
         let Some(node) = node.as_ref().filter(|_| differentiable(y)) else {
             // Not a word about the history of an input: others may hold it.
-            if let (None, Some(base)) = (&node, y.base().filter(|_| !is_input)) {
+            if let (None, Some(base)) = (&node, y.base().filter(|_| !is_input && mode::is_grad_enabled())) {
                 return Ok(Some(Tensor::view_of(y.array(), None, base.clone(), view::Origin::Function)));
             }
             return match (y.requires_grad(), is_input, y.is_view()) {

@@ -27,6 +27,7 @@ class FunctionCtx:
     non_differentiable: Sequence[Tensor] = ()
     materialize_grads = True
     _materialize_non_diff_grads = True
+    _runs_jvp = False
     needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -71,8 +72,8 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """What was saved. Raises RuntimeError when it was overwritten since, or freed by a backward pass."""
-        if self.saved_for_forward is not None and not self.to_save:
-            return tuple(self.saved_for_forward)
+        if self._runs_jvp:
+            return tuple(self.saved_for_forward or ())
         saved: tuple[Tensor | None, ...] = self._saved_tensors()  # type: ignore[attr-defined]
         return saved
 
@@ -100,7 +101,11 @@ class BackwardCFunction(Node, FunctionCtx):
 
     def apply_jvp(self, *args: Any) -> Any:
         """Run the forward-mode derivative that the function's class defines."""
-        return self._forward_cls.jvp(self, *args)
+        self._runs_jvp = True
+        try:
+            return self._forward_cls.jvp(self, *args)
+        finally:
+            self._runs_jvp = False
 
 
 class FunctionMeta(type):
