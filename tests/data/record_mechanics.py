@@ -92,6 +92,14 @@ def functional():
         ]
     return [
         *calls,
+        "jacobian(torch.exp, x, vectorize=True, strategy='forward-mode')",
+        "jacobian(both, (x, y), vectorize=True, strategy='forward-mode')",
+        "jacobian(constant, x, vectorize=True, strategy='forward-mode')",
+        "jacobian(lambda a, b: a * 2, (x, y), vectorize=True, strategy='forward-mode')",
+        "jacobian(torch.exp, r, vectorize=True, strategy='forward-mode')",
+        "jacobian(torch.exp, torch.zeros(0), vectorize=True, strategy='forward-mode')",
+        "hessian(cubes, r, vectorize=True, outer_jacobian_strategy='forward-mode')",
+        "hessian(number, (r, y), vectorize=True, outer_jacobian_strategy='forward-mode')",
         "jacobian(torch.exp, x, strategy='sideways')",
         "hessian(cubes, x, outer_jacobian_strategy='sideways')",
         "jacobian(torch.exp, x, strict=True, vectorize=True)",
@@ -102,11 +110,15 @@ def functional():
 
 
 GRADCHECK_SETUP = """
-from torch.autograd import Function, gradcheck, gradgradcheck
+from torch.autograd import Function, forward_ad, gradcheck, gradgradcheck
 double = torch.float64
 x = torch.tensor([[0.3, -0.7], [1.1, 0.4]], dtype=double, requires_grad=True)
 y = torch.tensor([0.5, 2.0], dtype=double, requires_grad=True)
 product = lambda a, b: (a @ b).sin()
+
+def dented(a):
+    value, tangent = forward_ad.unpack_dual(a)
+    return a * 2 if tangent is None else forward_ad.make_dual(value * 2, tangent * 3)
 
 class Wrong(Function):
     @staticmethod
@@ -181,6 +193,13 @@ def gradcheck():
             f"gradcheck(lambda a: a * a, (torch.tensor(2.0, dtype=double, requires_grad=True),){mode})",
             f"gradcheck(lambda a: a * a, (torch.zeros(0, 3, dtype=double, requires_grad=True),){mode})",
             f"gradgradcheck(lambda a: a * a, (x,), (torch.ones(2, 2, dtype=double, requires_grad=True),){mode})",
+            f"gradcheck(product, (x, y), check_forward_ad=True{mode})",
+            f"gradcheck(product, (x, y), check_forward_ad=True, check_batched_forward_grad=True{mode})",
+            f"gradgradcheck(product, (x, y), check_fwd_over_rev=True{mode})",
+            f"gradcheck(lambda a: (a * 3, (a > 0).long()), (x,), check_forward_ad=True{mode})",
+            f"gradcheck(lambda a: a.t(), (x,), check_forward_ad=True, check_backward_ad=False{mode})",
+            f"gradcheck(dented, (x,), check_forward_ad=True{mode})",
+            f"gradcheck(dented, (x,), check_forward_ad=True, raise_exception=False{mode})",
             f"gradgradcheck(lambda a: a * a, (x,), gen_non_contig_grad_outputs=True{mode})",
         ]
     return [

@@ -97,6 +97,13 @@ def test_jacobians_of_dtypes_that_differ_have_the_inputs_dtypes():
     assert (of_a.dtype, of_b.dtype) == (torch.float32, torch.float64)
 
 
+def test_a_hessian_in_forward_mode_leaves_its_inputs_and_its_result_without_a_graph():
+    x, y = waves(3), waves(3, phase=1.0)
+    blocks = hessian(lambda a, b: (a * b).sin().sum(), (x, y), vectorize=True, outer_jacobian_strategy="forward-mode")
+    assert not any(tensor.requires_grad for tensor in (x, y, *blocks[0], *blocks[1]))
+    assert_close(blocks[0][0], np.diag((-(y * y) * (x * y).sin()).numpy()))
+
+
 # Batches of gradients, which vectorize=True asks for.
 
 

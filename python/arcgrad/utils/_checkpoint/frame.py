@@ -51,8 +51,8 @@ class Holder:
     """Stands for a saved tensor in the graph."""
 
     def __init__(self) -> None:
-        # By pass: the tensor and its version when it was saved again, or None once it was handed out.
-        self.recomputed: dict[int, tuple[Tensor, int] | None] = {}
+        # By pass: the tensor and its version when it was saved again, until it is handed out.
+        self.recomputed: dict[int, tuple[Tensor, int]] = {}
         # The tensor and its version, if it is within the budget.
         self.kept: tuple[Tensor, int] | None = None
 
@@ -134,18 +134,19 @@ class Frame:
             raise CheckpointError(self._trace.explained(error)) from error
 
     def _handed_out(self, holder: Holder, number: int) -> Tensor:
-        saved = holder.recomputed[number]
+        saved = holder.recomputed.pop(number, None)
         if saved is None:
             raise CheckpointError(
                 "torch.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. If you "
                 "are calling ctx.saved_tensors in backward, make sure to do so only once. Otherwise please open an "
                 "issue with details on your use case."
             )
-        holder.recomputed[number] = None
         return _unwritten(*saved)
 
     def _recompute(self, number: int) -> None:
         again = _Again(self, number)
+        if self._trace is not None:
+            self._trace.begin_again()
         tensors = iter(self._saved.grad_fn.saved_tensors)
         args = list(self._others)
         for place in self._places:

@@ -17,6 +17,10 @@ class Trace:
     def __init__(self) -> None:
         self._lines: dict[bool, list[str]] = {False: [], True: []}
 
+    def begin_again(self) -> None:
+        """Forget what was computed again for an earlier pass."""
+        self._lines[True].clear()
+
     def note(self, x: Tensor, again: bool) -> None:
         """Note that a tensor was saved: at first, or again."""
         self._lines[again].append(f"{x.dtype} {list(x.shape)}, saved at {_place()}")
