@@ -7,7 +7,6 @@ import importlib
 from .._core import _backward as backward, _grad
 from . import grad_mode
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from .gradcheck import gradcheck, gradgradcheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from .. import Tensor
     from . import forward_ad as forward_ad, function as function, functional as functional, graph as graph
     from .function import Function as Function
+    from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
     from .graph import GradientEdge
 
 __all__ = [
@@ -39,7 +39,12 @@ __all__ = [
 _SUBMODULES = frozenset(["forward_ad", "function", "functional", "graph"])
 
 # Where a name lives whose module is imported when the name is first used.
-_HOMES = {"Function": "function", "_unsafe_preserve_version_counter": "_versions"}
+_HOMES = {
+    "Function": "function",
+    "gradcheck": "gradcheck",
+    "gradgradcheck": "gradcheck",
+    "_unsafe_preserve_version_counter": "_versions",
+}
 
 
 def __getattr__(name: str) -> Any:

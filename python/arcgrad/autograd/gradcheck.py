@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,3 +174,16 @@ def gradgradcheck(
 def _demand(condition: bool, message: str) -> None:
     if not condition:
         raise AssertionError(f"{message} to be True")
+
+
+class _CallableModule(ModuleType):
+    """A module that can be called as the function of its name.
+
+    Importing the module by itself binds it to the name that is the function's in `autograd`, and both are to work.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bool:
+        return gradcheck(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule
