@@ -24,6 +24,8 @@ pub enum Class {
     Value,
     /// The operation does not exist for these kinds (Python: `NotImplementedError`).
     NotImplemented,
+    /// A matrix is singular, or not positive definite, or not finite (Python: `linalg.LinAlgError`).
+    LinearAlgebra,
     /// The call was interrupted from outside (Python: the pending exception, usually `KeyboardInterrupt`).
     Interrupted,
 }
@@ -171,6 +173,12 @@ impl Error {
     #[cold]
     pub fn value(message: impl Into<String>) -> Self {
         Self::said(Class::Value, message)
+    }
+
+    /// A failure of class `LinearAlgebra` that is described in one place only.
+    #[cold]
+    pub fn linear_algebra(message: impl Into<String>) -> Self {
+        Self::said(Class::LinearAlgebra, message)
     }
 
     /// A failure of class `NotImplemented`: `op` has no meaning for `dtype`.

@@ -10,6 +10,13 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 
+pyo3::create_exception!(
+    arcgrad.linalg,
+    LinAlgError,
+    PyRuntimeError,
+    "A matrix is singular, not positive definite, or not finite."
+);
+
 /// The exception for an error.
 #[cold]
 pub fn raise(error: &arcgrad::Error) -> PyErr {
@@ -24,6 +31,7 @@ pub fn raise(error: &arcgrad::Error) -> PyErr {
         Class::Index => PyIndexError::new_err(message),
         Class::Type => PyTypeError::new_err(message),
         Class::Value => PyValueError::new_err(message),
+        Class::LinearAlgebra => LinAlgError::new_err(message),
         Class::NotImplemented => PyNotImplementedError::new_err(message),
         Class::Interrupted => {
             Python::attach(|py| PyErr::take(py).unwrap_or_else(|| PyKeyboardInterrupt::new_err(())))

@@ -31,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<generator::PyGenerator>()?;
     module.add("default_generator", generator::default_object(module.py())?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("LinAlgError", module.py().get_type::<error::LinAlgError>())?;
     dtype::register(module)?;
     dispatch::register(module, &bindings::rows::entries())?;
     for group in bindings::GROUPS {

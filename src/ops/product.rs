@@ -12,7 +12,6 @@ pub(super) mod chain;
 pub(super) mod contraction;
 pub(super) mod cross;
 pub(super) mod distance;
-pub(super) mod inverse;
 pub(super) mod matrix;
 pub(super) mod vector;
 
@@ -23,6 +22,5 @@ pub use chain::{chain_matmul, matrix_power, multi_dot};
 pub use contraction::{bilinear, kron, tensordot, tensordot_of, vecdot};
 pub use cross::{cross, linalg_cross};
 pub use distance::cdist;
-pub use inverse::inverse;
 pub use matrix::mm;
 pub use vector::{dot, mv, vdot};

@@ -58,9 +58,15 @@ pub static BLOCKS: &[&[Check]] = &[
     super::product::contraction::CHECKS,
     super::product::cross::CHECKS,
     super::product::distance::CHECKS,
-    super::product::inverse::CHECKS,
     super::product::matrix::CHECKS,
     super::product::vector::CHECKS,
+    super::linear_algebra::cholesky::CHECKS,
+    super::linear_algebra::determinant::CHECKS,
+    super::linear_algebra::eigen::CHECKS,
+    super::linear_algebra::inverse::CHECKS,
+    super::linear_algebra::qr::CHECKS,
+    super::linear_algebra::singular::CHECKS,
+    super::linear_algebra::solve::CHECKS,
     super::writing::CHECKS,
 ];
 

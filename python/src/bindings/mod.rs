@@ -6,6 +6,7 @@ pub mod creation;
 pub mod forward;
 pub mod gather;
 pub mod indexing;
+pub mod linear_algebra;
 pub mod nn;
 pub mod numpy;
 pub mod optimizer;
@@ -33,6 +34,7 @@ pub static GROUPS: &[&[Entry]] = &[
     gather::ENTRIES,
     indexing::ENTRIES,
     indexing::methods::ENTRIES,
+    linear_algebra::ENTRIES,
     nn::ENTRIES,
     numpy::ENTRIES,
     optimizer::ENTRIES,

@@ -86,7 +86,7 @@ fn order_of_norm(a: &Args<'_, '_>, i: usize) -> PyResult<f64> {
             "inf" => Ok(f64::INFINITY),
             "-inf" => Ok(f64::NEG_INFINITY),
             _ => Err(PyRuntimeError::new_err(format!(
-                "norm: the order '{name}' is not supported; 'fro' and numbers are"
+                "norm: the order '{name}' is not supported; 'fro', 'nuc' and numbers are"
             ))),
         };
     }
@@ -103,6 +103,13 @@ fn norm(a: &Args<'_, '_>) -> PyResult<Result<Tensor>> {
     let call = |x: &Tensor, p: f64, dim: Axes, keepdim: bool, dtype: Option<arcgrad::DType>| {
         ops::vector_norm(x, p, dim.as_deref(), keepdim, dtype)
     };
+    if a.get(1).is_some_and(|order| order.extract::<String>().is_ok_and(|name| name == "nuc")) {
+        let call = |x: &Tensor, dim: Axes, keepdim: bool, dtype: Option<arcgrad::DType>| {
+            let x = dtype.map_or_else(|| Ok(x.clone()), |dtype| ops::to_dtype(x, dtype))?;
+            ops::nuclear_norm(&x, dim.as_deref(), keepdim)
+        };
+        return Ok(a.call(call, (a.tensor(0)?, a.optional_ints(2)?, a.flag(3)?, a.dtype(4)?)));
+    }
     Ok(a.call(call, (a.tensor(0)?, order_of_norm(a, 1)?, a.optional_ints(2)?, a.flag(3)?, a.dtype(4)?)))
 }
 

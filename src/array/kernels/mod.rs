@@ -6,6 +6,7 @@ pub mod class_loss;
 pub mod combine;
 pub mod convolution;
 pub mod copy;
+pub mod decomposition;
 pub mod fill;
 pub mod formula;
 pub mod gather;

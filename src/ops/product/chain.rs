@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::Tensor;
 use crate::ops;
+use crate::ops::linear_algebra::inverse;
 use crate::ops::product::broadcast::matmul;
-use crate::ops::product::inverse::inverse;
 use crate::ops::product::matrix;
 
 /// The product of several matrices, in the order that takes the fewest multiplications. One matrix is its own product.
