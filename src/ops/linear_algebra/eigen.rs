@@ -14,10 +14,7 @@ use crate::ops;
 ///
 /// Fails when a number is not finite.
 pub fn eigh(x: &Tensor, upper: bool) -> Result<[Tensor; 2]> {
-    if upper {
-        return eigh(&transposed(x)?, false);
-    }
-    let a = Matrices::square("eigh", x)?;
+    let a = Matrices::square("eigh", &if upper { transposed(&x.detach())? } else { x.detach() })?;
     let n = a.rows;
     let (mut values, mut vectors) = (Vec::new(), Vec::new());
     for (i, matrix) in a.each() {
