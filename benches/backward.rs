@@ -14,9 +14,10 @@ fn time(bencher: Bencher<'_, '_>, schedule: Schedule, leaf: &Tensor, y: &Tensor,
     let ones = Tensor::ones(&y.shape(), y.dtype()).expect("a gradient");
     let options = Options { retain_graph: true, create_graph: false };
     let host = Host { schedule, ..Host::default() };
+    let edge = leaf.gradient_edge().expect("a leaf");
     bencher.counter(ItemsCount::new(nodes)).bench_local(|| {
         let root = root(y, 0, Some(&ones)).expect("a history");
-        host.grad(vec![root], std::slice::from_ref(leaf), options).expect("a gradient")
+        host.grad(vec![root], std::slice::from_ref(&edge), options).expect("a gradient")
     });
 }
 

@@ -45,8 +45,8 @@ fn chain_and_backward(a: &Tensor, b: &Tensor) {
     }
     let root = root(&y, 0, Some(&b.detach())).expect("a history");
     let host = Host { schedule: Schedule::Inline, ..Host::default() };
-    let leaf = std::slice::from_ref(a);
-    hint::black_box(host.grad(vec![root], leaf, Options::default()).expect("a gradient"));
+    let leaf = a.gradient_edge().expect("a leaf");
+    hint::black_box(host.grad(vec![root], &[leaf], Options::default()).expect("a gradient"));
 }
 
 /// Runs a work so many times: what callgrind counts.

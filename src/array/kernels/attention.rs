@@ -55,7 +55,7 @@ impl<'a, T> Heads<'a, T> {
     }
 
     /// The matrix of a head from a row on.
-    fn from_row(&self, mut head: usize, row: usize) -> Matrix<'a, T> {
+    fn rows_from(&self, mut head: usize, row: usize) -> Matrix<'a, T> {
         let (shape, strides) = (self.array.shape(), self.array.strides());
         let outer = shape.len() - 2;
         let mut offset = row * strides[outer] as usize;
@@ -124,14 +124,20 @@ impl<T: Number> Task for Weights<T> {
             let (row, unseen) = row.split_at_mut(seen);
             unseen.fill(<T as Real>::ZERO);
             if self.known {
-                row.iter_mut().for_each(|x| *x = (*x - *log).exp());
+                for x in row {
+                    *x = (*x - *log).exp();
+                }
                 continue;
             }
             let most = fold::run(&Extreme::<T, true>(PhantomData), row);
-            row.iter_mut().for_each(|x| *x = (*x - most).exp());
+            for x in row.iter_mut() {
+                *x = (*x - most).exp();
+            }
             let sum = fold::run(&plain::<T>(), row);
             let share = T::of(1.0 / sum);
-            row.iter_mut().for_each(|x| *x = *x * share);
+            for x in row.iter_mut() {
+                *x = *x * share;
+            }
             *log = most + T::of(sum.ln());
         }
     }
@@ -218,14 +224,14 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
         };
         with_scratch(m * n, |scores: &mut [T]| {
             let c = MatrixMut::new(scores, 0, n as isize, 1);
-            let (a, b) = (q.from_row(head, first), kt.from_row(head, 0));
+            let (a, b) = (q.rows_from(head, first), kt.rows_from(head, 0));
             gemm(m, n, inner, T::of(rule.scale), a, b, <T as Real>::ZERO, c, 1);
             let causal = rule.causal.then_some(first);
             let (scores_at, logs) = (scores.as_mut_ptr(), logs.as_mut_ptr());
             leveled(&Weights { scores: scores_at, logs, known: false, rows: m, columns: n, causal }, 0);
             let a = Matrix::new(scores, 0, n as isize, 1);
             let c = MatrixMut::new(y, 0, outer as isize, 1);
-            gemm(m, outer, n, <T as Real>::ONE, a, v.from_row(head, 0), <T as Real>::ZERO, c, 1);
+            gemm(m, outer, n, <T as Real>::ONE, a, v.rows_from(head, 0), <T as Real>::ZERO, c, 1);
         });
     });
     Ok([y, logs])
@@ -285,13 +291,13 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
                 let (p, rest) = scratch.split_at_mut(m * n);
                 let (dp, rest) = rest.split_at_mut(m * n);
                 let (logs_here, shifts) = rest.split_at_mut(m);
-                let (queries_here, g_here) = (q.from_row(head, first), g.from_row(head, first));
+                let (queries_here, g_here) = (q.rows_from(head, first), g.rows_from(head, first));
                 logs_here.copy_from_slice(&logs.data[head * queries + first..][..m]);
                 let alpha = T::of(rule.scale);
-                gemm(m, n, inner, alpha, queries_here, kt.from_row(head, 0), zero, into(p, n), threads);
+                gemm(m, n, inner, alpha, queries_here, kt.rows_from(head, 0), zero, into(p, n), threads);
                 let (scores, logs) = (p.as_mut_ptr(), logs_here.as_mut_ptr());
                 leveled(&Weights { scores, logs, known: true, rows: m, columns: n, causal }, 0);
-                gemm(m, n, outer, one, g_here, vt.from_row(head, 0), zero, into(dp, n), threads);
+                gemm(m, n, outer, one, g_here, vt.rows_from(head, 0), zero, into(dp, n), threads);
                 for (i, shift) in shifts.iter_mut().enumerate() {
                     *shift = dot(outer, g.row(head, first + i), y.row(head, first + i));
                 }
@@ -307,7 +313,7 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
                     n,
                     one,
                     Matrix::new(dp, 0, n as isize, 1),
-                    k.from_row(head, 0),
+                    k.rows_from(head, 0),
                     zero,
                     dq,
                     threads,
@@ -321,7 +327,7 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
 impl<'a, T> Heads<'a, T> {
     /// A row of a head.
     fn row(&self, head: usize, row: usize) -> Vector<'a, T> {
-        self.from_row(head, row).first_row()
+        self.rows_from(head, row).first_row()
     }
 }
 

@@ -10,6 +10,12 @@ use crate::with_element;
 /// Elements in a parallel piece.
 const PIECE: usize = 16 * 1024;
 
+/// Columns that one task scatters.
+const COLUMNS: usize = 64;
+
+/// With fewer columns than this, lines are gathered into runs.
+const FEWEST_COLUMNS: usize = 16;
+
 /// The strides with which a walk over another array's places stays at the start of `axis`.
 fn without(x: &Array, axis: usize) -> Strides {
     let mut strides: Strides = x.strides().into();
@@ -61,6 +67,9 @@ pub fn scatter(y: &Array, axis: usize, index: &Array, src: &Array, how: Combine)
     if n == 0 {
         return Ok(());
     }
+    if axis + 1 < index.ndim() && index.shape().last().is_some_and(|&columns| columns >= FEWEST_COLUMNS) {
+        return scatter_rows(y, axis, index, src, how);
+    }
     // The axis last, so that a line is a run.
     let mut order: smallvec::SmallVec<[usize; 6]> = (0..index.ndim()).filter(|&a| a != axis).collect();
     if index.ndim() > 0 {
@@ -95,6 +104,41 @@ pub fn scatter(y: &Array, axis: usize, index: &Array, src: &Array, how: Combine)
                 }
             });
         });
+    });
+    Ok(())
+}
+
+/// [`scatter`] along an axis that is not the last: row after row, so that memory is read in order. Tasks share out columns,
+/// in each of which rows come in their order.
+fn scatter_rows(y: &Array, axis: usize, index: &Array, src: &Array, how: Combine) -> Result<()> {
+    let (index, src) = (index.contiguous()?, src.contiguous()?);
+    let Some((&columns, outer)) = index.shape().split_last() else { return Ok(()) };
+    let along = stride(y, axis);
+    let strides = without(y, axis);
+    let (strides, column) = (&strides[..outer.len()], y.strides()[outer.len()]);
+    let rows: usize = outer.iter().product();
+    with_element!(y.dtype(), T => {
+        let (target, indices, source) = (Shared(y.pointer()), Shared(index.pointer()), Shared(src.pointer()));
+        let block = |block: usize| {
+            let own = block * COLUMNS..columns.min((block + 1) * COLUMNS);
+            let mut row = 0;
+            walk(outer, strides, 0, rows, |offset, step, n| {
+                for k in 0..n as isize {
+                    for c in own.clone() {
+                        let at = (row * columns + c) as isize;
+                        let base = offset + k * step + c as isize * column;
+                        // SAFETY: by the contract of `scatter`, the place is an element of `y`, and of this column alone.
+                        unsafe {
+                            let place = target.at::<T>(base + indices.at::<i64>(at).read() as isize * along);
+                            place.write(place.read().combine(how, source.at::<T>(at).read()));
+                        }
+                    }
+                    row += 1;
+                }
+            });
+        };
+        let blocks = columns.div_ceil(COLUMNS);
+        if rows * columns < PIECE { (0..blocks).for_each(block) } else { pool::for_each(blocks, &block) }
     });
     Ok(())
 }

@@ -123,8 +123,8 @@ impl<T: Float> Task for Backward<T> {
         let rows = &self.rows;
         let n = rows.length;
         let weight = rows.parameter(rows.weight);
-        // SAFETY: each row is there, and this task's alone.
         let own = |first: *mut T, row: usize| {
+            // SAFETY: each row is there, and this task's alone.
             (!first.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(first.add(row * n), n) })
         };
         let (mut dw, mut db) = (own(self.dw, index), own(self.db, index));

@@ -46,9 +46,10 @@ impl<T: Float> Direction<T> {
     fn of(&self, p: &[T], g: &[T], d: &mut [T]) {
         let n = d.len();
         let (p, g) = (&p[..n], &g[..n]);
-        match self.maximize {
-            true => (0..n).for_each(|j| d[j] = -g[j]),
-            false => d.copy_from_slice(g),
+        if self.maximize {
+            (0..n).for_each(|j| d[j] = -g[j]);
+        } else {
+            d.copy_from_slice(g);
         }
         if self.weight_decay != <T as Real>::ZERO {
             (0..n).for_each(|j| d[j] = d[j] + self.weight_decay * p[j]);
@@ -134,13 +135,15 @@ impl<T: Float> Update<T> for Sgd<T> {
     fn tile(&self, _: usize, p: &mut [T], d: &mut [T], [v, ..]: [&mut [T]; STATES]) {
         let n = p.len();
         if self.momentum != <T as Real>::ZERO {
-            match self.first {
-                true => v.copy_from_slice(d),
-                false => (0..n).for_each(|j| v[j] = v[j] * self.momentum + self.fresh * d[j]),
+            if self.first {
+                v.copy_from_slice(d);
+            } else {
+                (0..n).for_each(|j| v[j] = v[j] * self.momentum + self.fresh * d[j]);
             }
-            match self.nesterov {
-                true => (0..n).for_each(|j| d[j] = d[j] + self.momentum * v[j]),
-                false => d.copy_from_slice(v),
+            if self.nesterov {
+                (0..n).for_each(|j| d[j] = d[j] + self.momentum * v[j]);
+            } else {
+                d.copy_from_slice(v);
             }
         }
         let rate = -self.lr;

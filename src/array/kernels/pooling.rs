@@ -191,7 +191,7 @@ impl<T: Element> Maxima<'_, T> {
         for tap in 1..d.count * h.count * w.count {
             let (i, j, k) = (tap / (h.count * w.count), tap / w.count % h.count, tap % w.count);
             let away = line(i, j, k) - line(0, 0, 0);
-            let from = &first[away..][..(count - 1) * stride + 1];
+            let from = &first[away..][..=(count - 1) * stride];
             for p in 0..count {
                 let value = from[p * stride];
                 let better = beats(value, best[p]);
@@ -208,6 +208,7 @@ impl<T: Element> Maxima<'_, T> {
 /// Whether a number takes the place of the best so far: a larger one does, and NaN, which is not even equal to itself.
 #[inline(always)]
 #[allow(clippy::eq_op)]
+#[allow(clippy::needless_bitwise_bool)] // no branch: many are asked at once
 fn beats<T: PartialOrd + Copy>(x: T, best: T) -> bool {
     (x > best) | (x != x)
 }

@@ -208,6 +208,9 @@ impl Plan {
         };
         plan.merge_axes();
         plan.find_lines(inputs);
+        if !aliased {
+            plan.find_written_lines(output);
+        }
         plan
     }
 
@@ -222,6 +225,18 @@ impl Plan {
                 *feed = Feed::Lines { first: *first, size: *size, strides: std::mem::take(strides) };
                 self.line = Some(length);
             }
+        }
+    }
+
+    /// Finds whether the output, in which no input lies, can be written where it lies, a line at a time.
+    fn find_written_lines(&mut self, output: &Array) {
+        let Some(&length) = self.shape.last().filter(|&&n| n >= LONG_LINE) else { return };
+        if let Feed::Gather { first, size, strides, .. } = &mut self.output
+            && output.dtype() == self.result
+            && strides.last() == Some(&1)
+        {
+            self.output = Feed::Lines { first: *first, size: *size, strides: std::mem::take(strides) };
+            self.line = Some(length);
         }
     }
 
@@ -309,7 +324,11 @@ impl Plan {
                         source = source.wrapping_add(n * self.result.size());
                     });
                 }
-                Feed::Constant { .. } | Feed::Lines { .. } => {}
+                Feed::Lines { first, size, strides } => self.walk(strides, at, n, |offset, _, _| {
+                    // SAFETY: as for an output that lies in order; the line holds `n` more elements from here on.
+                    unsafe { tile(&pointers, first.wrapping_offset(offset * *size as isize), n) };
+                }),
+                Feed::Constant { .. } => {}
             }
             at += n;
         }

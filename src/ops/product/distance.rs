@@ -5,6 +5,7 @@
 
 use smallvec::smallvec;
 
+use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::layout::{self, Dims};
 use crate::array::{Array, DType, Element, pool};
 use crate::error::{Error, Result};
@@ -28,9 +29,9 @@ pub fn cdist(a: &Tensor, b: &Tensor, p: f64) -> Result<Tensor> {
         shape.extend_from_slice(&x.shape()[x.ndim() - 2..]);
         x.expand(&shape)?.contiguous()
     };
-    let (points, others) = (whole(&x)?, whole(&z)?);
+    let (points, others) = (whole(&x)?, whole(&z.permute(&turned(z.ndim()))?)?);
     let mut shape = batch.clone();
-    shape.extend([points.shape()[n - 2], others.shape()[n - 2]]);
+    shape.extend([points.shape()[n - 2], others.shape()[n - 1]]);
     let y = Array::empty(&shape, x.dtype())?;
     match x.dtype() {
         DType::F32 => fill::<f32>(&points, &others, &y, p),
@@ -61,6 +62,13 @@ pub fn cdist(a: &Tensor, b: &Tensor, p: f64) -> Result<Tensor> {
             reshape_to(&ops::sum_to(&products, &shape)?, &cx.output().shape())
         },
     )
+}
+
+/// The axes with the last two exchanged.
+fn turned(ndim: usize) -> Dims {
+    let mut axes: Dims = (0..ndim).collect();
+    axes.swap(ndim - 2, ndim - 1);
+    axes
 }
 
 fn check(x: &Array, z: &Array, p: f64) -> Result<()> {
@@ -98,8 +106,8 @@ fn check(x: &Array, z: &Array, p: f64) -> Result<()> {
     Ok(())
 }
 
-/// Running sums, so that a compiler can take several coordinates at once; a constant, so that bits stay the same.
-const LANES: usize = 8;
+/// Distances from one point that are computed side by side.
+const SIDE_BY_SIDE: usize = 64;
 
 /// Multiply-adds in a parallel chunk.
 const CHUNK: usize = 1 << 16;
@@ -141,44 +149,85 @@ macro_rules! real {
 
 real!(f32, f64);
 
-/// Folds `term(a[i] - b[i])` by fixed lanes.
-#[inline(always)]
-fn fold<T: Real>(a: &[T], b: &[T], term: impl Fn(T) -> T, join: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::ZERO; LANES];
-    let (left, right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = left.remainder().iter().zip(right.remainder());
-    for (a, b) in left.zip(right) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane = join(*lane, term(a.minus(b)));
+/// Distances from points to sets, whose coordinates lie one after the other: `[.., m, k]` and `[.., k, count]`.
+struct Distances<'a, T, F, J, E> {
+    points: &'a [T],
+    sets: &'a [T],
+    target: Target<T>,
+    /// Points of a set, coordinates, and points that it is compared with.
+    m: usize,
+    k: usize,
+    count: usize,
+    /// Rows of the result in all, and in a task.
+    rows: usize,
+    run: usize,
+    /// What is made of a difference, how two of these are joined, and what becomes of all.
+    term: F,
+    join: J,
+    end: E,
+}
+
+impl<T, F, J, E> Task for Distances<'_, T, F, J, E>
+where
+    T: Real,
+    F: Fn(T) -> T + Sync,
+    J: Fn(T, T) -> T + Sync,
+    E: Fn(T) -> T + Sync,
+{
+    type Answer = ();
+    /// Every distance is one chain in the order of coordinates.
+    #[inline(always)]
+    fn run(&self, index: usize) {
+        let (k, count) = (self.k, self.count);
+        for row in index * self.run..self.rows.min((index + 1) * self.run) {
+            let point = &self.points[row * k..(row + 1) * k];
+            let set = &self.sets[row / self.m * count * k..(row / self.m + 1) * count * k];
+            for from in (0..count).step_by(SIDE_BY_SIDE) {
+                let width = SIDE_BY_SIDE.min(count - from);
+                let mut joined = [T::ZERO; SIDE_BY_SIDE];
+                for (c, &x) in point.iter().enumerate() {
+                    let others = &set[c * count + from..][..width];
+                    for (joined, &z) in joined.iter_mut().zip(others) {
+                        *joined = (self.join)(*joined, (self.term)(x.minus(z)));
+                    }
+                }
+                for (j, &joined) in joined.iter().enumerate().take(width) {
+                    // SAFETY: each row of `y` is written by the one task that holds it, and lies inside `y`.
+                    unsafe { self.target.at(row * count + from + j).write((self.end)(joined)) };
+                }
+            }
         }
     }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(rest) {
-        *lane = join(*lane, term(a.minus(b)));
-    }
-    lanes.into_iter().fold(T::ZERO, join)
 }
 
-fn distance<T: Real>(a: &[T], b: &[T], p: f64) -> T {
+/// All distances, of contiguous arrays; the coordinates of `others` one after the other.
+fn fill<T: Real>(points: &Array, others: &Array, y: &Array, p: f64) {
     let plus = T::plus;
     if p == 0.0 {
-        fold(a, b, |d| if d == T::ZERO { T::ZERO } else { T::ONE }, plus)
+        fill_by(points, others, y, |d| if d == T::ZERO { T::ZERO } else { T::ONE }, plus, |s| s);
     } else if p == 1.0 {
-        fold(a, b, T::abs, plus)
+        fill_by(points, others, y, T::abs, plus, |s| s);
     } else if p == 2.0 {
-        fold(a, b, T::squared, plus).sqrt()
+        fill_by(points, others, y, T::squared, plus, T::sqrt);
     } else if p.is_infinite() {
-        fold(a, b, T::abs, T::larger)
+        fill_by(points, others, y, T::abs, T::larger, |s| s);
     } else {
-        fold(a, b, |d| d.abs().powf(p), plus).powf(1.0 / p)
+        fill_by(points, others, y, |d| d.abs().powf(p), plus, |s| s.powf(1.0 / p));
     }
 }
 
-/// All distances, of contiguous arrays.
-fn fill<T: Real>(points: &Array, others: &Array, y: &Array, p: f64) {
+fn fill_by<T: Real>(
+    points: &Array,
+    others: &Array,
+    y: &Array,
+    term: impl Fn(T) -> T + Sync,
+    join: impl Fn(T, T) -> T + Sync,
+    end: impl Fn(T) -> T + Sync,
+) {
     let n = points.ndim();
-    let (m, k, count) = (points.shape()[n - 2], points.shape()[n - 1], others.shape()[n - 2]);
+    let (m, k, count) = (points.shape()[n - 2], points.shape()[n - 1], others.shape()[n - 1]);
     // SAFETY: the arrays are contiguous and of dtype `T`; `y` was just made.
-    let (Some(points), Some(others), Some(y)) =
+    let (Some(points), Some(sets), Some(y)) =
         (unsafe { (points.as_slice::<T>(), others.as_slice::<T>(), y.as_mut_slice::<T>()) })
     else {
         return;
@@ -186,20 +235,10 @@ fn fill<T: Real>(points: &Array, others: &Array, y: &Array, p: f64) {
     if y.is_empty() {
         return;
     }
-    let rows = y.len() / count;
-    let run = (CHUNK / (count * k).max(1)).max(1);
-    let target = Target(y.as_mut_ptr());
-    pool::for_each(rows.div_ceil(run), &|part| {
-        for row in part * run..rows.min((part + 1) * run) {
-            let point = &points[row * k..(row + 1) * k];
-            let set = &others[row / m * count * k..(row / m + 1) * count * k];
-            for j in 0..count {
-                let value = distance(point, &set[j * k..(j + 1) * k], p);
-                // SAFETY: each row of `y` is written by the one part that holds it, and lies inside `y`.
-                unsafe { target.at(row * count + j).write(value) };
-            }
-        }
-    });
+    let (rows, run) = (y.len() / count, (CHUNK / (count * k).max(1)).max(1));
+    let distances =
+        Distances { points, sets, target: Target(y.as_mut_ptr()), m, k, count, rows, run, term, join, end };
+    pool::for_each(rows.div_ceil(run), &|part| leveled(&distances, part));
 }
 
 /// A place that several threads write to, each its own part.
