@@ -36,6 +36,7 @@ def parse():
     parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="a peer's own interpreter")
     parser.add_argument("--no-figures", action="store_true", help="leave out memory, import and wheel")
     parser.add_argument("--write", type=pathlib.Path, help="where the document goes (docs/benchmarks.md if whole)")
+    parser.add_argument("--remark", default="", help="a sentence about this run, for the document")
     return parser.parse_args()
 
 
@@ -134,7 +135,7 @@ def main():
     """Run, print each line as it is known, and write the document; the exit status is 1 after a wrong answer."""
     options = parse()
     sides, versions = find_sides(options)
-    table = report.Report(options.threads, versions)
+    table = report.Report(options.threads, versions, options.remark)
     for program in chosen(options):
         rounds = QUICK_ROUNDS if options.quick else HEAVY_ROUNDS if program.heavy else ROUNDS
         line = report.Line(program, run(program, sides, rounds))

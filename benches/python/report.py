@@ -78,8 +78,9 @@ def judged(value, promised, aim):
 class Report:
     """Lines and figures of one run."""
 
-    def __init__(self, threads, versions):
+    def __init__(self, threads, versions, remark=""):
         self.threads = threads
+        self.remark = remark
         self.versions = versions
         self.lines = []
         self.figures = []
@@ -163,6 +164,7 @@ class Report:
             "",
             self.preface(),
             "",
+            *([self.remark, ""] if self.remark else []),
             f"Machine: {machine()}.",
             "",
             "Versions: "

@@ -34,19 +34,23 @@ pub trait Fold: Sync {
 /// Folds a run in `LANES` lanes: number `i` goes to lane `i % LANES`, and the lanes are joined as a balanced tree.
 #[inline(always)]
 fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
-    // The lanes are a value and not a place while whole blocks are added: so the compiler keeps them in registers.
     let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = blocks
-        .iter()
-        .fold([fold.start(); LANES], |lanes, block| std::array::from_fn(|j| fold.step(lanes[j], block[j])));
+    let mut lanes = [fold.start(); LANES];
+    for block in blocks {
+        for j in 0..LANES {
+            lanes[j] = fold.step(lanes[j], block[j]);
+        }
+    }
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = fold.step(*lane, x);
     }
     let mut width = LANES;
     while width > 1 {
         width /= 2;
-        for j in 0..width {
-            lanes[j] = fold.join(lanes[j], lanes[j + width]);
+        // Two slices, for the compiler to see that they are apart: then all lanes stay in registers.
+        let (low, high) = lanes.split_at_mut(width);
+        for (a, &b) in low.iter_mut().zip(&high[..width]) {
+            *a = fold.join(*a, b);
         }
     }
     lanes[0]
