@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import (
+        _C as _C,
         cuda as cuda,
         nn as nn,
         optim as optim,
@@ -66,7 +67,9 @@ if TYPE_CHECKING:
 
 newaxis = None
 
-_SUBMODULES = frozenset(["cuda", "linalg", "nn", "optim", "random", "serialization", "special", "testing", "utils"])
+_SUBMODULES = frozenset(
+    ["_C", "cuda", "linalg", "nn", "optim", "random", "serialization", "special", "testing", "utils"]
+)
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {"load": "serialization", "save": "serialization", "set_printoptions": "_tensor_str"}

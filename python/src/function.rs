@@ -5,7 +5,7 @@ use arcgrad::{DType, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::collector;
 use crate::convert::{self, Answer, core};
@@ -287,7 +287,7 @@ struct Failing(String);
 
 impl Rule for Failing {
     fn name(&self) -> &'static str {
-        "DelayedError"
+        "torch::autograd::Error"
     }
     fn backward(&self, _: &mut Backward<'_>) -> arcgrad::Result<Grads> {
         Err(arcgrad::Error::runtime(&*self.0))
@@ -295,14 +295,8 @@ impl Rule for Failing {
 }
 
 /// The tensors again, with a history that fails with this message when it is differentiated.
-pub fn undifferentiable(message: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Tensor>>> {
-    let given: Vec<Option<Tensor>> = given
-        .cast::<PyList>()?
-        .iter()
-        .map(|x| convert::tensor(&x).map(|x| x.detach().requires_grad_(true)).transpose())
-        .collect::<arcgrad::Result<_>>()
-        .map_err(|e| crate::error::raise(&e))?;
-    let inputs: Vec<&Tensor> = given.iter().flatten().collect();
-    let outputs = given.iter().map(|x| x.as_ref().map(Tensor::detach)).collect::<Vec<_>>();
-    Ok(core(graph::attach(Failing(message.to_owned()), &inputs, &outputs, &Context::default()))?.outputs)
+pub fn delayed_error(message: &str, given: &[Tensor]) -> arcgrad::Result<Vec<Option<Tensor>>> {
+    let inputs: Vec<&Tensor> = given.iter().collect();
+    let outputs: Vec<Option<Tensor>> = given.iter().map(|x| Some(x.detach())).collect();
+    Ok(graph::attach(Failing(message.to_owned()), &inputs, &outputs, &Context::default())?.outputs)
 }

@@ -235,7 +235,7 @@ fn class_name(node: &NodeRef) -> &str {
 }
 
 /// The class of all nodes of a name: made once, a subclass of `Node`.
-fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let classes = CLASSES.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
     if let Some(class) = classes.get_item(name)? {

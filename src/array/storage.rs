@@ -112,8 +112,8 @@ impl Storage {
         self.0.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts back an earlier version, for a writer that has put back what was there: whoever saved it may use it again.
-    pub fn restore_version(&self, version: u32) {
+    /// Says how many writes there have been, for who knows better than the count.
+    pub fn set_version(&self, version: u32) {
         self.0.version.store(version, Ordering::Relaxed);
     }
 

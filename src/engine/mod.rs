@@ -9,12 +9,15 @@ mod plan;
 mod visit;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smallvec::SmallVec;
 
 use crate::array::pool;
-pub use crate::engine::current::{fills_all_leaves, pass_number, track_passes, will_reach};
+pub use crate::engine::current::{
+    Callback, Facts, at_end_of_pass, execution_order, pass_facts, pass_number, track_passes, will_reach,
+};
 use crate::engine::plan::{Plan, Targets};
 use crate::error::{Error, Kind, Result};
 use crate::graph::{Edge, OutputMeta, Tensor, mode, vector_space};
@@ -46,6 +49,20 @@ pub enum Schedule {
     Inline,
     /// The caller and the pool, whatever the graph.
     Parallel,
+}
+
+thread_local! {
+    static MULTITHREADING: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether passes that this thread begins may be run by several, where [`Schedule::Auto`] says so.
+pub fn is_multithreading_enabled() -> bool {
+    MULTITHREADING.get()
+}
+
+/// Lets passes that this thread begins be run by several, or by the thread alone; answers with what was before.
+pub fn set_multithreading_enabled(yes: bool) -> bool {
+    MULTITHREADING.replace(yes)
 }
 
 /// What a heavy pass may ask of the program that the engine is embedded in.
@@ -154,11 +171,15 @@ impl Host<'_> {
         let mode = mode::Mode { grad: options.create_graph, ..mode::get() };
         let _guard = mode::enter(mode);
         let mut plan = Plan::new(&edges, targets);
-        let current = current::of(&plan, targets);
-        let _current = current::enter(current.clone());
+        let facts = Facts {
+            retain_graph: options.retain_graph,
+            captures: matches!(targets, Targets::Captured(_)),
+            fills_all_leaves: matches!(targets, Targets::Leaves),
+        };
+        let _current = current::begin(&plan, facts);
         let is_heavy = plan.work >= HEAVY;
         let is_parallel = match self.schedule {
-            Schedule::Auto => is_heavy && parallel::pays(&plan),
+            Schedule::Auto => is_heavy && is_multithreading_enabled() && parallel::pays(&plan),
             Schedule::Inline => false,
             Schedule::Parallel => true,
         };
@@ -166,30 +187,32 @@ impl Host<'_> {
         let mut pass = || {
             let grads = std::mem::take(&mut grads);
             if is_parallel {
-                parallel::run(&plan, grads, options, mode, current.clone())
+                parallel::run(&plan, grads, options, mode, current::get())
             } else {
                 inline::run(&mut plan, grads, options, is_watched)
             }
         };
         if !is_heavy {
-            return caught(pass);
+            let answers = caught(pass)?;
+            return caught(current::call_back).map(|()| answers);
         }
         let mut watched = || match self.interrupted {
             Some(check) => pool::with_interrupt(check, || caught(&mut pass)),
             None => caught(&mut pass),
         };
-        match self.detached {
+        let answers = match self.detached {
             Some(detached) => {
                 let mut answer = None;
                 detached(&mut || answer = Some(watched()));
                 answer.unwrap_or_else(|| Err(Error::runtime("the host did not run the backward pass")))
             }
             None => watched(),
-        }
+        }?;
+        caught(current::call_back).map(|()| answers)
     }
 }
 
-/// What `pass` answers, or the error that its panic is.
+/// What a closure answers, or the error that its panic is.
 fn caught<R>(pass: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|panic| Err(error_of(panic)))
 }

@@ -177,7 +177,7 @@ impl<'p, 'g> Pass<'p, 'g> {
     /// What each participant does.
     fn work(&self, crew: &Crew<'_>) {
         let _mode = mode::enter(self.mode);
-        let _current = current::enter(self.current.clone());
+        let _current = current::join(self.current.clone());
         let mut next = Next::Look;
         loop {
             let (place, surroundings) = match next {

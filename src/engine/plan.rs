@@ -248,6 +248,25 @@ impl<'g> Plan<'g> {
         self.order.iter().map(|&(_, i)| i)
     }
 
+    /// The steps that get a gradient that somebody wants, leaves included, in the order of the inline pass.
+    pub fn visits(&self) -> impl Iterator<Item = u32> + '_ {
+        let mut waiting: Vec<u32> = self.steps.iter().map(|step| step.waiting).collect();
+        let is_leaf = |step: u32| self.steps[step as usize].flags & LEAF != 0;
+        let roots = self.roots.iter().map(|&(step, _)| step);
+        let first = roots.filter(move |&step| is_leaf(step) && self.steps[step as usize].waiting == 0);
+        let rest = self.order().flat_map(move |step| {
+            let mut now = vec![step];
+            for &to in self.leads(step).iter().filter(|&&to| to != NOWHERE) {
+                waiting[to as usize] -= 1;
+                if waiting[to as usize] == 0 && is_leaf(to) {
+                    now.push(to);
+                }
+            }
+            now
+        });
+        first.chain(rest).filter(|&step| self.steps[step as usize].flags & (RUNS | ASKED) != 0)
+    }
+
     /// The step at a place in the order.
     #[inline]
     pub fn at(&self, place: usize) -> u32 {

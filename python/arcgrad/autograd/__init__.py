@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import importlib
 
-from .._core import _backward as backward, _grad
+from .._core import _backward as backward, _grad, _is_multithreading_enabled as is_multithreading_enabled
 from . import grad_mode
-from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .grad_mode import (
+    _unsafe_preserve_version_counter as _unsafe_preserve_version_counter,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .. import Tensor
-    from . import forward_ad as forward_ad, function as function, functional as functional, graph as graph
+    from .. import Size, Tensor
+    from .._core import SavedTensor as SavedTensor
+    from . import (
+        forward_ad as forward_ad,
+        function as function,
+        functional as functional,
+        graph as graph,
+        variable as variable,
+    )
     from .function import Function as Function
     from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
     from .graph import GradientEdge
+    from .variable import Variable as Variable
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
     "enable_grad",
     "forward_ad",
@@ -32,25 +48,29 @@ __all__ = [
     "gradgradcheck",
     "graph",
     "inference_mode",
+    "is_multithreading_enabled",
     "no_grad",
     "set_grad_enabled",
+    "set_multithreading_enabled",
+    "variable",
 ]
 
-_SUBMODULES = frozenset(["forward_ad", "function", "functional", "graph"])
+_SUBMODULES = frozenset(["forward_ad", "function", "functional", "graph", "variable"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {
-    "Function": "function",
-    "gradcheck": "gradcheck",
-    "gradgradcheck": "gradcheck",
-    "_unsafe_preserve_version_counter": "_versions",
+    "Function": ".function",
+    "SavedTensor": ".._core",
+    "Variable": ".variable",
+    "gradcheck": ".gradcheck",
+    "gradgradcheck": ".gradcheck",
 }
 
 
 def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOMES:
-        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        value = getattr(importlib.import_module(_HOMES[name], __name__), name)
     elif name in _SUBMODULES:
         value = importlib.import_module(f".{name}", __name__)
     else:
@@ -84,3 +104,10 @@ def grad(
 
         return batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     return _grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
+
+
+def _calculate_shape(output: Tensor, grad: Tensor, is_grads_batched: bool) -> tuple[Size, Size]:
+    """The shapes of an output and of its gradient, of which a batched one has an axis more."""
+    from .. import Size
+
+    return output.shape, Size(grad.shape[1:]) if is_grads_batched else grad.shape

@@ -8,14 +8,14 @@ import warnings
 from typing import Any
 
 from .. import Tensor
-from .._core import Node, _attach_function, _mode, _set_mode, _undifferentiable
+from .._core import Node, _attach_function, _delayed_error, _mode, _set_mode
 from .grad_mode import _FORWARD, _GRAD, no_grad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "once_differentiable"]
+__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "once_differentiable"]
 
 
 class FunctionCtx:
@@ -221,6 +221,14 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
         return _attach_function(ctx, args, output, is_setup)
 
 
+class InplaceFunction(Function):
+    """A function that may be told to write to its input."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+
 def _bound(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], is_setup: bool
 ) -> tuple[Any, ...]:
@@ -243,10 +251,14 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
         if not (_mode() & _GRAD) or not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
             return outputs
         many = isinstance(outputs, tuple)
-        failing = _undifferentiable(
-            "trying to differentiate twice a function that was marked with @once_differentiable",
-            list(outputs) if many else [outputs],
+        given = outputs if many else (outputs,)
+        failing = iter(
+            _delayed_error(
+                "trying to differentiate twice a function that was marked with @once_differentiable",
+                [grad.detach().requires_grad_() for grad in given if grad is not None],
+            )
         )
-        return failing if many else failing[0]
+        marked = tuple([None if grad is None else next(failing) for grad in given])
+        return marked if many else marked[0]
 
     return wrapper

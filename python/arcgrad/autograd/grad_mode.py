@@ -6,7 +6,7 @@ has the mode while its own body runs, and whoever resumes it keeps theirs.
 
 from __future__ import annotations
 
-from .._core import _mode, _set_mode
+from .._core import _is_multithreading_enabled, _mode, _set_mode, _set_multithreading_enabled, _set_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from .._core import Tensor
+
     _F = TypeVar("_F", bound=Callable[..., Any])
 
-__all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "set_multithreading_enabled"]
 
 _GRAD, _INFERENCE, _FORWARD = 1, 2, 4
 
@@ -258,3 +260,35 @@ class inference_mode(_Mode):
 
     def _changed(self, before: int) -> int:
         return _INFERENCE if self.mode else _GRAD | _FORWARD
+
+
+class set_multithreading_enabled:
+    """Backward passes that this thread begins may use several threads, or not, from now on.
+
+    As a context manager, until it ends. Gradients have the same bits either way.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self.prev = _is_multithreading_enabled()
+        _set_multithreading_enabled(mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *args: object) -> None:
+        _set_multithreading_enabled(self.prev)
+
+
+class _unsafe_preserve_version_counter:
+    """Writes inside are not counted: saved tensors do not notice them, and a backward pass may be silently wrong."""
+
+    def __init__(self, tensors: Tensor | tuple[Tensor, ...]) -> None:
+        self._tensors = tensors if isinstance(tensors, tuple) else (tensors,)
+        self._versions = tuple([tensor._version for tensor in self._tensors])
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *args: object) -> None:
+        _set_version(self._tensors, self._versions)

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arcgrad::engine::{self, Host, Options, Root};
-use arcgrad::graph::{self, Edge, mode, vector_space};
+use arcgrad::graph::{self, Edge, NodeRef, mode, vector_space};
 use arcgrad::{Tensor, error};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use crate::convert;
 use crate::dispatch::Args;
 use crate::error::{carry, raise};
 use crate::node::PyNode;
-use crate::{collector, function, hooks, saved};
+use crate::{collector, function, hooks, node, saved};
 
 /// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
 fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
@@ -257,9 +257,9 @@ bindings! {
     function _attach_function {
         "(Any ctx, Any args, Any output, bool is_setup) -> Any" => |a| function::attach(a.any(0)?, a.any(1)?, a.any(2)?, a.flag(3)?)?
     }
-    /// Tensors with a history that fails with this message when it is differentiated.
-    function _undifferentiable {
-        "(str message, Any tensors) -> Any" => |a| function::undifferentiable(&a.str(0)?, a.any(1)?)?
+    /// Tensors with these numbers and with a history that fails with this message when it is differentiated.
+    function _delayed_error {
+        "(str message, Tensor[] tensors) -> Tensor[]" => |a| function::delayed_error(&a.str(0)?, &a.tensors(1)?)
     }
     /// From now on packs what this thread saves with `pack_hook`, and unpacks it with `unpack_hook`.
     function _push_saved_tensors_hooks {
@@ -281,19 +281,70 @@ bindings! {
         "() -> int" => |_a| engine::pass_number().map_or(-1, |number| number as i64)
     }
     /// Whether the backward pass that this thread runs fills all leaves, not some that were asked for; true outside of passes.
-    function _fills_all_leaves { "() -> bool" => |_a| engine::fills_all_leaves().unwrap_or(true) }
-    /// From now on passes can be asked with `_pass_number` and `_will_reach`.
+    function _fills_all_leaves {
+        "() -> bool" => |_a| engine::pass_facts().is_none_or(|facts| facts.fills_all_leaves)
+    }
+    /// From now on passes can be asked with `_will_reach` and `_execution_order`.
     function _track_passes { "() -> None" => |_a| engine::track_passes() }
-    /// For each node, whether the backward pass that this thread runs brings a gradient to it.
+    /// For each node, whether the backward pass that this thread runs brings a gradient to it; None outside of passes.
     function _will_reach {
         "(Any nodes) -> Any" => |a| {
             let one = |node: PyResult<Bound<'_, PyAny>>| {
-                let node = node?.cast::<PyNode>()?.get().node()?;
-                Ok(engine::will_reach(&node).unwrap_or(false))
+                convert::core(engine::will_reach(&node?.cast::<PyNode>()?.get().node()?))
             };
-            let reached = a.any(0)?.try_iter()?.map(one).collect::<PyResult<Vec<bool>>>()?;
-            pyo3::types::PyTuple::new(a.py(), reached)?.into_any().unbind()
+            let reached = a.any(0)?.try_iter()?.map(one).collect::<PyResult<Option<Vec<bool>>>>()?;
+            reached.into_pyobject(a.py())?.unbind()
         }
+    }
+    /// The nodes that the backward pass that this thread runs visits, in order; None outside of passes.
+    function _execution_order {
+        "() -> Any" => |a| {
+            let order = convert::core(engine::execution_order())?;
+            let objects = |order: Vec<NodeRef>| {
+                order.into_iter().map(|node| node::object(a.py(), node)).collect::<PyResult<Vec<_>>>()
+            };
+            order.map(objects).transpose()?.into_pyobject(a.py())?.unbind()
+        }
+    }
+    /// Whether the backward pass that this thread runs keeps the graph, and whether it answers with gradients instead of
+    /// adding them into leaves; None outside of passes.
+    function _pass_facts {
+        "() -> Any" => |a| {
+            let facts = engine::pass_facts().map(|facts| (facts.retain_graph, facts.captures));
+            facts.into_pyobject(a.py())?.into_any().unbind()
+        }
+    }
+    /// Has `callback` called without arguments when the backward pass that this thread runs is over.
+    function _at_end_of_pass {
+        "(Any callback) -> None" => |a| {
+            let callback = a.any(0)?.clone().unbind();
+            engine::at_end_of_pass(Box::new(move || {
+                Python::attach(|py| callback.call0(py).map(drop).map_err(carry))
+            }))
+        }
+    }
+    /// Whether backward passes that this thread begins may be run by several.
+    function _is_multithreading_enabled { "() -> bool" => |_a| engine::is_multithreading_enabled() }
+    /// Lets backward passes that this thread begins be run by several or not; returns what was before.
+    function _set_multithreading_enabled {
+        "(bool enabled) -> bool" => |a| engine::set_multithreading_enabled(a.flag(0)?)
+    }
+    /// The class of all nodes of a name.
+    function _node_class { "(str name) -> Any" => |a| node::class(a.py(), &a.str(0)?)?.unbind() }
+    /// Sets the version of each tensor's memory.
+    function _set_version {
+        "(Any tensors, int[] versions) -> None" => |a| {
+            for (x, version) in a.tensors(0)?.iter().zip(a.ints(1)?) {
+                let version = u32::try_from(version).map_err(|_| {
+                    PyRuntimeError::new_err(format!("Cannot set a version_counter to a value below 0: {version}"))
+                })?;
+                x.array().storage().set_version(version);
+            }
+        }
+    }
+    /// The sentence with which saved tensor hooks are refused on this thread, if they are.
+    function _saved_tensors_hooks_refusal {
+        "() -> Any" => |a| graph::packing_disabled().as_deref().into_pyobject(a.py())?.unbind()
     }
     /// From now on this thread's in-place operations call `watch` with the tensor that they are about to write; None ends it.
     function _watch_writes {
@@ -315,16 +366,6 @@ bindings! {
     /// Notes a write to the memory of these tensors that arcgrad did not see.
     function _increment_version {
         "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version())
-    }
-    /// Puts back the version of a tensor whose memory holds again what it held then.
-    function _restore_version {
-        "(Tensor input, int version) -> None" => |a| {
-            let version: i64 = a.int(1)?;
-            let version = u32::try_from(version).map_err(|_| {
-                PyRuntimeError::new_err(format!("Cannot set a version_counter to a value below 0: {version}"))
-            })?;
-            a.tensor(0)?.array().storage().restore_version(version);
-        }
     }
     /// Whether it was made in inference mode.
     both is_inference { "(Tensor input) -> bool" => |a| a.tensor(0)?.is_inference() }

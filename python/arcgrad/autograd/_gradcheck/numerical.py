@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from ..._core import Tensor, stack
-from .._versions import _unsafe_preserve_version_counter
+from ..grad_mode import _unsafe_preserve_version_counter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
