@@ -92,12 +92,14 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """Return the eigenvalues of symmetric matrices in ascending order; only the triangle `UPLO` is read."""
-    return eigh(A, UPLO)[0]
+    values: Tensor = eigh(A, UPLO)[0]
+    return values
 
 
 def svdvals(A: Tensor) -> Tensor:
     """Return the singular values in descending order."""
-    return svd(A, False)[1]
+    values: Tensor = svd(A, False)[1]
+    return values
 
 
 def _dims(name: str, A: Tensor, dim: Sequence[int]) -> tuple[int, int]:

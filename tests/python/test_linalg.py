@@ -197,11 +197,17 @@ def test_messages_are_pytorchs():
     for call, said in [
         (lambda: L.det(wide), "linalg.det: A must be batches of square matrices, but they are 2 by 3 matrices"),
         (lambda: L.det(torch.ones(3)), "linalg.det: The input tensor A must have at least 2 dimensions."),
-        (lambda: L.svd(torch.ones(2, 2, dtype=torch.int64)), "Expected a floating point or complex tensor as input. Got Long"),
+        (
+            lambda: L.svd(torch.ones(2, 2, dtype=torch.int64)),
+            "Expected a floating point or complex tensor as input. Got Long",
+        ),
         (lambda: L.solve(a, torch.ones(3)), "Incompatible shapes of A and B for the equation AX = B (2x2 and 3x1)"),
         (lambda: L.solve(a, wide, left=False), "for the equation XA = B (2x2 and 2x3)"),
         (lambda: L.solve(a, torch.ones(2).double()), "but found A of type Float and B of type Double instead"),
-        (lambda: L.qr(a, "q"), "qr received unrecognized mode 'q' but expected one of 'reduced' (default), 'r', or 'complete'"),
+        (
+            lambda: L.qr(a, "q"),
+            "qr received unrecognized mode 'q' but expected one of 'reduced' (default), 'r', or 'complete'",
+        ),
         (lambda: L.eigh(a, "X"), "Expected UPLO argument to be 'L' or 'U', but got X"),
         (lambda: L.matrix_norm(a, 3), "linalg.matrix_norm: Order 3 not supported."),
         (lambda: L.norm(torch.ones(2, 2, 2), 2), "the input must be 1D or 2D. Got 3D."),
