@@ -13,7 +13,7 @@ use smallvec::smallvec;
 use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
-use crate::graph::record::{Backward, is_recorded, linear, linear_view};
+use crate::graph::record::{Backward, is_recorded, linear, linear_view, relabel};
 use crate::graph::row::check_writable;
 use crate::graph::saved::Saved;
 use crate::graph::tensor::Tensor;
@@ -407,6 +407,21 @@ pub(crate) fn strided(x: &Tensor, layout: Arc<Layout>, offset: usize) -> Result<
         move |g| scatter_window(g, &window, &base),
         // Note [Tangents lie as their tensors do].
         move |t| strided(t, layout, offset),
+    )
+}
+
+/// [`strided`] of the tensor itself: it changes its layout and offset and keeps its memory.
+pub(crate) fn restride(x: &Tensor, layout: Arc<Layout>, offset: usize) -> Result<Tensor> {
+    let array = x.array();
+    let y = Array::from_parts(array.storage().clone(), layout.clone(), offset, array.dtype())?;
+    let (window, base) = (Window { layout, offset }, Geometry::of(&array));
+    let again = (window.clone(), base.clone());
+    relabel(
+        "AsStridedBackward1",
+        x,
+        y,
+        move |g| scatter_window(g, &window, &base),
+        move |t| read_window(t, &again.0, &again.1),
     )
 }
 

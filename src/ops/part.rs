@@ -2,12 +2,17 @@
 //!
 //! A part is data: how to find it in an array of a given shape. So one view op and one adjoint serve all of them.
 
+use std::sync::Arc;
+
 use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims, Strides};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Onto, Tensor, linear, linear_view, overwrite, record_views, vector_space, view};
+use crate::graph::{
+    Backward, Grads, Onto, Tensor, linear, linear_view, overwrite, record_many, record_views, vector_space,
+    view,
+};
 use crate::ops::copying;
 use smallvec::smallvec;
 
@@ -335,6 +340,23 @@ pub fn unfold(x: &Tensor, dim: isize, size: isize, step: isize) -> Result<Tensor
 ///
 /// Fails when a place would lie outside the memory.
 pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
+    let (layout, offset) = window(x, size, stride, offset)?;
+    view::strided(x, layout, offset)
+}
+
+/// [`as_strided`] of the tensor itself: it changes its shape and keeps its memory.
+pub fn as_strided_(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
+    let (layout, offset) = window(x, size, stride, offset)?;
+    view::restride(x, layout, offset)
+}
+
+/// The layout and offset that these numbers mean.
+fn window(
+    x: &Tensor,
+    size: &[isize],
+    stride: &[isize],
+    offset: Option<isize>,
+) -> Result<(Arc<Layout>, usize)> {
     if size.len() != stride.len() {
         return Err(Error::runtime("mismatch in length of strides and shape"));
     }
@@ -355,8 +377,7 @@ pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<i
             .map_err(|_| Error::runtime(format!("Tensor: invalid storage offset {offset}")))?,
     };
     let shape: Dims = size.iter().map(|&n| n as usize).collect();
-    let layout = Layout::strided(shape, stride.into())?;
-    view::strided(x, layout, offset)
+    Ok((Layout::strided(shape, stride.into())?, offset))
 }
 
 /// A copy of `x` whose [`as_strided`] is `src`.
@@ -380,8 +401,23 @@ pub fn as_strided_scatter(
     Ok(y)
 }
 
-/// The parts that an axis is cut into, one after the other, as views of one node.
-pub(crate) fn cut(name: &'static str, x: &Tensor, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
+/// How several parts belong to their whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// As views: a write to one is a write to the whole, and because of their common node an error where recorded.
+    Views,
+    /// They merely lie in its memory: they may be written to, and whoever does vouches that nobody reads the whole again.
+    Loose,
+}
+
+/// The parts that an axis is cut into, one after the other, of one node.
+pub(crate) fn cut(
+    name: &'static str,
+    x: &Tensor,
+    axis: usize,
+    sizes: &[usize],
+    bond: Bond,
+) -> Result<Vec<Tensor>> {
     let array = x.array();
     let mut parts = Vec::with_capacity(sizes.len());
     let mut start = 0;
@@ -389,7 +425,7 @@ pub(crate) fn cut(name: &'static str, x: &Tensor, axis: usize, sizes: &[usize]) 
         parts.push(Part::Slice { axis, start, count, step: 1 });
         start += count;
     }
-    several(name, x, &array, parts)
+    several(name, x, &array, parts, bond)
 }
 
 /// Every position along an axis as a view of its own: the axis goes.
@@ -400,31 +436,38 @@ pub fn unbind(x: &Tensor, dim: isize) -> Result<Vec<Tensor>> {
     }
     let axis = layout::axis(dim, array.ndim())?;
     let parts = (0..array.shape()[axis]).map(|index| Part::Select { axis, index }).collect();
-    several("UnbindBackward0", x, &array, parts)
+    several("UnbindBackward0", x, &array, parts, Bond::Views)
 }
 
-/// Several parts, disjoint and together the whole, as views of one node.
-fn several(name: &'static str, x: &Tensor, array: &Array, parts: Vec<Part>) -> Result<Vec<Tensor>> {
+/// Several parts, disjoint and together the whole, of one node.
+fn several(
+    name: &'static str,
+    x: &Tensor,
+    array: &Array,
+    parts: Vec<Part>,
+    bond: Bond,
+) -> Result<Vec<Tensor>> {
     let outputs = parts.iter().map(|p| p.of(array)).collect::<Result<_>>()?;
     let whole: Dims = array.shape().into();
     let again = parts.clone();
-    record_views(
-        name,
-        x,
-        outputs,
-        // dx = each part's gradient at its place, zeros where none arrived.
-        move |cx| {
-            let given: Vec<(usize, Tensor)> =
-                (0..parts.len()).filter_map(|i| Some((i, cx.grad(i)?.clone()))).collect();
-            if given.is_empty() {
-                return Ok(smallvec![None]);
-            }
-            let (places, grads): (Vec<_>, Vec<_>) =
-                given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
-            Ok(smallvec![Some(assemble(&grads, &whole, &places)?)])
-        },
-        move |t| again.into_iter().map(|p| part(t, p)).collect(),
-    )
+    // dx = each part's gradient at its place, zeros where none arrived.
+    let backward = move |cx: &Backward<'_>| -> Result<Grads> {
+        let given: Vec<(usize, Tensor)> =
+            (0..parts.len()).filter_map(|i| Some((i, cx.grad(i)?.clone()))).collect();
+        if given.is_empty() {
+            return Ok(smallvec![None]);
+        }
+        let (places, grads): (Vec<_>, Vec<_>) = given.into_iter().map(|(i, g)| (parts[i].clone(), g)).unzip();
+        Ok(smallvec![Some(assemble(&grads, &whole, &places)?)])
+    };
+    let forward =
+        move |t: &Tensor| -> Result<Vec<Tensor>> { again.into_iter().map(|p| part(t, p)).collect() };
+    match bond {
+        Bond::Views => record_views(name, x, outputs, backward, forward),
+        Bond::Loose => record_many(name, &[x], outputs, &[], backward, move |tangents, _| {
+            Ok(forward(tangents[0])?.into_iter().map(Some).collect())
+        }),
+    }
 }
 
 /// Zeros of a shape with each of some tensors at its part; the parts are disjoint. The adjoint of taking several parts.

@@ -251,6 +251,23 @@ pub fn searchsorted(
     Ok(Tensor::new(positions.cast(if narrow { DType::I32 } else { DType::I64 })?))
 }
 
+/// For each element of `x`, whether one of `candidates` equals it; with `invert`, whether none does.
+pub fn isin(x: &Tensor, candidates: &Tensor, invert: bool) -> Result<Tensor> {
+    if x.dtype() == DType::Bool || candidates.dtype() == DType::Bool {
+        return Err(Error::runtime("Unsupported input type encountered for isin(): Bool"));
+    }
+    let dtype = x.dtype().promote(candidates.dtype());
+    let (x, candidates) = (x.detach().to_dtype(dtype)?, candidates.detach().to_dtype(dtype)?);
+    if candidates.numel() == 0 {
+        return Tensor::full(&x.shape(), Scalar::Bool(invert), DType::Bool);
+    }
+    let (sorted, _) = sort(&ravel(&candidates)?, 0, false, false)?;
+    // The first candidate that is not below the element, or the last of all: no other can be equal.
+    let places = searchsorted(&sorted, &x, false, None, false)?.clamp_max(candidates.numel() as i64 - 1)?;
+    let nearest = take(&sorted, &places)?;
+    if invert { nearest.ne(&x) } else { nearest.eq(&x) }
+}
+
 /// [`searchsorted`] in one sequence of boundaries.
 pub fn bucketize(values: &Tensor, boundaries: &Tensor, right: bool, narrow: bool) -> Result<Tensor> {
     if boundaries.ndim() != 1 {

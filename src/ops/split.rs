@@ -4,7 +4,7 @@ use crate::array::layout;
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::Tensor;
-use crate::ops::part::{cut, slice};
+use crate::ops::part::{Bond, cut, slice};
 
 /// How to cut an axis.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,23 @@ pub enum Cuts<'a> {
 
 /// Parts of `size` along an axis, the last one smaller if it must be; views of one node.
 pub fn split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
+    in_runs(x, size, dim, Bond::Views)
+}
+
+/// [`split`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+pub fn unsafe_split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
+    in_runs(x, size, dim, Bond::Loose)
+}
+
+/// The names of the nodes of equal and of given sizes.
+fn names(bond: Bond) -> [&'static str; 2] {
+    match bond {
+        Bond::Views => ["SplitBackward0", "SplitWithSizesBackward0"],
+        Bond::Loose => ["UnsafeSplitBackward0", "UnsafeSplitWithSizesBackward0"],
+    }
+}
+
+fn in_runs(x: &Tensor, size: isize, dim: isize, bond: Bond) -> Result<Vec<Tensor>> {
     let shape = x.shape();
     if shape.is_empty() {
         return Err(Error::runtime("split expects at least a 1-dimensional tensor"));
@@ -33,7 +50,7 @@ pub fn split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
             "split_size can only be 0 if dimension size is 0, but got dimension size of {extent}"
         )));
     }
-    cut("SplitBackward0", x, axis, &even(extent, size as usize))
+    cut(names(bond)[0], x, axis, &even(extent, size as usize), bond)
 }
 
 /// `extent` in runs of `size`: at least one, and the last one smaller if it must be.
@@ -46,6 +63,15 @@ fn even(extent: usize, size: usize) -> Vec<usize> {
 
 /// Parts of these sizes along an axis; views of one node. The sizes must sum to the extent.
 pub fn split_with_sizes(x: &Tensor, sizes: &[isize], dim: isize) -> Result<Vec<Tensor>> {
+    in_sizes(x, sizes, dim, Bond::Views)
+}
+
+/// [`split_with_sizes`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+pub fn unsafe_split_with_sizes(x: &Tensor, sizes: &[isize], dim: isize) -> Result<Vec<Tensor>> {
+    in_sizes(x, sizes, dim, Bond::Loose)
+}
+
+fn in_sizes(x: &Tensor, sizes: &[isize], dim: isize, bond: Bond) -> Result<Vec<Tensor>> {
     let shape = x.shape();
     if shape.is_empty() {
         return Err(Error::runtime("split expects at least a 1-dimensional tensor"));
@@ -64,11 +90,20 @@ pub fn split_with_sizes(x: &Tensor, sizes: &[isize], dim: isize) -> Result<Vec<T
         )));
     }
     let sizes: Vec<usize> = sizes.iter().map(|&n| n as usize).collect();
-    cut("SplitWithSizesBackward0", x, axis, &sizes)
+    cut(names(bond)[1], x, axis, &sizes, bond)
 }
 
 /// At most `chunks` parts of equal size along an axis, the last one smaller if it must be; views of one node.
 pub fn chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
+    in_chunks(x, chunks, dim, Bond::Views)
+}
+
+/// [`chunk`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+pub fn unsafe_chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
+    in_chunks(x, chunks, dim, Bond::Loose)
+}
+
+fn in_chunks(x: &Tensor, chunks: isize, dim: isize, bond: Bond) -> Result<Vec<Tensor>> {
     let shape = x.shape();
     if shape.is_empty() {
         return Err(Error::runtime("chunk expects at least a 1-dimensional tensor"));
@@ -79,9 +114,9 @@ pub fn chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
     let axis = layout::axis(dim, shape.len())?;
     let (extent, chunks) = (shape[axis], chunks as usize);
     if extent == 0 {
-        return cut("SplitWithSizesBackward0", x, axis, &vec![0; chunks]);
+        return cut(names(bond)[1], x, axis, &vec![0; chunks], bond);
     }
-    cut("SplitBackward0", x, axis, &even(extent, extent.div_ceil(chunks)))
+    cut(names(bond)[0], x, axis, &even(extent, extent.div_ceil(chunks)), bond)
 }
 
 /// Parts along an axis that need not be equal, each a view of its own.
@@ -156,6 +191,7 @@ pub(crate) const CHECKS: &[Check] = &[
         |s| Ok(vec![s.normal(&[5, 2])?]),
         |x| split_with_sizes(&x[0], &[1, 0, 4], 0),
     ),
+    Check::new("unsafe_split", |s| Ok(vec![s.normal(&[5, 2])?]), |x| unsafe_split(&x[0], 2, 0)),
     Check::new(
         "tensor_split",
         |s| Ok(vec![s.normal(&[5, 2])?]),

@@ -193,6 +193,13 @@ bindings! {
             a.call(ops::searchsorted, (a.tensor(0)?, &values, after, a.optional_tensor(5)?, a.flag(2)?))
         }
     }
+    /// For each element, whether one of `test_elements` equals it, or with `invert` whether none does.
+    function isin {
+        "(Tensor elements, Operand test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor"
+            => |a| a.call(ops::isin, (a.tensor(0)?, &number_or_tensor(a, 1)?, a.flag(3)?)),
+        "(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor"
+            => |a| a.call(ops::isin, (&number_or_tensor(a, 0)?, a.tensor(1)?, a.flag(3)?))
+    }
     /// Which bucket each value belongs in.
     function bucketize {
         "(Operand input, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor" => |a| {

@@ -166,7 +166,12 @@ pub fn entries() -> Vec<Entry> {
                     binding: &face.in_place,
                     function: points.in_place,
                     method: points.in_place,
-                    place: "method",
+                    // As in PyTorch, `sin_` is a function too; `add_` is not.
+                    place: if face.new.row.is_some_and(|row| row.inputs.len() == 1) {
+                        "both"
+                    } else {
+                        "method"
+                    },
                 },
             ]
         })
@@ -208,6 +213,9 @@ pub fn register_aliases(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let tensor = module.py().get_type::<PyTensor>();
     for (alias, name) in ALIASES {
         module.add(*alias, module.getattr(*name)?)?;
+        if let Ok(in_place) = module.getattr(format!("{name}_")) {
+            module.add(format!("{alias}_"), in_place)?;
+        }
         for suffix in ["", "_"] {
             let (alias, name) = (format!("{alias}{suffix}"), format!("{name}{suffix}"));
             if let Ok(method) = tensor.getattr(name.as_str()) {

@@ -139,6 +139,22 @@ bindings! {
         "(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor"
             => |a| ops::as_strided(a.tensor(0)?, &a.ints(1)?, &a.ints(2)?, a.optional_index(3)?)
     }
+    /// The tensor itself as any view of its memory.
+    both as_strided_ {
+        "(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor"
+            => |a| ops::as_strided_(a.tensor(0)?, &a.ints(1)?, &a.ints(2)?, a.optional_index(3)?)
+    }
+    /// The tensor itself with other extents, its memory grown if it must.
+    method resize_ {
+        "(Tensor input, int[] size, *, Any? memory_format=None) -> Tensor" => |a| ops::resize_(a.tensor(0)?, &a.ints(1)?)
+    }
+    /// The tensor itself with the extents of another.
+    both resize_as_ {
+        "(Tensor input, Tensor the_template, *, Any? memory_format=None) -> Tensor" => |a| {
+            let size: Vec<isize> = a.tensor(1)?.shape().iter().map(|&n| n as isize).collect();
+            ops::resize_(a.tensor(0)?, &size)
+        }
+    }
     /// A copy with any view of its memory replaced.
     both as_strided_scatter {
         "(Tensor input, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> Tensor" => |a| a.call(
@@ -167,6 +183,23 @@ bindings! {
     }
     /// Each position of an axis as a view of its own.
     both unbind { "(Tensor input, int dim=0) -> Tensor[]" => |a| ops::unbind(a.tensor(0)?, a.index(1)?) }
+    /// Parts of a size along an axis, which may be written to if the whole is not used afterwards.
+    both unsafe_split {
+        "(Tensor input, int split_size, int dim=0) -> Tensor[]"
+            => |a| ops::unsafe_split(a.tensor(0)?, a.index(1)?, a.index(2)?),
+        "(Tensor tensor, int split_size, int dim=0) -> Tensor[]"
+            => |a| ops::unsafe_split(a.tensor(0)?, a.index(1)?, a.index(2)?)
+    }
+    /// Parts of given sizes along an axis, which may be written to if the whole is not used afterwards.
+    both unsafe_split_with_sizes {
+        "(Tensor input, int[] split_sizes, int dim=0) -> Tensor[]"
+            => |a| ops::unsafe_split_with_sizes(a.tensor(0)?, &a.ints(1)?, a.index(2)?)
+    }
+    /// A number of parts along an axis, which may be written to if the whole is not used afterwards.
+    both unsafe_chunk {
+        "(Tensor input, int chunks, int dim=0) -> Tensor[]"
+            => |a| ops::unsafe_chunk(a.tensor(0)?, a.index(1)?, a.index(2)?)
+    }
     /// Parts of an axis, as views.
     both split {
         "(Tensor input, int split_size, int dim=0) -> Tensor[]"

@@ -1,6 +1,6 @@
 //! A tensor's elements as Python numbers; copies, casts and comparisons of whole tensors.
 
-use arcgrad::array::{Array, Element};
+use arcgrad::array::{Array, Element, layout};
 use arcgrad::with_element;
 use arcgrad::{DType, Scalar, Tensor, ops};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -9,7 +9,7 @@ use pyo3::types::{PyList, PyString};
 
 use crate::dispatch::Args;
 use crate::error::raise;
-use crate::{bindings, convert, device};
+use crate::{bindings, convert, device, legacy};
 
 /// The tensor as another dtype; itself if it has it and no copy is asked for.
 fn cast(x: &Tensor, dtype: Option<DType>, copy: bool) -> arcgrad::Result<Tensor> {
@@ -54,6 +54,27 @@ bindings! {
             a.call(cast, (a.tensor(0)?, a.dtype(2)?, a.flag(4)?))
         }
     }
+    /// A tensor of this one's dtype: of extents, of data, or on the memory of another tensor. An old constructor.
+    method new {
+        "(Tensor input, *, Any? device=None) -> Tensor" => |a| {
+            device::check(a.get(1))?;
+            ops::creation::empty(&[0], a.tensor(0)?.dtype())
+        },
+        "(Tensor input, Any data, *, Any? device=None) -> Tensor" => |a| {
+            device::check(a.get(2))?;
+            let dtype = a.tensor(0)?.dtype();
+            let made = legacy::of(a.any(1)?, dtype)?;
+            if made.dtype() != dtype {
+                return Err(PyTypeError::new_err(format!("new(): expected a tensor of {dtype} (got {})", made.dtype())));
+            }
+            made
+        },
+        "(Tensor input, int[] size, *, Any? device=None) -> Tensor" => |a| {
+            device::check(a.get(2))?;
+            let shape = convert::core(layout::sizes(&a.ints(1)?))?;
+            ops::creation::empty(&shape, a.tensor(0)?.dtype())
+        }
+    }
     /// The tensor with the dtype of another.
     method type_as {
         "(Tensor input, Tensor other) -> Tensor"
@@ -71,7 +92,11 @@ bindings! {
                     .into_iter()
                     .find(|d| d.tensor_name() == name)
                     .ok_or_else(|| PyTypeError::new_err(format!("invalid type: '{name}'")))?,
-                Err(_) => convert::dtype(wanted)?,
+                // A dtype, or an old class of tensors that has one.
+                Err(_) => convert::dtype(wanted).or_else(|error| match wanted.getattr("dtype") {
+                    Ok(dtype) => convert::dtype(&dtype),
+                    Err(_) => Err(error),
+                })?,
             };
             convert::object(a.py(), cast(x, Some(dtype), false).map_err(|e| raise(&e))?)?
         }
