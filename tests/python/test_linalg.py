@@ -184,6 +184,25 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(name):
     check_first_and_second(function, inputs)
 
 
+def test_gradients_of_symmetric_decompositions_are_symmetric():
+    a = positive(4).requires_grad_()
+    for y in (L.cholesky(a), L.cholesky(a, upper=True), L.eigh(a)[1], L.eigh(a, "U")[1]):
+        (g,) = torch.autograd.grad((y * matrices(4, 4)).sum(), a)
+        close(g, g.mT)
+
+
+def test_a_tangent_that_is_not_symmetric_counts_as_it_is():
+    forward = torch.autograd.forward_ad
+    with forward.dual_level():
+        a = forward.make_dual(positive(3), matrices(3, 3))
+        lower, upper = (forward.unpack_dual(L.cholesky(a, upper=upper)).tangent for upper in (False, True))
+    close(upper, lower.mT)
+    # L' = L half(inv(L) A' inv(L)'), with half the lower triangle and half of the diagonal.
+    factor = L.cholesky(positive(3))
+    inner = L.inv(factor) @ matrices(3, 3) @ L.inv(factor).mT
+    close(lower, factor @ (inner.tril() - torch.diag_embed(inner.diagonal()) / 2))
+
+
 def test_decompositions_without_a_derivative_say_so():
     a = matrices(3, 2).requires_grad_()
     with pytest.raises(RuntimeError, match="mode='complete' and nrows > ncols"):

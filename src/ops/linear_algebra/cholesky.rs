@@ -15,11 +15,12 @@ use crate::ops::{self, Triangle};
 ///
 /// Fails when a matrix is not positive definite.
 pub fn cholesky(x: &Tensor, upper: bool) -> Result<Tensor> {
-    if upper { transposed(&lower(&transposed(x)?)?) } else { lower(x) }
+    if upper { transposed(&lower(x, true)?) } else { lower(x, false) }
 }
 
-fn lower(x: &Tensor) -> Result<Tensor> {
-    let a = Matrices::square("cholesky", x)?;
+/// `L`, from the lower triangle or the mirrored upper one.
+fn lower(x: &Tensor, mirrored: bool) -> Result<Tensor> {
+    let a = Matrices::square("cholesky", &if mirrored { transposed(&x.detach())? } else { x.detach() })?;
     let mut values = Vec::with_capacity(a.values.len());
     for (i, matrix) in a.each() {
         let mut l = matrix.to_vec();
@@ -50,7 +51,6 @@ fn lower(x: &Tensor) -> Result<Tensor> {
         |cx| {
             let l = cx.output();
             let Some(t) = cx.tangent(0) else { return zeros_like(l) };
-            let t = ops::mul(&ops::add(&t, &transposed(&t)?)?, 0.5)?;
             let left = solve_triangular(l, &t, false, true, false)?;
             times(l, &half_of_lower(&solve_triangular(&transposed(l)?, &left, true, false, false)?)?)
         },

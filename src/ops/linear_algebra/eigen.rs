@@ -46,11 +46,13 @@ pub fn eigh(x: &Tensor, upper: bool) -> Result<[Tensor; 2]> {
     Ok(<[Tensor; 2]>::try_from(outputs).unwrap_or_else(|_| unreachable!("two outputs")))
 }
 
-/// `dA = V (diag gw + (Vᵀ gV) / E) Vᵀ`.
+/// `dA = V (diag gw + S) Vᵀ`, with `S` the symmetric half of `(Vᵀ gV) / E`.
 fn backward(cx: &Backward<'_>) -> Result<Grads> {
     let (w, v) = (cx.saved(0)?, cx.saved(1)?);
     let values = cx.grad(0).map(|g| ops::diag_embed(g, 0, -2, -1)).transpose()?;
-    let vectors = cx.grad(1).map(|g| over_differences(&transposed_times(&v, g)?, &w)).transpose()?;
+    let half = |x: Tensor| ops::mul(&ops::add(&x, &transposed(&x)?)?, 0.5);
+    let turn = |g: &Tensor| over_differences(&transposed_times(&v, g)?, &w).and_then(half);
+    let vectors = cx.grad(1).map(turn).transpose()?;
     let inner = match (values, vectors) {
         (Some(a), Some(b)) => ops::add(&a, &b)?,
         (Some(one), None) | (None, Some(one)) => one,
