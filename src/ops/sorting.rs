@@ -6,15 +6,16 @@ use smallvec::smallvec;
 
 use crate::array::kernels::sort::{self as kernel, Order};
 use crate::array::layout::{self, Dims};
-use crate::array::{Array, DType};
+use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::row::default_dtype;
+use crate::graph::vector_space::to_dtype;
 use crate::graph::{Keep, Tensor, record_many};
-use crate::ops::gather::{gather, index_select};
+use crate::ops::gather::{gather, index_select, take};
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::scatter::scatter_add;
-use crate::ops::view::{reshape_to, squeeze, unsqueeze};
+use crate::ops::view::{ravel, reshape_to, squeeze, unsqueeze};
 use crate::ops::{movedim, transpose};
 use crate::with_element;
 
@@ -257,7 +258,7 @@ pub fn isin(x: &Tensor, candidates: &Tensor, invert: bool) -> Result<Tensor> {
         return Err(Error::runtime("Unsupported input type encountered for isin(): Bool"));
     }
     let dtype = x.dtype().promote(candidates.dtype());
-    let (x, candidates) = (x.detach().to_dtype(dtype)?, candidates.detach().to_dtype(dtype)?);
+    let (x, candidates) = (to_dtype(&x.detach(), dtype)?, to_dtype(&candidates.detach(), dtype)?);
     if candidates.numel() == 0 {
         return Tensor::full(&x.shape(), Scalar::Bool(invert), DType::Bool);
     }
