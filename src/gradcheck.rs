@@ -118,9 +118,10 @@ pub fn run_with(
     // The gradient in a random direction is a function of the inputs like any other.
     let directions: Vec<Tensor> =
         wanted.iter().map(|&i| sampler.uniform(&inputs[i].shape(), 0.3, 1.3)).collect::<Result<_>>()?;
-    let second = Projection { call, weights: first.weights, directions: Some(directions) };
+    let second = Projection { call, weights: first.weights.clone(), directions: Some(directions.clone()) };
     let gradients = second.gradient(&inputs, &wanted, false)?;
-    compare(name, "second gradient", &inputs, &wanted, &gradients, &|x| second.value(x))
+    compare(name, "second gradient", &inputs, &wanted, &gradients, &|x| second.value(x))?;
+    check_mixed(name, &inputs, &wanted, &first, &directions, &gradients, sampler)
 }
 
 fn failed(name: &str, why: &str) -> Error {
@@ -307,6 +308,58 @@ fn check_forward(
             name,
             &format!("forward mode gives {found}, the gradient in the same direction {expected}"),
         ));
+    }
+    Ok(())
+}
+
+/// Forward mode over a backward pass, and a backward pass over forward mode: the tangents of the gradients, and the gradients
+/// of the tangents, must agree with the second gradient, which is that of the gradient in `directions`.
+fn check_mixed(
+    name: &str,
+    inputs: &[Tensor],
+    wanted: &[usize],
+    projection: &Projection<'_>,
+    directions: &[Tensor],
+    second: &[Option<Tensor>],
+    sampler: &mut Sampler,
+) -> Result<()> {
+    let level = forward::Level::new();
+    let (mut duals, mut tangents) = (inputs.to_vec(), Vec::new());
+    for &i in wanted {
+        let tangent = sampler.uniform(&inputs[i].shape(), 0.3, 1.3)?;
+        duals[i] = level.dual(&inputs[i], &tangent)?;
+        tangents.push(Some(tangent));
+    }
+    let along = |a: &[Option<Tensor>], b: &[Option<Tensor>]| {
+        let mut sum = 0.0;
+        for (a, b) in a.iter().zip(b).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?))) {
+            sum += a.to_vec::<f64>()?.iter().zip(b.to_vec::<f64>()?).map(|(a, b)| a * b).sum::<f64>();
+        }
+        Ok::<f64, Error>(sum)
+    };
+    let directions: Vec<_> = directions.iter().cloned().map(Some).collect();
+    let expected = along(second, &tangents)?;
+    let gradients = projection.gradient(&duals, wanted, true)?;
+    let of_gradients: Vec<_> = gradients.iter().map(|g| g.as_ref().and_then(Tensor::tangent)).collect();
+
+    let outputs = (projection.call)(&duals)?;
+    let pairs = outputs.iter().filter(|y| y.requires_grad()).zip(&projection.weights);
+    let (roots_of, weights): (Vec<_>, Vec<_>) =
+        pairs.filter_map(|(y, w)| Some((y.tangent().filter(Tensor::requires_grad)?, w.clone()))).unzip();
+    let targets: Vec<Tensor> = wanted.iter().map(|&i| duals[i].clone()).collect();
+    let of_tangents = if roots_of.is_empty() {
+        vec![]
+    } else {
+        engine::grad(roots(&roots_of, &weights)?, &targets, Options::default())?
+    };
+    for (what, found) in [
+        ("forward mode over a backward pass", of_gradients),
+        ("a backward pass over forward mode", of_tangents),
+    ] {
+        let found = along(&found, &directions)?;
+        if (found - expected).abs() > 1e-7 + 1e-7 * expected.abs() {
+            return Err(failed(name, &format!("{what} gives {found}, the second gradient {expected}")));
+        }
     }
     Ok(())
 }

@@ -64,6 +64,21 @@ fn the_engine_knows_no_op_and_the_ops_know_no_engine() {
 }
 
 #[test]
+fn no_derivative_is_fast_behind_the_back_of_forward_mode() {
+    // A derivative that asks only whether gradients are recorded takes its fast way while tangents are to be propagated.
+    // These ask about histories alone.
+    let of_histories = ["nn/mod.rs", "random.rs"];
+    for path in files("src/ops", "rs") {
+        let excused = of_histories.iter().any(|end| path.ends_with(end));
+        assert!(
+            excused || !code(&path).contains("is_grad_enabled"),
+            "{} asks for the grad mode; whether anybody differentiates is graph::forward::is_watched()",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn only_the_binding_names_python() {
     for path in files("src", "rs") {
         assert!(!code(&path).contains("pyo3"), "{} names pyo3", path.display());

@@ -11,10 +11,9 @@ use smallvec::smallvec;
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::forward::{self, Slot};
-use crate::graph::mode;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
+use crate::graph::{forward, mode};
 use crate::graph::{vector_space, view};
 
 /// A counted reference to a tensor. Clones are the same tensor: in-place changes and `.grad` are seen through each.
@@ -51,9 +50,7 @@ struct Inner {
 struct Extra {
     grad: Mutex<Option<Tensor>>,
     accumulator: Mutex<WeakNode>,
-    tangent: Mutex<Option<Arc<Slot>>>,
-    /// Where forward mode looks for a view's tangent, if not at its base.
-    forward_base: Mutex<Option<Tensor>>,
+    forward: forward::State,
     /// The accumulator of a leaf that has hooks.
     hooked: Mutex<Option<NodeRef>>,
     /// Anything the embedding language wants to keep with the tensor.
@@ -68,10 +65,8 @@ const HISTORY: u8 = 2;
 const INFERENCE: u8 = 4;
 /// A non-leaf that keeps its gradient.
 const RETAINS_GRAD: u8 = 8;
-/// Carries, or carried, a tangent of forward mode.
-const TANGENT: u8 = 16;
-/// Has a base of its own for forward mode, or none although it is a view.
-const FORWARD_BASE: u8 = 32;
+/// Forward mode keeps something with it: a tangent, or a base of its own.
+const FORWARD: u8 = 16;
 
 impl Tensor {
     /// A tensor without a history.
@@ -505,47 +500,19 @@ impl Tensor {
         self.0.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// The tangent of forward mode, whether or not this thread propagates tangents.
+    /// What forward mode keeps with few tensors, if with this one.
     #[inline]
-    pub fn tangent(&self) -> Option<Self> {
-        forward::tangent(self)
-    }
-
-    /// Where this tensor's own tangent is, or was.
-    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
-        if !self.flag(TANGENT) {
+    pub(crate) fn forward_state(&self) -> Option<&forward::State> {
+        if !self.flag(FORWARD) {
             return None;
         }
-        self.0.extra.get()?.tangent.lock().clone()
+        self.0.extra.get().map(|extra| &extra.forward)
     }
 
-    pub(crate) fn set_slot(&self, slot: Option<Arc<Slot>>) {
-        if slot.is_none() && !self.flag(TANGENT) {
-            return;
-        }
-        self.set_flag(TANGENT, slot.is_some());
-        let old = std::mem::replace(&mut *self.extra().tangent.lock(), slot);
-        drop(old);
-    }
-
-    /// The tensor whose tangent a view's tangent is a window on.
-    pub(crate) fn forward_base(&self) -> Option<Self> {
-        if self.flag(FORWARD_BASE) {
-            return self.0.extra.get()?.forward_base.lock().clone();
-        }
-        self.base().cloned()
-    }
-
-    /// Sets the base of a new view for forward mode.
-    pub(crate) fn set_forward_base(&self, base: Option<Self>) {
-        *self.extra().forward_base.lock() = base;
-        self.set_flag(FORWARD_BASE, true);
-    }
-
-    /// Whether the base for forward mode is not that of the history.
-    #[inline]
-    pub(crate) fn has_forward_base(&self) -> bool {
-        self.flag(FORWARD_BASE)
+    /// What forward mode keeps with few tensors, made on first use.
+    pub(crate) fn forward_state_or_default(&self) -> &forward::State {
+        self.set_flag(FORWARD, true);
+        &self.extra().forward
     }
 
     /// The value of the only element.

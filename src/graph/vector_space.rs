@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::array::kernels::reduce;
 use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, DType, Dims, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Edge, NodeRef, OutputMeta};
-use crate::graph::record::{linear, linear_view};
+use crate::graph::record::{Backward, linear, linear_view, record};
 use crate::graph::row::{Operand, apply, apply_in_place};
 use crate::graph::tensor::Tensor;
 use crate::graph::{forward, mode};
@@ -29,19 +29,26 @@ pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
     Tensor::zeros(state.array.shape(), state.array.dtype())
 }
 
+/// `y`, which does not depend on `x`, as a function of it all the same: its derivative is zero. So asking for a derivative
+/// is no error, as it is none in PyTorch, whose derivatives are functions of all that they saved.
+pub(crate) fn tied(y: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let (shape, dtype) = (x.shape(), x.dtype());
+    let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
+    let tied = record("ZerosBackward0", &[x], y.array(), &[], backward, |cx| zeros_like(cx.output()))?;
+    // The zeros of `x` add nothing to the tangent that `y` has.
+    if y.tangent().is_some() {
+        tied.set_slot(y.slot());
+    }
+    Ok(tied)
+}
+
 /// The sum of two gradients. Under create_graph it is recorded; else the first is written over if nobody else holds it.
 pub fn add_grads(a: Tensor, b: Tensor) -> Result<Tensor> {
-    if !is_watched() && a.is_unshared() && same_kind(&a, &b) {
+    if !forward::is_watched() && a.is_unshared() && same_kind(&a, &b) {
         add_into(&a.array(), &b.array())?;
         return Ok(a);
     }
     apply(&add::ROW, [Operand::Tensor(&a), Operand::Tensor(&b)])
-}
-
-/// Whether anybody differentiates what is computed here.
-#[inline]
-pub(crate) fn is_watched() -> bool {
-    mode::is_grad_enabled() || forward::propagates()
 }
 
 fn same_kind(a: &Tensor, b: &Tensor) -> bool {

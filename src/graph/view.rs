@@ -55,9 +55,7 @@ pub(crate) fn of(x: &Tensor, array: Array, history: Option<Edge>, multiple: bool
         inherited
     };
     let view = Tensor::view_of(array, history, base, origin);
-    if x.has_forward_base() {
-        view.set_forward_base(Some(x.forward_base().unwrap_or_else(|| x.clone())));
-    }
+    view.inherit_forward_base(x);
     view
 }
 

@@ -1,9 +1,10 @@
 //! What a tensor says about itself when asked by a call.
 
 use arcgrad::array::layout;
+use arcgrad::graph::forward;
 use arcgrad::graph::row::{default_dtype, result_type, set_default_dtype};
 use arcgrad::{DType, Tensor};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -158,8 +159,13 @@ bindings! {
     /// Makes this tensor show another's memory (what assigning `.data` does).
     method set_ {
         "(Tensor input, Tensor source) -> Tensor" => |a| {
-            let x: &Tensor = a.tensor(0)?;
-            x.set_data(a.tensor(1)?).map(|()| x.clone())
+            let (x, source): (&Tensor, &Tensor) = (a.tensor(0)?, a.tensor(1)?);
+            if forward::propagates() && (x.tangent().is_some() || source.tangent().is_some()) {
+                return Err(PyNotImplementedError::new_err(
+                    "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.",
+                ));
+            }
+            x.set_data(source).map(|()| x.clone())
         }
     }
     /// Makes a non-leaf keep its gradient.

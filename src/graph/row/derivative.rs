@@ -9,7 +9,7 @@ use crate::array::kernels::tile::{self, Source};
 use crate::error::{Error, Result};
 use crate::graph::forward::Place;
 use crate::graph::node::{Grads, NodeRef, Rule};
-use crate::graph::record::{Backward, Forward, record};
+use crate::graph::record::Backward;
 use crate::graph::saved::{SavedValue, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::term::Term;
@@ -31,7 +31,7 @@ impl Rule for RowRule {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
-        if vector_space::is_watched() {
+        if forward::is_watched() {
             return self.backward_recorded(cx, &g);
         }
         if cx.has_taken() || g.state().array.numel() <= BRIEF {
@@ -100,12 +100,7 @@ fn tied(dx: Tensor, kept: &[(u8, Unpacked)], node: &NodeRef) -> Result<Tensor> {
         if let Unpacked::Array(..) | Unpacked::Tensor(_) = value {
             let x = value.clone().tensor(node)?;
             if x.requires_grad() {
-                let (shape, dtype) = (x.shape(), x.dtype());
-                let backward = move |_: &Backward<'_>| Ok(smallvec![Some(Tensor::zeros(&shape, dtype)?)]);
-                let zeros = |cx: &Forward<'_>| vector_space::zeros_like(cx.output());
-                let tied = record("ZerosBackward0", &[&x], dx.array(), &[], backward, zeros)?;
-                tied.set_slot(dx.slot().or_else(|| tied.slot()));
-                return Ok(tied);
+                return vector_space::tied(&dx, &x);
             }
         }
     }

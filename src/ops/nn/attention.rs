@@ -6,7 +6,7 @@ use crate::array::DType;
 use crate::array::kernels::attention::{self as kernel, Known, Rule};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Keep, Onto, Tensor, mode, record_many};
+use crate::graph::{Keep, Onto, Tensor, forward, record_many};
 use crate::ops::{self, Triangle};
 
 /// softmax(scale q kᵀ) v over the last two axes; `causal`, query `i` sees keys `0..=i` only.
@@ -43,7 +43,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f64) -
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None; 3]) };
             let [q, k, v] = [cx.saved(0)?, cx.saved(1)?, cx.saved(2)?];
-            if mode::is_grad_enabled() {
+            if forward::is_watched() {
                 return gradients(g, &q, &k, &v, rule).map(|grads| grads.map(Some).into_iter().collect());
             }
             let [q, k, v, y, logs] = [q, k, v, cx.saved(3)?, cx.saved(4)?].map(|x| x.array());
@@ -52,9 +52,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f64) -
             Ok(grads.into_iter().map(|d| Some(Tensor::new(d))).collect())
         },
         move |inputs, outputs| {
-            let [q, k, v] = [inputs[0], inputs[1], inputs[2]].map(Tensor::detach);
             let tangents: Vec<Option<Tensor>> = inputs.iter().map(|x| x.tangent()).collect();
-            let tangent = tangent(&q, &k, &v, &tangents, rule, &outputs[0])?;
+            let tangent = tangent(inputs[0], inputs[1], inputs[2], &tangents, rule, &outputs[0])?;
             Ok(vec![Some(tangent), None])
         },
     )?;

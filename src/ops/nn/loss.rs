@@ -7,8 +7,8 @@ use crate::array::kernels::tile::Source;
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::row::{Derivative, Takes, apply, evaluate_numbers};
-use crate::graph::vector_space::{self, add, expand, sum_to, to_dtype, zeros_like};
-use crate::graph::{Grads, Keep, Operand, Row, Tensor, Term, mode, record};
+use crate::graph::vector_space::{add, expand, sum_to, to_dtype, zeros_like};
+use crate::graph::{Grads, Keep, Operand, Row, Tensor, Term, forward, mode, record};
 use crate::{ops, rows};
 
 rows! {
@@ -99,7 +99,7 @@ fn derivative(row: &'static Row, input: usize) -> Option<&'static Derivative> {
 
 /// A row's derivative for one input, of tensors or of numbers.
 fn pull(d: &'static Derivative, g: &Tensor, inputs: &[Held]) -> Result<Tensor> {
-    if vector_space::is_watched() {
+    if forward::is_watched() {
         let mut terms: SmallVec<[Term; 5]> = SmallVec::new();
         for takes in d.takes {
             terms.push(Term(match takes {

@@ -31,7 +31,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::{Array, Dims};
 use crate::error::Result;
-use crate::graph::vector_space::zeros_like;
+use crate::graph::vector_space::{self, zeros_like};
 use crate::graph::{Keep, Tensor, linear, linear_view, mode, record};
 
 /// `x` under another shape of as many elements.
@@ -46,24 +46,12 @@ pub(crate) fn shaped(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     }
 }
 
-/// `y`, which does not depend on `x`, as a function of it all the same: its derivative is zero.
-///
-/// PyTorch's derivatives of these ops are functions of what they saved, even where its values play no part; so asking
-/// for a second derivative gives zeros and is no error.
+/// `y`, which does not depend on `x`, as a function of it all the same if somebody records ([`vector_space::tied`]).
 pub(crate) fn tied(y: Tensor, x: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
     if !mode::is_grad_enabled() || y.requires_grad() {
         return Ok(y);
     }
-    let x = x()?;
-    let (shape, dtype) = (x.shape(), x.dtype());
-    record(
-        "ZerosBackward0",
-        &[&x],
-        y.array(),
-        &[],
-        move |cx| Ok(smallvec![cx.grad(0).map(|_| Tensor::zeros(&shape, dtype)).transpose()?]),
-        |cx| zeros_like(cx.output()),
-    )
+    vector_space::tied(&y, &x()?)
 }
 
 /// [`linear`], with a derivative that is [`tied`] to x.

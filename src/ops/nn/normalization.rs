@@ -8,7 +8,7 @@ use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{sum_to, to_dtype, zeros_like};
-use crate::graph::{Grads, Keep, Operand, Tensor, mode, record};
+use crate::graph::{Grads, Keep, Operand, Tensor, forward, mode, record};
 use crate::ops;
 use crate::ops::nn::{shaped, tied};
 
@@ -90,7 +90,7 @@ impl Grouping {
         wanted: Wanted,
     ) -> Result<Option<kernel::Gradients>> {
         let same = g.dtype() == x.dtype() && weight.is_none_or(|w| w.dtype() == x.dtype());
-        let Some(length) = self.row().filter(|_| same && !mode::is_grad_enabled()) else { return Ok(None) };
+        let Some(length) = self.row().filter(|_| same && !forward::is_watched()) else { return Ok(None) };
         let weight = weight.map(|w| w.array().contiguous()).transpose()?;
         let (g, x) = (g.array().contiguous()?, x.array().contiguous()?);
         kernel::backward(&g, &x, length, weight.as_ref(), self.eps, wanted).map(Some)

@@ -6,8 +6,8 @@ use crate::array::DType;
 use crate::array::kernels::{reduce, softmax as kernel};
 use crate::error::Result;
 use crate::gradcheck::Check;
-use crate::graph::vector_space::{self, to_dtype, zeros_like};
-use crate::graph::{Keep, Tensor, record};
+use crate::graph::vector_space::{to_dtype, zeros_like};
+use crate::graph::{Keep, Tensor, forward, record};
 use crate::ops;
 
 use super::spread::spread;
@@ -35,7 +35,7 @@ pub fn softmax(x: &Tensor, dim: isize, dtype: Option<DType>) -> Result<Tensor> {
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
             let y = cx.saved(0)?;
-            if vector_space::is_watched() {
+            if forward::is_watched() {
                 return Ok(smallvec![Some(rule(g, &y)?)]);
             }
             Ok(smallvec![Some(Tensor::new(kernel::softmax_gradient(&g.array(), &y.array(), axis)?))])
@@ -60,7 +60,7 @@ pub fn log_softmax(x: &Tensor, dim: isize, dtype: Option<DType>) -> Result<Tenso
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
             let y = cx.saved(0)?;
-            if vector_space::is_watched() {
+            if forward::is_watched() {
                 let total = sum(g, Some(&[dim]), true, None)?;
                 return Ok(smallvec![Some(ops::sub(g, &ops::mul(&ops::exp(&y)?, &total)?)?)]);
             }
