@@ -1,9 +1,9 @@
 """Forward mode: tensors that carry a tangent, the derivative of their value in a direction, along the computation.
 
-Inside a `dual_level`, `make_dual` gives a tensor a tangent, whatever is computed from it has one too, and `unpack_dual`
-reads it off. With `v` as the tangent of `x`, the tangent of `f(x)` is the Jacobian-vector product; it costs about as much
-as `f` itself, however many elements `x` has. A backward pass inside the level has tangents too: those of the gradients
-are Hessian-vector products.
+Inside a `dual_level`, `make_dual` gives a tensor a tangent, whatever is computed from it has one too, and
+`unpack_dual` reads it off. With `v` as the tangent of `x`, the tangent of `f(x)` is the Jacobian-vector product; it
+costs about as much as `f` itself, however many elements `x` has. A backward pass inside the level has tangents too:
+those of the gradients are Hessian-vector products.
 
     with dual_level():
         y = f(make_dual(x, v))
@@ -88,7 +88,7 @@ class dual_level:
     ) -> None:
         exit_dual_level()
 
-    def __call__(self, function: _F) -> _F:
+    def __call__(self, function: _F) -> _F:  # noqa: D102
         decorated: _F = _decorated(function, self.__class__)
         return decorated
 
@@ -96,11 +96,11 @@ class dual_level:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """Return a tensor with the memory and the history of `tensor`, and with this tangent.
 
-    Both are of one shape and of floating-point dtypes. The tangent is used as it is, unless it lies differently in memory
-    than `tensor`; then a copy is. In-place operations on the dual tensor write to both memories.
+    Both are of one shape and of floating-point dtypes. The tangent is used as it is, unless it lies differently in
+    memory than `tensor`; then a copy is. In-place operations on the dual tensor write to both memories.
 
-    Raises ValueError for a dtype without derivatives; RuntimeError outside of levels, where the shapes differ, and where
-    one of both has a tangent already.
+    Raises ValueError for a dtype without derivatives; RuntimeError outside of levels, where the shapes differ, and
+    where one of both has a tangent already.
     """
     if level is None:
         level = _current_level

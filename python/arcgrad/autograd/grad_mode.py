@@ -11,6 +11,7 @@ from .._core import _is_multithreading_enabled, _mode, _set_mode, _set_multithre
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ class _Mode:
         return decorated
 
 
-def _decorated(function: Any, context: Callable[[], _Mode]) -> Any:
+def _decorated(function: Any, context: Callable[[], AbstractContextManager[Any]]) -> Any:
     """The function, its body always run in a context of its own."""
     from functools import wraps
 
@@ -119,7 +120,7 @@ def _decorated(function: Any, context: Callable[[], _Mode]) -> Any:
     return wrapper
 
 
-def _stepped(steps: Any, context: Callable[[], _Mode]) -> Generator[Any, Any, Any]:
+def _stepped(steps: Any, context: Callable[[], AbstractContextManager[Any]]) -> Generator[Any, Any, Any]:
     """Each step of a generator in the context, what lies between in the caller's own."""
     try:
         with context():
@@ -144,7 +145,7 @@ def _stepped(steps: Any, context: Callable[[], _Mode]) -> Generator[Any, Any, An
 class _Steps:
     """Something to await whose own steps are in the context."""
 
-    def __init__(self, steps: Iterator[Any], context: Callable[[], _Mode]) -> None:
+    def __init__(self, steps: Iterator[Any], context: Callable[[], AbstractContextManager[Any]]) -> None:
         self._steps, self._context = steps, context
 
     def __await__(self) -> Generator[Any, Any, Any]:
