@@ -329,9 +329,9 @@ fn only_what_leads_to_an_input_runs() {
         let off = hooked(&w, |_| Err(Error::runtime("this leads nowhere")));
         let y = ops::mul(&x, &off).unwrap();
         let kept = Options { retain_graph: true, create_graph: false };
-        let g = on(schedule).grad(root(&y), std::slice::from_ref(&x), kept).unwrap();
+        let g = on(schedule).grad(root(&y), &edges(std::slice::from_ref(&x)), kept).unwrap();
         assert_eq!(g[0].as_ref().unwrap().to_vec::<f64>().unwrap(), [3.0]);
-        on(schedule).backward(root(&y), Some(std::slice::from_ref(&x)), kept).unwrap();
+        on(schedule).backward(root(&y), Some(&[engine::kept_edge(&x).unwrap()]), kept).unwrap();
         assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [3.0]);
         assert!(w.grad().is_none());
         assert!(on(schedule).backward(root(&y), None, kept).is_err());
@@ -345,10 +345,10 @@ fn an_inner_value_can_be_asked_for_and_can_keep_its_gradient() {
         let h = ops::mul(&x, 3.0).unwrap();
         let y = ops::mul(&h, &h).unwrap();
         let kept = Options { retain_graph: true, create_graph: false };
-        let g = on(schedule).grad(root(&y), &[h.clone(), y.clone(), x.clone()], kept).unwrap();
+        let g = on(schedule).grad(root(&y), &edges(&[h.clone(), y.clone(), x.clone()]), kept).unwrap();
         let g: Vec<Vec<f64>> = g.iter().map(|g| g.as_ref().unwrap().to_vec().unwrap()).collect();
         assert_eq!(g, [[12.0], [1.0], [36.0]]);
-        on(schedule).backward(root(&y), Some(std::slice::from_ref(&h)), kept).unwrap();
+        on(schedule).backward(root(&y), Some(&[engine::kept_edge(&h).unwrap()]), kept).unwrap();
         assert!(h.retains_grad() && x.grad().is_none());
         on(schedule).backward(root(&y), None, kept).unwrap();
         on(schedule).backward(root(&y), None, kept).unwrap();

@@ -6,7 +6,7 @@ use crate::array::pool;
 use crate::engine::Options;
 use crate::engine::plan::{ASKED, CAPTURED, Plan, RUNS};
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Grads, NodeRef, Tensor, retain};
+use crate::graph::{Backward, Grads, NodeRef, Tensor, retain, run_hooks};
 
 /// The gradients of a node's outputs.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
@@ -97,7 +97,7 @@ pub(super) fn visit_leaf(
         seen.push(leaf.grad());
     }
     here.node.run_leaf_hooks(&leaf)?;
-    here.node.run_hooks(&hooks, Grads::new(), &seen).map(drop)
+    run_hooks(&hooks, Grads::new(), &seen).map(drop)
 }
 
 /// [`derive`] between the node's pre-hooks and its hooks.
@@ -110,7 +110,7 @@ fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: O
     }
     let seen = grads.clone();
     let results = derive(node, grads, wanted, options)?;
-    node.run_hooks(&hooks, results, &seen)
+    run_hooks(&hooks, results, &seen)
 }
 
 /// A node's derivative. Without `retain_graph` it takes the saved values along, so that of several passes that meet at a node

@@ -338,19 +338,18 @@ impl NodeRef {
         }
         Ok(())
     }
+}
 
-    /// Calls the hooks after the derivative.
-    pub(crate) fn run_hooks(
-        &self,
-        hooks: &[Arc<dyn NodeHook>],
-        mut grad_inputs: Grads,
-        grad_outputs: &[Option<Tensor>],
-    ) -> Result<Grads> {
-        for hook in hooks {
-            if let Some(others) = hook.call(&grad_inputs, grad_outputs)? {
-                grad_inputs = others;
-            }
+/// Calls the hooks after a derivative.
+pub(crate) fn run_hooks(
+    hooks: &[Arc<dyn NodeHook>],
+    mut grad_inputs: Grads,
+    grad_outputs: &[Option<Tensor>],
+) -> Result<Grads> {
+    for hook in hooks {
+        if let Some(others) = hook.call(&grad_inputs, grad_outputs)? {
+            grad_inputs = others;
         }
-        Ok(grad_inputs)
     }
+    Ok(grad_inputs)
 }

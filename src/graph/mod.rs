@@ -19,6 +19,7 @@ pub mod view;
 pub use accumulate::AccumulateGrad;
 pub(crate) use accumulate::retain;
 pub use function::{Attached, Context, Function, attach};
+pub(crate) use hooks::run_hooks;
 pub use hooks::{HookHandle, LeafHook, NodeHook, NodePreHook, TensorHook};
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule, WeakNode};
 pub(crate) use node::{clock, set_clock};

@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 /// What this thread records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+// Four switches that are independent of each other.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Mode {
     /// Whether operations on tensors that require a gradient are recorded.
     pub grad: bool,

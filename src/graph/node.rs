@@ -241,7 +241,7 @@ impl NodeRef {
 
     /// Packs the saved value of this number.
     pub fn pack_saved(&self, index: usize, hooks: Arc<dyn SavedTensorHooks>) -> Result<()> {
-        let packed = self.saved_values()?.get(index).map(|value| Packed::new(hooks, value)).transpose()?;
+        let packed = self.saved_values()?.get(index).map(|value| Packed::pack(hooks, value)).transpose()?;
         let mut saved = self.saved.lock();
         let (Saved::Live(values) | Saved::Packed(values)) = &mut *saved else { return Ok(()) };
         if let (Some(slot), Some(packed)) = (values.get_mut(index), packed) {

@@ -76,7 +76,7 @@ impl Packed {
     }
 
     /// Packs a value.
-    pub(crate) fn new(hooks: Arc<dyn SavedTensorHooks>, value: &SavedValue) -> Result<SavedValue> {
+    pub(crate) fn pack(hooks: Arc<dyn SavedTensorHooks>, value: &SavedValue) -> Result<SavedValue> {
         let (array, place) = match value {
             SavedValue::Tensor { array, role, .. } => (array, Place::Role(*role)),
             SavedValue::Other(other) => (&other.array, Place::Other(other.edge.clone())),
@@ -171,6 +171,6 @@ pub(crate) fn pack(saved: Saved) -> Result<Saved> {
 #[cold]
 fn pack_all(saved: Saved) -> Result<Saved> {
     let (Saved::Live(values), Some(hooks)) = (&saved, saved_tensor_hooks()) else { return Ok(saved) };
-    let packed = values.iter().map(|value| Packed::new(hooks.clone(), value));
+    let packed = values.iter().map(|value| Packed::pack(hooks.clone(), value));
     Ok(Saved::Packed(packed.collect::<Result<_>>()?))
 }

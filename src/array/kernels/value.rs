@@ -341,9 +341,9 @@ mod tests {
     fn select_takes_constants_and_values() {
         let leaky = |x: V<f32>| x.lt(0.0).select(0.5 * x, x);
         assert_eq!((leaky(V(-2.0)).0, leaky(V(3.0)).0), (-1.0, 3.0));
-        let inside = |x: V<f64>| (x.ge(-1.0) & !x.gt(1.0)).indicator::<f64>();
+        let inside = |x: V<f64>| (x.ge(-1.0) & !x.gt(1.0)).indicator::<f64, false>();
         assert_eq!((inside(V(1.0)).0, inside(V(1.5)).0, inside(V(f64::NAN)).0), (1.0, 0.0, 0.0));
-        let constant: V<f64> = V(f64::NAN).ne(f64::NAN).select(1.0, 2.0);
+        let constant: V<f64> = V::<f64>(f64::NAN).ne(f64::NAN).select(1.0, 2.0);
         assert_eq!(constant.0, 1.0);
     }
 }

@@ -43,6 +43,7 @@ impl Slot {
 pub(crate) struct State {
     slot: Mutex<Option<Arc<Slot>>>,
     /// For a view: the tensor whose tangent this one's is a window on, or that there is none; `None` if it is the base.
+    #[allow(clippy::option_option)] // three cases, of which the inner two are one answer
     base: Mutex<Option<Option<Tensor>>>,
 }
 

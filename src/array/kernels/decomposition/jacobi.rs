@@ -51,7 +51,9 @@ fn scale_of(a: &[f64]) -> Option<f64> {
 pub fn eigen(a: &[f64], n: usize) -> Option<(Vec<f64>, Vec<f64>)> {
     let mut a: Vec<f64> = (0..n * n).map(|k| a[(k / n).max(k % n) * n + (k / n).min(k % n)]).collect();
     let scale = scale_of(&a)?;
-    a.iter_mut().for_each(|x| *x /= scale);
+    for x in &mut a {
+        *x /= scale;
+    }
     let mut vectors = identity(n);
     for _ in 0..SWEEPS {
         let mut rotated = false;
