@@ -1,8 +1,10 @@
 //! Every way a call can fail, as data; the sentence is built only when somebody reads it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::array::{DType, Dims};
+use crate::watch::{self, Origin};
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -114,13 +116,23 @@ pub enum Kind {
         output: Option<u16>,
         /// The version it has now.
         found: u32,
-        /// The version it was saved at.
+        /// The version it was saved at; if it is the one found, the write came from outside.
         expected: u32,
+        /// Who wrote: an operation by its name or its node's, or somebody else in words.
+        by: Option<&'static str>,
+        /// Where it was saved, if that was noted.
+        saved: Option<Arc<dyn Origin>>,
+        /// Where it was overwritten, if that was noted.
+        written: Option<Arc<dyn Origin>>,
     },
     /// A backward pass met a node whose saved values an earlier pass has freed.
     Freed {
         /// The node.
         node: String,
+        /// Where it was recorded, if that was noted.
+        recorded: Option<Arc<dyn Origin>>,
+        /// Where the pass was called that freed it, if that was noted.
+        freed: Option<Arc<dyn Origin>>,
     },
     /// A sentence that is said in one place only.
     Said {
@@ -277,21 +289,41 @@ impl fmt::Display for Error {
                 from.scalar_name(),
                 to.scalar_name()
             ),
-            Kind::Modified { node, shape, dtype, output, found, expected } => write!(
-                f,
-                "one of the variables needed for gradient computation has been modified by an inplace operation: \
-                 [{} {shape:?}], {} {node}, is at version {found}; expected version {expected} instead. \
-                 Hint: clone() the tensor before it is overwritten, or use the operation that returns a new tensor.",
-                dtype.tensor_name(),
-                output.map_or("saved by".to_owned(), |output| format!("which is output {output} of")),
-            ),
-            Kind::Freed { node } => write!(
-                f,
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have \
-                 already been freed). Saved intermediate values of the graph are freed when you call .backward() or \
-                 autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if \
-                 you need to access saved tensors after calling backward. (The freed node is {node}.)"
-            ),
+            Kind::Modified { node, shape, dtype, output, found, expected, by, saved, written } => {
+                let what = output
+                    .map_or_else(|| "saved by".to_owned(), |output| format!("which is output {output} of"));
+                write!(
+                    f,
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: \
+                     [{} {shape:?}], {what} {node}, is at version {found}; expected version {expected} instead. It was saved by \
+                     {node}{} and overwritten by {}{}. Hint: clone() the tensor before it is overwritten, or use the operation \
+                     that returns a new tensor{}.",
+                    dtype.tensor_name(),
+                    Line(saved.as_deref()),
+                    if found == expected {
+                        "whoever else uses its memory, as a NumPy array does".to_owned()
+                    } else {
+                        by.map_or_else(|| "somebody".to_owned(), in_place_name)
+                    },
+                    Line(written.as_deref()),
+                    Advice(saved.is_some() || written.is_some()),
+                )
+            }
+            Kind::Freed { node, recorded, freed } => {
+                write!(
+                    f,
+                    "Trying to backward through the graph a second time (or directly access saved tensors after they have \
+                     already been freed). Saved intermediate values of the graph are freed when you call .backward() or \
+                     autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if \
+                     you need to access saved tensors after calling backward. (The freed node is {node}{}",
+                    Line(recorded.as_deref()),
+                )?;
+                match freed {
+                    Some(freed) => write!(f, "; it was freed by the call at {}.)", freed.line()),
+                    None if recorded.is_some() => f.write_str(".)"),
+                    None => write!(f, "; {}.)", watch::witness().advice()),
+                }
+            }
             Kind::Said { message, .. } => f.write_str(message),
             Kind::Interrupted => f.write_str("interrupted"),
             Kind::Panic { message } => {
@@ -300,6 +332,40 @@ impl fmt::Display for Error {
             Kind::Foreign(_) => f.write_str("an exception of the embedding language"),
         }
     }
+}
+
+/// A place in parentheses, or nothing.
+struct Line<'a>(Option<&'a dyn Origin>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |origin| write!(f, " ({})", origin.line()))
+    }
+}
+
+/// What to do to be told more, unless places were noted.
+struct Advice(bool);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 { Ok(()) } else { write!(f, " ({})", watch::witness().advice()) }
+    }
+}
+
+/// Who wrote, in a sentence: the in-place form of an operation, given its name or its node's, as in `index_put_`; somebody
+/// else as given.
+pub(crate) fn in_place_name(by: &str) -> String {
+    let Some((operation, _)) = by.split_once("Backward") else {
+        return if by.contains(' ') { by.to_owned() } else { format!("{by}_") };
+    };
+    let mut name = String::new();
+    for letter in operation.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name + "_"
 }
 
 impl std::error::Error for Error {}

@@ -6,6 +6,7 @@ pub mod error;
 pub mod gradcheck;
 pub mod graph;
 pub mod ops;
+pub mod watch;
 
 pub use array::{DType, Scalar};
 pub use error::{Error, Result};

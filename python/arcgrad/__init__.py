@@ -63,6 +63,11 @@ if TYPE_CHECKING:
         utils as utils,
     )
     from ._tensor_str import set_printoptions as set_printoptions
+    from .autograd.anomaly_mode import (
+        is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+        is_anomaly_enabled as is_anomaly_enabled,
+        set_anomaly_enabled as set_anomaly_enabled,
+    )
     from .serialization import load as load, save as save
 
 newaxis = None
@@ -72,7 +77,14 @@ _SUBMODULES = frozenset(
 )
 
 # Where a name lives whose module is imported when the name is first used.
-_HOMES = {"load": "serialization", "save": "serialization", "set_printoptions": "_tensor_str"}
+_HOMES = {
+    "is_anomaly_check_nan_enabled": "autograd.anomaly_mode",
+    "is_anomaly_enabled": "autograd.anomaly_mode",
+    "load": "serialization",
+    "save": "serialization",
+    "set_anomaly_enabled": "autograd.anomaly_mode",
+    "set_printoptions": "_tensor_str",
+}
 
 
 def __getattr__(name: str) -> Any:

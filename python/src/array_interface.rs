@@ -7,6 +7,7 @@ use std::os::raw::{c_char, c_int, c_void};
 use std::ptr::NonNull;
 
 use arcgrad::DType;
+use arcgrad::array::sharing::Shared;
 use arcgrad::array::{Array, Dims, Layout, Storage, Strides};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -155,7 +156,7 @@ fn unsupported(object: &Bound<'_, PyAny>) -> PyErr {
 /// Holds a tensor's memory for a NumPy array, and describes it.
 #[pyclass(name = "_SharedMemory", module = "arcgrad._core", frozen, freelist = 32)]
 pub struct SharedMemory {
-    array: Array,
+    shared: Shared,
     /// Boxed: the capsule points to it.
     described: Box<Described>,
 }
@@ -200,7 +201,8 @@ impl SharedMemory {
         });
         described.interface.shape = described.shape.as_mut_ptr();
         described.interface.strides = described.strides.as_mut_ptr();
-        Self { array, described }
+        // The tensor and `array` hold the storage; whoever else does may have saved it.
+        Self { shared: Shared::new(array, 2), described }
     }
 }
 
@@ -216,7 +218,7 @@ impl SharedMemory {
     }
 
     fn __repr__(&self) -> String {
-        format!("<memory of a tensor of {} elements>", self.array.numel())
+        format!("<memory of a tensor of {} elements>", self.shared.array().numel())
     }
 }
 

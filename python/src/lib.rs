@@ -15,6 +15,7 @@ mod legacy;
 mod named;
 mod nested;
 mod node;
+mod origin;
 mod properties;
 mod saved;
 mod size;
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    origin::register()?;
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
     module.add_class::<saved::SavedTensor>()?;

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 
-use crate::{collector, convert, hooks, saved};
+use crate::{collector, convert, hooks, origin, saved};
 
 /// A recorded operation.
 #[pyclass(name = "Node", module = "arcgrad.autograd.graph", frozen, subclass, weakref)]
@@ -107,12 +107,20 @@ impl PyNode {
     /// A dictionary for whatever a user wants to remember with the node.
     #[getter]
     fn metadata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let node = self.node()?;
+        let node = match (self.node(), &self.0) {
+            // The graph is gone, and with it what was remembered.
+            (Err(_), Held::Context(slot)) if slot.get().is_some() => {
+                return Ok(PyDict::new(py).into_any().unbind());
+            }
+            (node, _) => node?,
+        };
+        // Formatting runs Python code, and so comes before the lock.
+        let noted = noted(py, &node)?;
         let mut slot = node.extra_or_default().attached.lock();
         if let Some(existing) = slot.as_ref().and_then(|kept| kept.downcast_ref::<Py<PyDict>>()) {
             return Ok(existing.clone_ref(py).into_any());
         }
-        let made = PyDict::new(py).unbind();
+        let made = noted.unbind();
         *slot = Some(Box::new(made.clone_ref(py)));
         Ok(made.into_any())
     }
@@ -229,8 +237,20 @@ impl PyNode {
     }
 }
 
+/// What a node's metadata hold from the start: what anomaly detection noted.
+fn noted<'py>(py: Python<'py>, node: &NodeRef) -> PyResult<Bound<'py, PyDict>> {
+    let noted = PyDict::new(py);
+    if let Some(origin) = node.origin() {
+        noted.set_item("traceback_", origin::entries(py, &*origin)?)?;
+    }
+    if let Some(parent) = node.parent() {
+        noted.set_item("parent_", object(py, parent)?)?;
+    }
+    Ok(noted)
+}
+
 /// The name without the modules before it.
-fn class_name(node: &NodeRef) -> &str {
+pub fn class_name(node: &NodeRef) -> &str {
     node.name().rsplit("::").next().unwrap_or_default()
 }
 

@@ -87,7 +87,7 @@ impl SavedTensor {
                      is allowed at a time.",
                 ));
             }
-            Some(SavedValue::Tensor { .. } | SavedValue::Other(_)) => {}
+            Some(SavedValue::Tensor { .. } | SavedValue::Kept(_)) => {}
             _ => {
                 return Err(PyRuntimeError::new_err(
                     "Calling register_hooks on a saved tensor with value None is forbidden.",
@@ -131,17 +131,12 @@ fn name(node: &NodeRef, index: usize, value: &SavedValue) -> String {
     if let Some(name) = node.rule().saved_names().get(index) {
         return (*name).to_owned();
     }
-    match value {
-        SavedValue::Tensor { role: Role::Output(0), .. } => "result".to_owned(),
-        SavedValue::Tensor { role: Role::Output(n), .. } => format!("result{n}"),
-        SavedValue::Tensor { role: Role::Input(0), .. } => "self".to_owned(),
-        SavedValue::Tensor { role: Role::Input(n @ 2..), .. } => format!("input{n}"),
-        SavedValue::Packed(packed) => match packed.role() {
-            Some(Role::Output(_)) => "result".to_owned(),
-            Some(Role::Input(1)) => second(node),
-            _ => "self".to_owned(),
-        },
-        _ => second(node),
+    match (value.role(), value) {
+        (Some(Role::Output(0)), _) => "result".to_owned(),
+        (Some(Role::Output(n)), _) => format!("result{n}"),
+        (Some(Role::Input(0)), _) | (None, SavedValue::Packed(_)) => "self".to_owned(),
+        (Some(Role::Input(n @ 2..)), _) => format!("input{n}"),
+        (Some(Role::Input(1)) | None, _) => second(node),
     }
 }
 

@@ -6,8 +6,10 @@ pub mod layout;
 pub mod memory;
 pub mod pool;
 pub mod random;
+pub mod sharing;
 pub mod storage;
 pub mod strided;
+pub mod writers;
 
 pub use dtype::{Bool, Category, DType, Element, Scalar};
 pub use layout::{Dims, Layout, Strides};

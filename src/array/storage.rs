@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::array::memory::{self, Block};
+use crate::array::writers::{self, Write};
 use crate::error::{Kind, Result};
+use crate::watch;
 
 /// Buffers up to this many bytes lie inside the storage itself: small tensors cost no second allocation.
 pub const INLINE_BYTES: usize = 32;
@@ -16,12 +18,28 @@ pub const INLINE_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct Storage(Arc<Inner>);
 
+/// A reference that does not keep the memory alive.
+pub(super) struct WeakStorage(Weak<Inner>);
+
+impl WeakStorage {
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 struct Inner {
     version: AtomicU32,
+    /// Who wrote last: a number of `writers`.
+    writer: AtomicU16,
     read_only: bool,
+    /// How many others use the memory; [`FOR_GOOD`] if nobody counts them.
+    shares: AtomicU8,
     bytes: usize,
     memory: Memory,
 }
+
+/// As many shares as this never end.
+const FOR_GOOD: u8 = u8::MAX;
 
 enum Memory {
     Inline(UnsafeCell<[u64; INLINE_BYTES / 8]>),
@@ -70,12 +88,21 @@ impl Storage {
         read_only: bool,
         owner: Box<dyn Any + Send + Sync>,
     ) -> Self {
-        Self::new(bytes, Memory::Foreign { data, _owner: owner }, read_only)
+        let storage = Self::new(bytes, Memory::Foreign { data, _owner: owner }, read_only);
+        storage.0.shares.store(FOR_GOOD, Ordering::Relaxed);
+        storage
     }
 
     #[inline]
     fn new(bytes: usize, memory: Memory, read_only: bool) -> Self {
-        Self(Arc::new(Inner { version: AtomicU32::new(0), read_only, bytes, memory }))
+        Self(Arc::new(Inner {
+            version: AtomicU32::new(0),
+            writer: AtomicU16::new(0),
+            read_only,
+            shares: AtomicU8::new(0),
+            bytes,
+            memory,
+        }))
     }
 
     /// The first byte. Valid as long as this storage lives.
@@ -106,10 +133,83 @@ impl Storage {
         self.0.version.load(Ordering::Relaxed)
     }
 
-    /// Records a write.
+    /// Records a write by the operation of this name (without the `_` of its in-place form), or by whoever else.
+    ///
+    /// While places are noted, this thread's is; so the caller may hold no lock.
     #[inline]
-    pub fn raise_version(&self) {
+    pub fn raise_version(&self, by: &'static str) {
+        self.raise_version_under_lock(by);
+        if watch::is_on() {
+            self.note_write(by);
+        }
+    }
+
+    /// Notes this thread's place for a write that was just recorded. The caller may hold no lock.
+    #[cold]
+    pub fn note_write(&self, by: &'static str) {
+        writers::note(self, by);
+    }
+
+    /// [`Self::raise_version`] for a caller that holds a lock: the place is not noted.
+    #[inline]
+    pub fn raise_version_under_lock(&self, by: &'static str) {
         self.0.version.fetch_add(1, Ordering::Relaxed);
+        self.0.writer.store(writers::number(by), Ordering::Relaxed);
+    }
+
+    /// Who wrote last.
+    pub fn writer(&self) -> Option<&'static str> {
+        writers::name(self.0.writer.load(Ordering::Relaxed))
+    }
+
+    /// The first write after `version` whose place was noted.
+    pub fn noted_write_after(&self, version: u32) -> Option<Write> {
+        writers::first_after(self, version)
+    }
+
+    /// Whether others use the memory, too: see Note [Writes behind the graph's back].
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        // Relaxed: whoever shares memory between threads orders the sharing and the use by other means.
+        self.0.shares.load(Ordering::Relaxed) != 0
+    }
+
+    /// Counts one who uses the memory, and says whether it is the first.
+    pub(super) fn share(&self) -> bool {
+        self.change_shares(|shares| shares + 1) == 0
+    }
+
+    /// Whether one only uses the memory besides its owner.
+    pub(super) fn is_last_share(&self) -> bool {
+        self.0.shares.load(Ordering::Relaxed) == 1
+    }
+
+    /// The inverse of [`Self::share`].
+    pub(super) fn unshare(&self) {
+        self.change_shares(|shares| shares.saturating_sub(1));
+    }
+
+    fn change_shares(&self, change: impl Fn(u8) -> u8) -> u8 {
+        let countable = |shares: u8| (shares != FOR_GOOD).then(|| change(shares));
+        self.0
+            .shares
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, countable)
+            .unwrap_or_else(|shares| shares)
+    }
+
+    /// How many references to this buffer there are.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// A reference that does not keep the memory alive.
+    pub(super) fn downgrade(&self) -> WeakStorage {
+        WeakStorage(Arc::downgrade(&self.0))
+    }
+
+    /// A number that no other living storage has.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// Says how many writes there have been, for who knows better than the count.

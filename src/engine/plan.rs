@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use smallvec::SmallVec;
 
 use crate::engine::clock::Clock;
-use crate::graph::{Edge, NodeRef};
+use crate::graph::{Derivative, Edge, NodeRef};
 
 /// A node's part in the pass. Nodes are borrowed: the roots keep everything before them alive.
 pub(super) struct Step<'g> {
@@ -64,6 +64,8 @@ pub(super) struct Plan<'g> {
     pub work: u64,
     pub is_restricted: bool,
     pub clock: Clock,
+    /// What to do around each derivative, if somebody watches.
+    pub watched: Option<Derivative>,
 }
 
 /// Where the edge of an input that needs no gradient leads.
@@ -195,6 +197,7 @@ impl<'g> Plan<'g> {
         let steps = walk.finish();
         let mut plan = Self {
             slots,
+            watched: Derivative::watched(),
             clock: Clock::new(
                 order.len() + steps.len(),
                 roots.iter().map(|e| e.node.sequence()).max().unwrap_or(0),

@@ -49,8 +49,14 @@ pub(super) fn visit(
         }
         return Ok(None);
     }
-    if here.node.extra().is_some() {
-        return derive_with_hooks(here.node, grads, plan.wanted(step), options).map(Some);
+    if here.node.extra().is_some() || plan.watched.is_some() {
+        let frees = !options.retain_graph;
+        let derivative = || derive_with_hooks(here.node, grads, plan.wanted(step), options);
+        return match &plan.watched {
+            Some(watched) => watched.run(here.node, frees, derivative),
+            None => derivative(),
+        }
+        .map(Some);
     }
     derive(here.node, grads, plan.wanted(step), options).map(Some)
 }

@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
 use crate::graph::record::{Backward, is_recorded};
-use crate::graph::saved::{Other, Role, Saved, SavedValue};
+use crate::graph::saved::{Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
-use crate::graph::{forward, mode, view};
+use crate::graph::{forward, mode, seen, view};
 
 /// An operation with a derivative of its own.
 ///
@@ -216,6 +216,7 @@ pub fn attach<R: Rule>(
         if let Some(base) = y.base() {
             return Ok(Some(Tensor::view_of(y.array(), Some(edge), base.clone(), origin)));
         }
+        seen::note_output(&edge, &y.array());
         y.set_state(|state| state.history = Some(edge));
         Ok(Some(y.clone()))
     };
@@ -249,9 +250,7 @@ fn save(
         }) {
             return SavedValue::array(x.array(), Role::Input(input as u16));
         }
-        let array = x.array();
-        let version = array.storage().version();
-        SavedValue::Other(Box::new(Other { array, version, edge: x.gradient_edge() }))
+        SavedValue::other(x)
     });
     let values: SmallVec<_> = values.collect();
     let saved = pack(Saved::Live(values))?;

@@ -4,13 +4,16 @@ mod accumulate;
 pub mod forward;
 mod function;
 mod hooks;
+mod live;
 pub mod mode;
 mod node;
+mod nonfinite;
 pub mod ownership;
 mod packing;
 mod record;
 pub mod row;
 mod saved;
+mod seen;
 mod tensor;
 mod term;
 pub mod vector_space;
@@ -21,8 +24,10 @@ pub(crate) use accumulate::retain;
 pub use function::{Attached, Context, Function, attach};
 pub(crate) use hooks::run_hooks;
 pub use hooks::{HookHandle, LeafHook, NodeHook, NodePreHook, TensorHook};
+pub use live::{Lives, Mark, live_nodes, lives_since, mark, reachable_lives};
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule, WeakNode};
 pub(crate) use node::{clock, set_clock};
+pub use nonfinite::{NonFinite, first_nonfinite};
 pub use packing::{
     Package, Packed, SavedTensorHooks, disable_packing, packing_disabled, pop_saved_tensor_hooks,
     push_saved_tensor_hooks, saved_tensor_hooks,
@@ -32,6 +37,8 @@ pub use record::{
     record_with_work, relabel,
 };
 pub use row::{Operand, Row};
-pub use saved::{Role, Saved, SavedValue, Unpacked};
+pub use saved::{Kept, Place, Role, Saved, SavedValue, Unpacked};
+pub(crate) use seen::Derivative;
+pub use seen::{Range, has_nan};
 pub use tensor::{Tensor, WeakTensor};
 pub use term::{Term, TermMask};

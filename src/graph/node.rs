@@ -16,7 +16,9 @@ use crate::graph::hooks::NodeHooks;
 use crate::graph::packing::{Packed, SavedTensorHooks};
 use crate::graph::record::Backward;
 use crate::graph::saved::{Saved, SavedValues};
+use crate::graph::seen::{self, Seen};
 use crate::graph::tensor::{Tensor, WeakTensor};
+use crate::watch;
 
 /// The gradients a node hands to its edges, in edge order.
 pub type Grads = SmallVec<[Option<Tensor>; 2]>;
@@ -97,6 +99,8 @@ pub struct Extra {
     pub(crate) hooks: Mutex<NodeHooks>,
     /// The tangents of saved values, with their numbers.
     pub(crate) tangents: Mutex<Vec<(usize, Arc<Slot>)>>,
+    /// What was noted of the node while somebody watched.
+    pub(crate) seen: Mutex<Seen>,
     /// Anything the embedding language wants to keep with the node.
     pub attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// A slot for the embedding language's object of this node.
@@ -210,7 +214,11 @@ pub struct NodeRef(Option<Arc<Node>>);
 impl NodeRef {
     #[inline]
     pub(crate) fn new<R: Rule>(node: Node<R>) -> Self {
-        Self(Some(Arc::new(node)))
+        let node = Self(Some(Arc::new(node)));
+        if watch::is_on() {
+            seen::note_node(&node);
+        }
+        node
     }
 
     /// A reference that does not keep the node alive.
@@ -288,6 +296,11 @@ impl Deref for NodeRef {
 pub struct WeakNode(Option<Weak<Node>>);
 
 impl WeakNode {
+    /// Whether the node is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.as_ref().is_none_or(|node| node.strong_count() == 0)
+    }
+
     /// The node, if it still lives.
     #[inline]
     pub fn upgrade(&self) -> Option<NodeRef> {

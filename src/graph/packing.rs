@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::mode;
-use crate::graph::node::{Edge, clock, set_clock};
-use crate::graph::saved::{Other, Role, Saved, SavedValue};
+use crate::graph::node::{clock, set_clock};
+use crate::graph::saved::{Place, Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
 
 /// What a saved tensor was packed into.
@@ -40,12 +40,6 @@ fn aside<R>(hook: impl FnOnce() -> R) -> R {
     answer
 }
 
-/// What a packed tensor is to its node.
-enum Place {
-    Role(Role),
-    Other(Option<Edge>),
-}
-
 impl Packed {
     /// What `pack` answered.
     pub fn package(&self) -> &(dyn Any + Send + Sync) {
@@ -64,10 +58,7 @@ impl Packed {
 
     /// What it is to its node, if it is an input or an output.
     pub fn role(&self) -> Option<Role> {
-        match self.place {
-            Place::Role(role) => Some(role),
-            Place::Other(_) => None,
-        }
+        self.place.role()
     }
 
     /// Who packed it.
@@ -79,7 +70,7 @@ impl Packed {
     pub(crate) fn pack(hooks: Arc<dyn SavedTensorHooks>, value: &SavedValue) -> Result<SavedValue> {
         let (array, place) = match value {
             SavedValue::Tensor { array, role, .. } => (array, Place::Role(*role)),
-            SavedValue::Other(other) => (&other.array, Place::Other(other.edge.clone())),
+            SavedValue::Kept(kept) => (&kept.array, kept.place.clone()),
             SavedValue::Nothing | SavedValue::Scalar(_) | SavedValue::Packed(_) => return Ok(value.clone()),
         };
         let _guard = mode::no_grad();
@@ -103,10 +94,7 @@ impl Packed {
         };
         Ok(match &self.place {
             Place::Role(role) => SavedValue::array(array, *role),
-            Place::Other(edge) => {
-                let version = array.storage().version();
-                SavedValue::Other(Box::new(Other { array, version, edge: edge.clone() }))
-            }
+            place @ Place::Other(_) => SavedValue::kept(array, place.clone()),
         })
     }
 }

@@ -422,7 +422,7 @@ where
     });
     let history = history.transpose()?;
     let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
-    view::rebase(x, history);
+    view::rebase(x, name, history);
     if let Some(node) = node {
         propagate(Place::Written, inputs, x, node.as_ref(), rule)?;
     }
@@ -464,7 +464,7 @@ pub fn assume(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     view::check_write("assign", x, is_recorded(&[x, y]))?;
     check_writable("copy", &array)?;
     crate::array::kernels::copy::copy(&y.array(), &array);
-    view::rebase(x, y.history());
+    view::rebase(x, "copy", y.history());
     if forward::propagates() {
         let of_y = || Ok(smallvec![y.tangent()]);
         forward::propagate(Place::Written, &[x, y], std::slice::from_ref(x), None, of_y)?;

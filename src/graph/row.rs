@@ -42,7 +42,7 @@ pub struct Row {
     /// PyTorch's name.
     pub name: &'static str,
     /// The node's name.
-    pub node: NodeName,
+    pub node: &'static str,
     /// The inputs' names, in order.
     pub inputs: &'static [&'static str],
     /// For each input, the default that a caller in Python may leave out.

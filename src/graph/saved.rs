@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::array::kernels::tile::Source;
-use crate::array::{Array, Scalar};
+use crate::array::{Array, Scalar, sharing};
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Edge, NodeRef};
 use crate::graph::packing::Packed;
@@ -43,7 +43,7 @@ impl Saved {
         match self {
             Self::Live(values) | Self::Packed(values) => Ok(values),
             Self::Nothing => Ok(&[]),
-            Self::Freed => Err(Kind::Freed { node: node.name().to_owned() }.into()),
+            Self::Freed => Err(freed(node)),
         }
     }
 }
@@ -65,21 +65,65 @@ pub enum SavedValue {
         /// Where it stood.
         role: Role,
     },
-    /// A tensor that is neither an input nor an output: something that a custom function computed on the way.
-    Other(Box<Other>),
+    /// A tensor of which more is kept.
+    Kept(Box<Kept>),
     /// A tensor in a user's package.
     Packed(Arc<Packed>),
 }
 
-/// A saved tensor with the history that it had.
+/// A saved tensor that is no input or output, or whose memory others use.
 #[derive(Clone)]
-pub struct Other {
+pub struct Kept {
     /// The numbers.
     pub array: Array,
     /// The storage's version when it was kept.
-    pub version: u32,
-    /// The history.
-    pub edge: Option<Edge>,
+    version: u32,
+    /// The numbers' fingerprint, if others use the memory.
+    contents: Option<u64>,
+    /// Where it stood.
+    pub place: Place,
+}
+
+/// What a saved tensor of which more is kept is to its node.
+#[derive(Clone)]
+pub enum Place {
+    /// An input or output.
+    Role(Role),
+    /// Something that a custom function computed on the way, with the history that it had.
+    Other(Option<Edge>),
+}
+
+impl Place {
+    /// What it is, if it is an input or an output.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Role(role) => Some(*role),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl Kept {
+    fn new(array: Array, place: Place) -> Self {
+        let storage = array.storage();
+        let version = storage.version();
+        let contents = storage.is_shared().then(|| sharing::fingerprint(&array));
+        Self { array, version, contents, place }
+    }
+
+    fn is_intact(&self) -> bool {
+        match self.contents {
+            _ if self.array.storage().version() != self.version => false,
+            Some(contents) => sharing::fingerprint(&self.array) == contents,
+            None => is_intact(&self.array, self.version),
+        }
+    }
+}
+
+/// Whether nobody wrote to these numbers since they were saved.
+#[inline]
+fn is_intact(array: &Array, version: u32) -> bool {
+    array.storage().version() == version && (!array.storage().is_shared() || !sharing::is_changed(array))
 }
 
 /// What a saved tensor is to its node.
@@ -95,8 +139,48 @@ impl SavedValue {
     /// Keeps an array as it is now.
     #[inline]
     pub fn array(array: Array, role: Role) -> Self {
+        if array.storage().is_shared() {
+            return Self::kept(array, Place::Role(role));
+        }
         let version = array.storage().version();
         Self::Tensor { array, version, role }
+    }
+
+    /// Keeps an array as it is now, with more of it.
+    #[cold]
+    pub(crate) fn kept(array: Array, place: Place) -> Self {
+        Self::Kept(Box::new(Kept::new(array, place)))
+    }
+
+    /// Keeps a tensor that is neither an input nor an output.
+    pub(crate) fn other(x: &Tensor) -> Self {
+        Self::kept(x.array(), Place::Other(x.gradient_edge()))
+    }
+
+    /// Says that an output is kept as it is although its version is yet to be raised by the operation itself.
+    pub(crate) fn expect_write(&mut self) {
+        match self {
+            Self::Tensor { version, role: Role::Output(_), .. } => *version += 1,
+            Self::Kept(kept) if matches!(kept.place.role(), Some(Role::Output(_))) => kept.version += 1,
+            _ => {}
+        }
+    }
+
+    /// The numbers, overwritten or not, and what they are to the node; `None` for what is no tensor, or packed.
+    pub fn numbers(&self) -> Option<(&Array, Option<Role>)> {
+        match self {
+            Self::Tensor { array, role, .. } => Some((array, Some(*role))),
+            Self::Kept(kept) => Some((&kept.array, kept.place.role())),
+            Self::Nothing | Self::Scalar(_) | Self::Packed(_) => None,
+        }
+    }
+
+    /// What it is to the node, if it is one of its inputs or outputs.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Packed(packed) => packed.role(),
+            other => other.numbers().and_then(|(_, role)| role),
+        }
     }
 
     /// The numbers, provided they were not overwritten.
@@ -105,23 +189,17 @@ impl SavedValue {
             Self::Nothing => Ok(Unpacked::Nothing),
             Self::Scalar(value) => Ok(Unpacked::Scalar(*value)),
             Self::Packed(_) => self.opened()?.check(node),
-            Self::Other(other) => {
+            Self::Kept(kept) => {
                 self.source(node)?;
-                Ok(Unpacked::Tensor(with_edge(other.array.clone(), other.edge.clone())))
+                Ok(match &kept.place {
+                    Place::Role(role) => Unpacked::Array(kept.array.clone(), *role),
+                    Place::Other(edge) => Unpacked::Tensor(with_edge(kept.array.clone(), edge.clone())),
+                })
             }
             Self::Tensor { array, role, .. } => {
                 self.source(node)?;
                 Ok(Unpacked::Array(array.clone(), *role))
             }
-        }
-    }
-
-    /// What it is to its node, if it is an input or an output.
-    pub fn role(&self) -> Option<Role> {
-        match self {
-            Self::Tensor { role, .. } => Some(*role),
-            Self::Packed(packed) => packed.role(),
-            Self::Nothing | Self::Scalar(_) | Self::Other(_) => None,
         }
     }
 
@@ -138,14 +216,10 @@ impl SavedValue {
     pub(crate) fn source(&self, node: &NodeRef) -> Result<Source<'_>> {
         match self {
             Self::Scalar(value) => Ok(Source::Scalar(*value)),
-            Self::Tensor { array, version, .. } if array.storage().version() == *version => {
-                Ok(Source::Array(array))
-            }
+            Self::Tensor { array, version, .. } if is_intact(array, *version) => Ok(Source::Array(array)),
             Self::Tensor { array, version, role } => Err(modified(node, array, *version, Some(*role))),
-            Self::Other(other) if other.array.storage().version() == other.version => {
-                Ok(Source::Array(&other.array))
-            }
-            Self::Other(other) => Err(modified(node, &other.array, other.version, None)),
+            Self::Kept(kept) if kept.is_intact() => Ok(Source::Array(&kept.array)),
+            Self::Kept(kept) => Err(modified(node, &kept.array, kept.version, kept.place.role())),
             Self::Packed(_) | Self::Nothing => {
                 unreachable!("kernels read open packages, and no custom function's values")
             }
@@ -154,7 +228,20 @@ impl SavedValue {
 }
 
 #[cold]
+fn freed(node: &NodeRef) -> Error {
+    let seen = node.seen();
+    Kind::Freed {
+        node: node.name().to_owned(),
+        recorded: seen.as_ref().and_then(|seen| seen.origin.clone()),
+        freed: seen.and_then(|seen| seen.freed.clone()),
+    }
+    .into()
+}
+
+#[cold]
 fn modified(node: &NodeRef, array: &Array, expected: u32, role: Option<Role>) -> Error {
+    let storage = array.storage();
+    let noted = storage.noted_write_after(expected);
     Kind::Modified {
         node: node.name().to_owned(),
         shape: array.shape().into(),
@@ -163,8 +250,11 @@ fn modified(node: &NodeRef, array: &Array, expected: u32, role: Option<Role>) ->
             Some(Role::Output(output)) => Some(output),
             Some(Role::Input(_)) | None => None,
         },
-        found: array.storage().version(),
+        found: storage.version(),
         expected,
+        by: noted.as_ref().map(|write| write.by).or_else(|| storage.writer()),
+        saved: node.origin(),
+        written: noted.map(|write| write.origin),
     }
     .into()
 }

@@ -13,8 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
-use crate::graph::{forward, mode};
-use crate::graph::{vector_space, view};
+use crate::graph::{forward, mode, seen, vector_space, view};
 
 /// A counted reference to a tensor. Clones are the same tensor: in-place changes and `.grad` are seen through each.
 #[derive(Clone)]
@@ -79,9 +78,8 @@ impl Tensor {
     /// A tensor that came from somewhere (or, with `None`, a tensor without a history).
     #[inline]
     pub(crate) fn with_history(array: Array, history: Option<Edge>) -> Self {
-        if history.is_none() {
-            return Self::new(array);
-        }
+        let Some(edge) = &history else { return Self::new(array) };
+        seen::note_output(edge, &array);
         Self::build(array, history, None, HISTORY)
     }
 
@@ -93,7 +91,8 @@ impl Tensor {
     /// A view of `base`, which itself is not a view.
     pub(crate) fn view_of(array: Array, history: Option<Edge>, base: Self, origin: view::Origin) -> Self {
         let mut flags = base.0.flags.load(Ordering::Relaxed) & INFERENCE;
-        if history.is_some() {
+        if let Some(edge) = &history {
+            seen::note_output(edge, &array);
             flags |= HISTORY;
         }
         Self::build(array, history, Some((base, origin)), flags)

@@ -104,7 +104,7 @@ pub(crate) fn accumulate(existing: Option<&Tensor>, grad: Tensor) -> Result<Tens
         return apply_in_place(&add::ROW, [Operand::Tensor(existing), Operand::Tensor(&grad)]);
     }
     add_into(&existing.array(), &grad.array())?;
-    existing.array().storage().raise_version();
+    existing.array().storage().raise_version_under_lock("the accumulation of a gradient");
     Ok(existing.clone())
 }
 

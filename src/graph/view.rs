@@ -11,13 +11,14 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use crate::array::{Array, Layout};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_place_name};
 use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
 use crate::graph::record::{Backward, is_recorded, linear, linear_view, relabel};
 use crate::graph::row::check_writable;
 use crate::graph::saved::Saved;
 use crate::graph::tensor::Tensor;
-use crate::graph::{mode, vector_space};
+use crate::graph::{mode, seen, vector_space};
+use crate::watch;
 
 /// How a view came to be: what a later write through it means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,8 +211,9 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
     let Some((base, origin)) = x.base_and_origin() else {
         if x.requires_grad() && x.is_leaf() {
             return Err(Error::runtime(format!(
-                "a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in \
-                 no_grad(), or write to a clone().)"
+                "a leaf Variable that requires grad is being used in an in-place operation. ({}: wrap the write in \
+                 no_grad(), or write to a clone().)",
+                in_place_name(op)
             )));
         }
         return Ok(());
@@ -232,21 +234,28 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
     }
     if base.requires_grad() && base.is_leaf() {
         return Err(Error::runtime(format!(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation. ({op}_: wrap the write in \
-             no_grad(), or write to a clone().)"
+            "a view of a leaf Variable that requires grad is being used in an in-place operation. ({}: wrap the write in \
+             no_grad(), or write to a clone().)",
+            in_place_name(op)
         )));
     }
     Ok(())
 }
 
-/// Gives `x`, whose storage was just written, the history of the written value; `None` if it has none.
-pub(crate) fn rebase(x: &Tensor, history: Option<Edge>) {
-    x.state().array.storage().raise_version();
+/// Gives `x`, whose storage was just written by `op`, the history of the written value; `None` if it has none.
+pub(crate) fn rebase(x: &Tensor, op: &'static str, history: Option<Edge>) {
+    x.state().array.storage().raise_version_under_lock(op);
+    if watch::is_on() {
+        x.array().storage().note_write(op);
+    }
     rewrite_history(x, history);
 }
 
 /// [`rebase`] after a write that has raised the version itself.
 pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
+    if let Some(edge) = &history {
+        seen::note_output(edge, &x.array());
+    }
     // Without recording, a write changes numbers and no history.
     if history.is_none() && !mode::is_grad_enabled() {
         return;
@@ -303,7 +312,7 @@ pub(crate) fn replace(x: &Tensor, y: &Tensor) -> Result<()> {
         move |t| vector_space::to_dtype(t, to),
     )?;
     let forgotten = mode::is_grad_enabled() && x.requires_grad();
-    rebase(x, written.history().or_else(|| forgotten.then(|| constant_edge(x))));
+    rebase(x, "copy", written.history().or_else(|| forgotten.then(|| constant_edge(x))));
     Ok(())
 }
 

@@ -211,6 +211,6 @@ pub fn write_out(name: &'static str, result: &Tensor, out: &Tensor) -> Result<()
     }
     crate::graph::row::check_writable(name, &to)?;
     copy::copy(&from, &to);
-    to.storage().raise_version();
+    to.storage().raise_version("an operation with out=");
     Ok(())
 }

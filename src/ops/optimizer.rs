@@ -69,7 +69,7 @@ impl Written {
         if let Some(dense) = &self.copy {
             copy(dense, &self.array);
         }
-        self.array.storage().raise_version();
+        self.array.storage().raise_version("an optimizer's step");
     }
 }
 
@@ -269,6 +269,6 @@ fn count(step: &Tensor) -> Result<f64> {
     check_writable("add", &array)?;
     let value = array.item()?.to_f64() + 1.0;
     fill(&array, Scalar::Float(value));
-    array.storage().raise_version();
+    array.storage().raise_version("an optimizer's step");
     Ok(value)
 }

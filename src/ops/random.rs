@@ -133,6 +133,20 @@ impl Distribution {
         }
     }
 
+    /// The name of a fill, without its `_`.
+    fn op(self) -> &'static str {
+        match self {
+            Self::Uniform { .. } => "uniform",
+            Self::Normal { .. } => "normal",
+            Self::LogNormal { .. } => "log_normal",
+            Self::Exponential { .. } => "exponential",
+            Self::Cauchy { .. } => "cauchy",
+            Self::Bernoulli { .. } => "bernoulli",
+            Self::Geometric { .. } => "geometric",
+            Self::Integers { .. } | Self::FullRange => "random",
+        }
+    }
+
     /// PyTorch's sentence for a dtype that the distribution has no samples in.
     fn refuse(self, dtype: DType) -> Error {
         let continuous = |name: &str| {
@@ -260,8 +274,8 @@ pub fn random(
 pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator) -> Result<Tensor> {
     let array = x.array();
     let tracked = mode::is_grad_enabled() && x.requires_grad();
-    view::check_write("random", x, tracked)?;
-    row::check_writable("random", &array)?;
+    view::check_write(distribution.op(), x, tracked)?;
+    row::check_writable(distribution.op(), &array)?;
     if array.is_contiguous() {
         distribution.fill(&array, true, &mut generator.lock())?;
     } else {
@@ -275,7 +289,7 @@ pub fn fill_random(x: &Tensor, distribution: Distribution, generator: &Generator
     }
     // The written value depends on nothing: dx = 0.
     let written = linear(distribution.node(), x, array, vector_space::zeros_like, vector_space::zeros_like)?;
-    view::rebase(x, written.history());
+    view::rebase(x, distribution.op(), written.history());
     if forward::propagates() {
         let zeros = || Ok(smallvec::smallvec![None]);
         forward::propagate(Place::Written, &[x], std::slice::from_ref(x), None, zeros)?;
@@ -324,7 +338,7 @@ pub fn bernoulli_(x: &Tensor, p: &Tensor, generator: &Generator) -> Result<Tenso
     let p = Tensor::new(p.array().expand(array.shape())?);
     copy::copy(&toss_each(&p, array.dtype(), generator)?, &array);
     let written = constant("BernoulliBackward1", x, array)?;
-    view::rebase(x, written.history());
+    view::rebase(x, "bernoulli", written.history());
     Ok(x.clone())
 }
 

@@ -38,6 +38,6 @@ pub fn resize_(x: &Tensor, size: &[isize]) -> Result<Tensor> {
         grown
     };
     x.set_data(&Tensor::new(after))?;
-    x.array().storage().raise_version();
+    x.array().storage().raise_version("resize");
     Ok(x.clone())
 }

@@ -60,13 +60,7 @@ MESSAGES = [
 ]
 
 
-# The name of the op that wrote is not recorded yet; the day it is, this strict expectation fails and goes.
-UNKNOWN = {"who saved, who wrote, and the mend": pytest.mark.xfail(strict=True, reason="who wrote is not recorded yet")}
-
-
-@pytest.mark.parametrize(
-    ("call", "parts"), [pytest.param(*m[1:], id=m[0], marks=UNKNOWN.get(m[0], ())) for m in MESSAGES]
-)
+@pytest.mark.parametrize(("call", "parts"), [pytest.param(*m[1:], id=m[0]) for m in MESSAGES])
 def test_messages_say_what_was_given_by_which_op_and_the_mend(call, parts):
     with pytest.raises((RuntimeError, IndexError)) as caught:
         call()

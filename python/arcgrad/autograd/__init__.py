@@ -23,11 +23,17 @@ if TYPE_CHECKING:
     from .. import Size, Tensor
     from .._core import SavedTensor as SavedTensor
     from . import (
+        anomaly_mode as anomaly_mode,
         forward_ad as forward_ad,
         function as function,
         functional as functional,
         graph as graph,
         variable as variable,
+    )
+    from .anomaly_mode import (
+        detect_anomaly as detect_anomaly,
+        first_nonfinite as first_nonfinite,
+        set_detect_anomaly as set_detect_anomaly,
     )
     from .function import Function as Function
     from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
@@ -37,8 +43,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Function",
     "Variable",
+    "anomaly_mode",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "first_nonfinite",
     "forward_ad",
     "function",
     "functional",
@@ -50,12 +59,13 @@ __all__ = [
     "inference_mode",
     "is_multithreading_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
     "variable",
 ]
 
-_SUBMODULES = frozenset(["forward_ad", "function", "functional", "graph", "variable"])
+_SUBMODULES = frozenset(["anomaly_mode", "forward_ad", "function", "functional", "graph", "variable"])
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {
@@ -64,6 +74,9 @@ _HOMES = {
     "Variable": ".variable",
     "gradcheck": ".gradcheck",
     "gradgradcheck": ".gradcheck",
+    "detect_anomaly": ".anomaly_mode",
+    "first_nonfinite": ".anomaly_mode",
+    "set_detect_anomaly": ".anomaly_mode",
 }
 
 

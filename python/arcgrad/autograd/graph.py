@@ -19,6 +19,8 @@ from .._core import (
     _watch_writes,
     _will_reach,
 )
+from ._lives import LiveNodes, assert_no_leaks, live_nodes
+from .anomaly_mode import record_origins, record_ranges, track_nodes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientEdge",
+    "LiveNodes",
     "Node",
     "allow_mutation_on_saved_tensors",
+    "assert_no_leaks",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
+    "live_nodes",
+    "record_origins",
+    "record_ranges",
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "track_nodes",
 ]
 
 

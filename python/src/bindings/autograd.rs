@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arcgrad::engine::{self, Host, Options, Root};
 use arcgrad::graph::{self, Edge, NodeRef, mode, vector_space};
+use arcgrad::watch::{self, Watch};
 use arcgrad::{Tensor, error};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,7 +14,7 @@ use crate::convert;
 use crate::dispatch::Args;
 use crate::error::{carry, raise};
 use crate::node::PyNode;
-use crate::{collector, function, hooks, node, saved};
+use crate::{collector, function, hooks, node, origin, saved};
 
 /// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
 fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
@@ -365,7 +366,7 @@ bindings! {
     }
     /// Notes a write to the memory of these tensors that arcgrad did not see.
     function _increment_version {
-        "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version())
+        "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version("somebody who called increment_version"))
     }
     /// Whether it was made in inference mode.
     both is_inference { "(Tensor input) -> bool" => |a| a.tensor(0)?.is_inference() }
@@ -385,4 +386,33 @@ bindings! {
             bits(mode::set(mode::Mode { grad, inference, forward, ..mode::get() }))
         }
     }
+    /// What is noted of recorded operations, as bits: 1 origins, 2 ranges, 4 lives, 8 anomalies, 16 NaN checks.
+    function _watch { "() -> int" => |_a| i64::from(watch::get().bits()) }
+    /// Sets what is noted, on all threads.
+    function _set_watch {
+        "(int watch) -> None" => |a| {
+            let wanted: i64 = a.int(0)?;
+            watch::set(Watch::from_bits(wanted as u8));
+        }
+    }
+    /// Where the first NaN or infinity before a tensor was born: the fields of `NonFinite`, or None.
+    function _first_nonfinite {
+        "(Tensor input) -> Any" => |a| match graph::first_nonfinite(a.tensor(0)?) {
+            Some(found) => origin::nonfinite(a.py(), &found)?,
+            None => a.py().None(),
+        }
+    }
+    /// Living nodes by name and line: of those at and before these tensors, or if there are none given, of those that were
+    /// recorded after the mark while nodes were tracked. Tuples of name, line, count and saved bytes.
+    function _live_nodes {
+        "(Any? tensors, int mark) -> Any" => |a| {
+            let lives = match a.get(0) {
+                Some(_) => graph::reachable_lives(a.tensors(0)?.iter().filter_map(Tensor::grad_fn)),
+                None => graph::lives_since(graph::Mark::from_number(a.int(1)? as u64)),
+            };
+            origin::lives(a.py(), lives)?
+        }
+    }
+    /// A moment in the order of tracked nodes.
+    function _live_mark { "() -> int" => |_a| graph::mark().number() as i64 }
 }

@@ -99,10 +99,10 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         return Err(Error::type_(format!("{}_: the first operand must be a tensor", row.name)));
     };
     let wanted = wanted_gradients(row, &operands);
-    view::check_write(row.name.trim_end_matches("_scaled"), x, wanted != 0)?;
+    view::check_write(row.node, x, wanted != 0)?;
     check_inference(row, wanted, &operands)?;
     let target = x.array();
-    check_writable(row.name, &target)?;
+    check_writable(row.node, &target)?;
     let arrays_held: [Option<Array>; N] = operands.map(|o| match o {
         Operand::Tensor(t) => Some(t.array()),
         Operand::Scalar(_) => None,
@@ -143,17 +143,13 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         // The write raises the version below; the output is kept as of after it.
         let mut saved = keep(row, wanted, &kept, &target);
         if let Saved::Live(values) = &mut saved {
-            for value in values {
-                if let SavedValue::Tensor { version, role: Role::Output(_), .. } = value {
-                    *version += 1;
-                }
-            }
+            values.iter_mut().for_each(SavedValue::expect_write);
         }
         Ok::<_, Error>(Edge { node: node(row, wanted, &operands, &target, pack(saved)?), output: 0 })
     });
     let history = history.transpose()?;
     let node = duals.as_ref().and_then(|_| history.as_ref().map(|edge| edge.node.clone()));
-    view::rebase(x, history);
+    view::rebase(x, row.node, history);
     if let Some(duals) = &duals {
         let before =
             std::array::from_fn::<_, N, _>(|i| duals[i].as_ref().map_or(operands[i], Operand::Tensor));

@@ -25,8 +25,9 @@ pub(super) struct RowRule {
 const BRIEF: usize = 4096;
 
 impl Rule for RowRule {
+    #[allow(clippy::misnamed_getters)] // a rule goes by its node's name
     fn name(&self) -> &str {
-        self.row.node.as_str()
+        self.row.node
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {

@@ -59,7 +59,7 @@ macro_rules! rows {
                 )*
                 pub static ROW: Row = Row {
                     name: stringify!($name),
-                    node: $crate::rows!(@node $name $($node)?),
+                    node: const { &$crate::rows!(@node $name $($node)?) }.as_str(),
                     inputs: INPUTS,
                     defaults: &[$( $crate::rows!(@default $($default)?) ),+],
                     doc: concat!($($doc),*),

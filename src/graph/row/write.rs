@@ -1,21 +1,23 @@
 //! Refusals that a write, whoever makes it, and a value to be kept have in common.
 
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_place_name};
 
 /// Refuses to write to memory that is read-only or in which two positions are one.
 pub(crate) fn check_writable(op: &'static str, x: &Array) -> Result<()> {
     if x.layout().overlaps_itself() {
         return Err(Error::runtime(format!(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. \
-             Please clone() the tensor before performing the operation. ({op}_ on shape {:?} with strides {:?})",
+             Please clone() the tensor before performing the operation. ({} on shape {:?} with strides {:?})",
+            in_place_name(op),
             x.shape(),
             x.strides()
         )));
     }
     if x.storage().is_read_only() {
         return Err(Error::runtime(format!(
-            "{op}_: the tensor's memory is read-only (it belongs to a read-only array); clone() it first"
+            "{}: the tensor's memory is read-only (it belongs to a read-only array); clone() it first",
+            in_place_name(op)
         )));
     }
     Ok(())

@@ -183,7 +183,7 @@ fn reduced_row<const N: usize>(
     let forward_plan = plan.clone();
     let forward_shape = shape.clone();
     record(
-        row.node.as_str(),
+        row.node,
         &tensors,
         y,
         &keep,
