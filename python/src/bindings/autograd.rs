@@ -142,11 +142,13 @@ fn options(a: &Args<'_, '_>, retain_graph: usize) -> PyResult<Options> {
 fn backward(a: &Args<'_, '_>) -> PyResult<()> {
     let inputs = a.get(4).map(|given| Place::all(given, "all inputs passed to backward()")).transpose();
     // PyTorch's class for this one.
-    let inputs = inputs.map_err(|error| match error.is_instance_of::<PyTypeError>(a.py()) {
-        true if a.get(4).is_some_and(|given| given.try_iter().is_ok()) => {
+    let inputs = inputs.map_err(|error| {
+        let of_many = a.get(4).is_some_and(|given| given.try_iter().is_ok());
+        if of_many && error.is_instance_of::<PyTypeError>(a.py()) {
             PyRuntimeError::new_err(error.value(a.py()).to_string())
+        } else {
+            error
         }
-        _ => error,
     })?;
     if inputs.as_ref().is_some_and(Vec::is_empty) {
         return Err(PyRuntimeError::new_err("`inputs` argument to `backward()` cannot be empty."));
