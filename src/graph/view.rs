@@ -283,13 +283,12 @@ pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
     let rule = CopySlices { window, base: Geometry::of(&array) };
     let node =
         NodeRef::new(Node::new(rule, smallvec![before, Some(history)], smallvec![meta], Saved::Nothing));
-    let retained = (base.history(), x.history());
+    let before_write = base.history();
     let written = Some(Edge { node, output: 0 });
     base.set_state(|state| state.history.clone_from(&written));
     base.raise_generation();
     refresh(x);
-    base.move_retained(retained.0.as_ref(), written.as_ref());
-    x.move_retained(retained.1.as_ref(), x.history().as_ref());
+    base.move_retained(before_write.as_ref(), written.as_ref());
 }
 
 /// Overwrites `x` with `y`, which has its shape: the numbers and the history.
