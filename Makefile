@@ -61,7 +61,7 @@ fmt: $(STAMPS)/test ## Format Rust and Python, and apply the lints' safe mends
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-stubs: $(STAMPS)/stubs ## Check the type stub against the built module: a stale one fails (tools/stubs.py writes it)
+stubs: $(STAMPS)/stubs ## Check the stub and docs/compatibility.md against the built module (tools/ has what writes them)
 
 bench: $(BENCH_VENV)/built ## Rust benches, then the comparison with the installed peers (docs/benchmarks.md)
 	cargo bench
@@ -96,6 +96,7 @@ $(STAMPS)/built: $(RUST_SOURCES) $(STAMPS)/build
 
 $(STAMPS)/stubs: $(STAMPS)/built $(STAMPS)/test $(PYTHON_SOURCES)
 	$(BIN)/python tools/stubs.py --check
+	$(BIN)/python tools/compatibility.py --check
 	@touch $@
 
 # Benchmarks measure the wheel that is shipped, in an environment of their own, where peers may be installed.
