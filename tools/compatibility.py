@@ -1,8 +1,8 @@
 """Write `docs/compatibility.md`, or with `--check` fail if it is stale.
 
 What PyTorch has stands in `compatibility/names.json`: the public names (`__all__`, or what a module defines) of the
-modules listed there, recorded from PyTorch 2.13. `compatibility/suite.json` lists, by reason, the cases of PyTorch's own
-`test_autograd.py` that PyTorch passes and arcgrad does not, as a run of that file on arcgrad printed them.
+modules listed there, recorded from PyTorch 2.13. `compatibility/suite.json` lists, by reason, the cases of PyTorch's
+own `test_autograd.py` that PyTorch passes and arcgrad does not, as a run of that file on arcgrad printed them.
 `compatibility/remarks.json` says how names differ and why names are absent.
 """
 
@@ -50,12 +50,12 @@ def page() -> str:
                 sys.exit(f"{module}.{name} is absent, and remarks.json does not say why")
             lines.append(f"| `{name}` | {said} |")
         lines.append("")
-    cases = sum(len(cases) for cases in suite["reasons"].values())
+    judged, others = suite["judged"], sum(len(cases) for cases in suite["reasons"].values())
     lines += [
         "## PyTorch's own tests",
         "",
-        f"Of the {suite['judged']} cases of `test_autograd.py` that PyTorch {recorded['version']} passes,"
-        f" {suite['judged'] - cases} pass here. The other {cases}, by reason:",
+        f"PyTorch {recorded['version']} passes {judged} cases of its `test_autograd.py`; {judged - others} pass here.",
+        f"The other {others}, by reason:",
         "",
     ]
     for reason, names in suite["reasons"].items():
