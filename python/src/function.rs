@@ -151,9 +151,13 @@ pub fn attach(
         non_differentiable: marked("non_differentiable")?,
         saved_after_forward: is_setup,
     };
-    let zeros = context.getattr("materialize_grads")?.is_truthy()?;
-    let zeros =
-        outputs.iter().filter(|_| zeros).map(|y| y.as_ref().map(|y| (y.shape(), y.dtype()))).collect();
+    let materialize = context.getattr("materialize_grads")?.is_truthy()?;
+    let all = context.getattr("_materialize_non_diff_grads")?.is_truthy()?;
+    let zeros = outputs.iter().filter(|_| materialize).map(|y| {
+        let y = y.as_ref().filter(|y| all || !cx.non_differentiable.iter().any(|other| other.is(y)))?;
+        Some((y.shape(), y.dtype()))
+    });
+    let zeros = zeros.collect();
     let rule = PyFunction {
         name,
         context: context.clone().unbind(),
@@ -210,7 +214,8 @@ fn push_forward(
         x => x.as_ref().and_then(Tensor::tangent).object(py),
     });
     let tangents = PyTuple::new(py, tangents.collect::<PyResult<Vec<_>>>()?)?;
-    let before: Vec<Option<Tensor>> = outputs.iter().map(|y| y.as_ref().and_then(Tensor::tangent)).collect();
+    let tangent_of = |y: &Option<Tensor>| y.as_ref().and_then(Tensor::tangent).map(|t| (t.version(), t));
+    let before: Vec<Option<(u32, Tensor)>> = outputs.iter().map(tangent_of).collect();
     let answer = {
         let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
         context.call_method1("apply_jvp", tangents)?
@@ -245,7 +250,7 @@ fn push_forward(
             )));
         };
         if is(&cx.dirty, y) && before.is_some() {
-            if before.as_ref().is_some_and(|before| before.is(tangent)) {
+            if before.as_ref().is_some_and(|(version, t)| t.is(tangent) && t.version() > *version) {
                 continue;
             }
             return Err(PyRuntimeError::new_err(
@@ -268,6 +273,7 @@ fn check_view(inputs: &[&Tensor], y: &Tensor, tangent: &Tensor) -> PyResult<()> 
         )))
     };
     let Some(of) = tangent.base() else { return wrong(".") };
+    let is_whole = |x: &Tensor| x.tangent().is_some_and(|t| !t.is_view());
     let whole = |x: &Tensor| x.tangent().map(|t| t.base().cloned().unwrap_or(t));
     if let Some(x) = inputs.iter().find(|x| x.is(base) && x.tangent().is_some()) {
         return match whole(x) {
@@ -277,6 +283,10 @@ fn check_view(inputs: &[&Tensor], y: &Tensor, tangent: &Tensor) -> PyResult<()> 
     }
     let sibling = inputs.iter().find(|x| x.tangent().is_some() && x.base().is_some_and(|b| b.is(base)));
     match sibling.and_then(|x| whole(x)) {
+        // A dual tensor that is no view of another has a tangent that is none either.
+        Some(expected) if !expected.is(of) && sibling.is_some_and(|x| is_whole(x)) => {
+            wrong(" of the given tangent of the input.")
+        }
         Some(expected) if !expected.is(of) => wrong(" of the same base as the tangent of the input."),
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 //! Note [What the collector sees]: a Python function that is a hook, or the context of a custom function, may lead back to
 //! the tensor whose graph owns it. Counts alone never free such a cycle; Python's collector does, if it is told that the
 //! tensor's object owns the function. That is so as long as each link of the way has one owner, so the walk stops where a
-//! count is above one; what it does not show is kept a little longer, never freed too early. It goes at most [`REACH`]
+//! count is above one; what it does not show is kept a little longer, never freed too early. It goes at most 256
 //! nodes far, because the collector asks often.
 
 use std::any::Any;
