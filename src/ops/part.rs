@@ -406,7 +406,7 @@ pub fn as_strided_scatter(
 pub(crate) enum Bond {
     /// As views: a write to one is a write to the whole, and because of their common node an error where recorded.
     Views,
-    /// They merely lie in its memory: they may be written to, and whoever does vouches that nobody reads the whole again.
+    /// As copies, each of which may be written to.
     Loose,
 }
 
@@ -447,7 +447,11 @@ fn several(
     parts: Vec<Part>,
     bond: Bond,
 ) -> Result<Vec<Tensor>> {
-    let outputs = parts.iter().map(|p| p.of(array)).collect::<Result<_>>()?;
+    let outputs = parts.iter().map(|p| match bond {
+        Bond::Views => p.of(array),
+        Bond::Loose => p.of(array)?.copied(),
+    });
+    let outputs = outputs.collect::<Result<_>>()?;
     let whole: Dims = array.shape().into();
     let again = parts.clone();
     // dx = each part's gradient at its place, zeros where none arrived.
@@ -464,8 +468,9 @@ fn several(
         move |t: &Tensor| -> Result<Vec<Tensor>> { again.into_iter().map(|p| part(t, p)).collect() };
     match bond {
         Bond::Views => record_views(name, x, outputs, backward, forward),
-        Bond::Loose => record_many(name, &[x], outputs, &[], backward, move |tangents, _| {
-            Ok(forward(tangents[0])?.into_iter().map(Some).collect())
+        Bond::Loose => record_many(name, &[x], outputs, &[], backward, move |inputs, _| {
+            let parts = inputs[0].tangent().map(|t| forward(&t)).transpose()?;
+            Ok(parts.into_iter().flatten().map(Some).collect())
         }),
     }
 }

@@ -20,7 +20,7 @@ pub fn split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
     in_runs(x, size, dim, Bond::Views)
 }
 
-/// [`split`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+/// [`split`] into tensors with memory of their own, which may be written to.
 pub fn unsafe_split(x: &Tensor, size: isize, dim: isize) -> Result<Vec<Tensor>> {
     in_runs(x, size, dim, Bond::Loose)
 }
@@ -66,7 +66,7 @@ pub fn split_with_sizes(x: &Tensor, sizes: &[isize], dim: isize) -> Result<Vec<T
     in_sizes(x, sizes, dim, Bond::Views)
 }
 
-/// [`split_with_sizes`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+/// [`split_with_sizes`] into tensors with memory of their own, which may be written to.
 pub fn unsafe_split_with_sizes(x: &Tensor, sizes: &[isize], dim: isize) -> Result<Vec<Tensor>> {
     in_sizes(x, sizes, dim, Bond::Loose)
 }
@@ -98,7 +98,7 @@ pub fn chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
     in_chunks(x, chunks, dim, Bond::Views)
 }
 
-/// [`chunk`] into tensors that may be written to, if nobody uses `x` or another part of it afterwards.
+/// [`chunk`] into tensors with memory of their own, which may be written to.
 pub fn unsafe_chunk(x: &Tensor, chunks: isize, dim: isize) -> Result<Vec<Tensor>> {
     in_chunks(x, chunks, dim, Bond::Loose)
 }
