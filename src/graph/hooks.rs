@@ -179,8 +179,8 @@ impl Tensor {
     /// use arcgrad::Tensor;
     /// let x = Tensor::from_slice(&[1.0_f32, 2.0], &[2])?.requires_grad_(true)?;
     /// let handle = x.register_hook(|g: &Tensor| g.mul(10.0).map(Some))?;
-    /// x.sum()?.backward()?;
-    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [10.0, 10.0]);
+    /// x.mul(3.0)?.backward_from(&Tensor::ones(&[2], arcgrad::DType::F32)?)?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [30.0, 30.0]);
     /// handle.remove();
     /// # Ok::<(), arcgrad::Error>(())
     /// ```
