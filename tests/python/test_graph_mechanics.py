@@ -1,0 +1,182 @@
+"""Hooks on every place of the graph, nodes that are called, edges, and cycles through Python that are collected.
+
+Each fact holds of PyTorch 2.13 too, except where a comment says otherwise.
+"""
+
+import gc
+import weakref
+
+import pytest
+
+import arcgrad as torch
+from arcgrad.autograd.graph import GradientEdge, get_gradient_edge, register_multi_grad_hook
+
+
+def leaf(*values):
+    return torch.tensor(values, requires_grad=True)
+
+
+def test_hooks_run_tensor_first_then_node_then_after_the_leaf_has_its_gradient():
+    x = leaf(1.0)
+    accumulator = x.view_as(x).grad_fn.next_functions[0][0]
+    log = []
+    x.register_post_accumulate_grad_hook(lambda p: log.append(("accumulated", p.grad.item())))
+    accumulator.register_hook(lambda inputs, outputs: log.append(("after", inputs, outputs[0].item())))
+    accumulator.register_prehook(lambda grads: (log.append("before"), (grads[0] * 3,))[1])
+    x.register_hook(lambda g: (log.append("tensor"), g * 2)[1])
+    x.sum().backward()
+    assert log == ["tensor", "before", ("accumulated", 6.0), ("after", (), 6.0)]
+
+
+def test_a_hook_is_told_of_a_pass_that_brings_its_tensor_nothing():
+    parts = leaf(1.0, 2.0).unbind()
+    seen = []
+    parts[0].register_hook(lambda g: seen.append(g))
+    parts[1].backward()
+    assert seen == [None]
+
+
+def test_a_kept_gradient_is_the_one_that_hooks_left():
+    y = leaf(1.0) * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 5)
+    y.sum().backward()
+    assert y.grad.tolist() == [5.0]
+
+
+def test_hooks_of_a_leaf_survive_new_data_of_another_shape():
+    x = leaf(1.0)
+    seen = []
+    x.register_hook(lambda g: seen.append(g.tolist()))
+    x.data = torch.ones(2)
+    x.sum().backward()
+    assert seen == [[1.0, 1.0]]
+
+
+def test_a_hook_on_all_of_several_tensors_is_called_once_with_all_gradients():
+    x, y, unused = leaf(1.0) * 1, leaf(1.0) * 1, leaf(1.0) * 1
+    seen = []
+    register_multi_grad_hook([x, unused, y], lambda grads: seen.append([g and g.item() for g in grads]))
+    (x * 2 + y * 3).sum().backward()
+    assert seen == [[2.0, None, 3.0]]
+
+
+def test_a_hook_on_any_of_several_tensors_is_called_once_with_one_gradient():
+    x, y = leaf(1.0) * 1, leaf(1.0) * 1
+    seen = []
+    register_multi_grad_hook([x, y], lambda grad: seen.append(grad.item()), mode="any")
+    (x * 2 + y * 3).sum().backward()
+    assert seen in ([2.0], [3.0])
+
+
+def test_gradients_are_had_at_an_edge_and_from_one():
+    x = leaf(3.0)
+    y = x * x
+    edge = get_gradient_edge(y)
+    z = (y * 2).sum()
+    assert torch.autograd.grad(z, edge, retain_graph=True)[0].tolist() == [2.0]
+    assert torch.autograd.grad(edge, x)[0].tolist() == [6.0]
+
+
+def test_an_edge_to_an_output_that_a_node_does_not_have_is_refused():
+    # PyTorch says that it was not used in the graph.
+    x = leaf(3.0)
+    with pytest.raises(RuntimeError, match="MulBackward0 has 1 outputs, and none has the number 7"):
+        torch.autograd.grad((x * x).sum(), GradientEdge((x * 2).grad_fn, 7))
+
+
+def test_a_node_can_be_called_alone():
+    y = leaf(2.0) ** 2
+    assert y.grad_fn(torch.tensor([1.0])).tolist() == [4.0]
+    with pytest.raises(TypeError, match=r"expected .* arguments, got .* instead"):
+        y.grad_fn()
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
+def holding(*things):
+    """A hook that changes nothing and holds these."""
+
+    def hook(*grads):
+        assert things
+
+    return hook
+
+
+def cycle(place, token):
+    """Make a tensor that leads to itself through Python, and forget it."""
+    x = leaf(1.0)
+    y = x * 2
+    if place == "hook on a tensor":
+        y.register_hook(holding(token, y))
+    elif place == "hook on a leaf":
+        x.register_hook(holding(token, x))
+    elif place == "hook on a node":
+        y.grad_fn.register_hook(holding(token, y))
+    elif place == "metadata":
+        y.grad_fn.metadata["kept"] = (token, y)
+    elif place == "context":
+        z = Twice.apply(x)
+        z.grad_fn.kept = (token, z)
+    elif place == "hook further down":
+        z = y * 3 * 4
+        y.register_hook(holding(token, z))
+        z.grad_fn  # noqa: B018 (whoever asks for a node may lead back from it)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "hook on a tensor",
+        "hook on a leaf",
+        "hook on a node",
+        "metadata",
+        "context",
+        "hook further down",
+    ],
+)
+def test_a_cycle_through_python_is_collected(place):
+    class Token:
+        pass
+
+    token = Token()
+    alive = weakref.ref(token)
+    cycle(place, token)
+    del token
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("keep", ["hook", "metadata", "context"])
+def test_what_a_living_graph_owns_is_not_collected(keep):
+    x = leaf(1.0)
+    y = Twice.apply(x) if keep == "context" else x * 2
+    seen = []
+    if keep == "hook":
+        y.register_hook(lambda g: seen.append(g.item()))
+    elif keep == "metadata":
+        y.grad_fn.metadata["kept"] = 1
+    z = y.sum()
+    del y
+    gc.collect()
+    z.backward()
+    assert x.grad.tolist() == [2.0]
+    assert seen == ([1.0] if keep == "hook" else [])
+
+
+def test_thousands_of_tensors_are_made_while_the_collector_runs():
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        kept = [torch.ones(2, requires_grad=True) * i for i in range(2000)]
+    finally:
+        gc.set_threshold(*before)
+    assert kept[1999].sum().item() == 3998
