@@ -77,7 +77,7 @@ impl PyFunction {
                     continue;
                 }
                 return Err(PyRuntimeError::new_err(format!(
-                    "function {} returned a gradient different from None at position {}, but the corresponding forward \
+                    "function {} returned a gradient different than None at position {}, but the corresponding forward \
                      input was not a Variable",
                     self.name,
                     i + 1

@@ -391,7 +391,7 @@ struct CopySlices {
 
 impl Rule for CopySlices {
     fn name(&self) -> &'static str {
-        "CopySlices"
+        "torch::autograd::CopySlices"
     }
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None]) };
