@@ -189,6 +189,10 @@ def tensor_class(described: Sequence[Described]) -> list[str]:
     lines += ["    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor: ..."]
     lines += ["    @staticmethod"]
     lines += ["    def _make_subclass(cls: type, data: Tensor, require_grad: _bool = False) -> Any: ..."]
+    lines += ["    @classmethod"]
+    lines += ["    def __torch_function__("]
+    lines += ["        cls, func: Any, types: Any, args: Any = ..., kwargs: Any = None"]
+    lines += ["    ) -> Any: ..."]
     for name in BINARY:
         for prefix in ("", "r") if name != "matmul" else ("",):
             lines += [f"    def __{prefix}{name}__(self, other: Any, /) -> Tensor: ..."]

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         cuda as cuda,
         nn as nn,
         optim as optim,
+        overrides as overrides,
         random as random,
         serialization as serialization,
         special as special,
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
 newaxis = None
 
 _SUBMODULES = frozenset(
-    ["_C", "cuda", "linalg", "nn", "optim", "random", "serialization", "special", "testing", "utils"]
+    ["_C", "cuda", "linalg", "nn", "optim", "overrides", "random", "serialization", "special", "testing", "utils"]
 )
 
 # Where a name lives whose module is imported when the name is first used.

@@ -16,6 +16,7 @@ mod named;
 mod nested;
 mod node;
 mod origin;
+mod overrides;
 mod properties;
 mod saved;
 mod size;

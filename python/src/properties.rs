@@ -8,6 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::error::guarded;
+use crate::overrides::{self, Call};
 use crate::tensor::PyTensor;
 
 /// An attribute of `Tensor`.
@@ -32,8 +33,8 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, property: *mut c_void) -> *
     unsafe {
         let py = Python::assume_attached();
         let this = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<PyTensor>();
-        let property = &*property.cast::<Property>();
-        match guarded(|| (property.get)(&this)) {
+        let property: &'static Property = &*property.cast::<Property>();
+        match guarded(|| read(&this, property)) {
             Ok(value) => value.into_ptr(),
             Err(error) => {
                 error.restore(py);
@@ -41,6 +42,19 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, property: *mut c_void) -> *
             }
         }
     }
+}
+
+#[inline]
+fn read(this: &Bound<'_, PyTensor>, property: &'static Property) -> PyResult<Py<PyAny>> {
+    if overrides::possible() {
+        let py = this.py();
+        let call = Call { positional: &[this.as_any().clone()], named: &[] };
+        let descriptor = || py.get_type::<PyTensor>().getattr(property.name)?.getattr("__get__");
+        if let Some(answer) = call.redirect(py, descriptor)? {
+            return Ok(answer);
+        }
+    }
+    (property.get)(this)
 }
 
 unsafe extern "C" fn set(

@@ -14,13 +14,14 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::collector;
 use crate::convert::{self, Answer};
 use crate::dispatch::work;
 use crate::error::{guarded, raise};
 use crate::legacy;
+use crate::overrides;
 
 /// A multi-dimensional array that can remember how it was computed.
 #[pyclass(name = "Tensor", module = "arcgrad", frozen, subclass, dict, weakref, freelist = 512)]
@@ -49,13 +50,27 @@ pub fn subclass_object(class: &Bound<'_, PyType>, tensor: Tensor) -> PyResult<Py
     Ok(object.unbind())
 }
 
+/// What a subclass or a mode answers in the place of the slot `name`, if one wants to.
+#[inline]
+fn taken<'py>(
+    this: &Bound<'py, PyTensor>,
+    name: &str,
+    others: &[&Bound<'py, PyAny>],
+) -> PyResult<Option<Py<PyAny>>> {
+    if overrides::possible() { overrides::redirect_slot(this.as_any(), name, others) } else { Ok(None) }
+}
+
 /// Runs an operator on two operands, of which the second may be none at all.
 #[inline]
 fn binary<'py>(
     this: &Bound<'py, PyTensor>,
     other: &Bound<'py, PyAny>,
+    name: &str,
     op: impl Fn(Operand<'_>, Operand<'_>) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<Py<PyAny>> {
+    if let Some(answer) = taken(this, name, &[other])? {
+        return Ok(answer);
+    }
     let py = this.py();
     let this = Operand::Tensor(&this.get().0);
     guarded(|| match convert::operand(other)? {
@@ -69,9 +84,13 @@ fn binary<'py>(
 fn in_place(
     this: &Bound<'_, PyTensor>,
     other: &Bound<'_, PyAny>,
+    name: &str,
     symbol: &str,
     op: impl Fn(Operand<'_>, Operand<'_>) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<()> {
+    if taken(this, name, &[other])?.is_some() {
+        return Ok(());
+    }
     let py = this.py();
     let target = Operand::Tensor(&this.get().0);
     guarded(|| match convert::operand(other)? {
@@ -86,8 +105,12 @@ fn in_place(
 #[inline]
 fn unary(
     this: &Bound<'_, PyTensor>,
+    name: &str,
     op: impl Fn(&Tensor) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<Py<PyAny>> {
+    if let Some(answer) = taken(this, name, &[])? {
+        return Ok(answer);
+    }
     let py = this.py();
     let x = &this.get().0;
     guarded(|| work(py, &[Operand::Tensor(x)], || op(x)).object(py))
@@ -118,20 +141,20 @@ macro_rules! slots {
         impl PyTensor {
             $(
                 fn $name(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-                    binary(slf, other, $op)
+                    binary(slf, other, stringify!($name), $op)
                 }
                 fn $reflected(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-                    binary(slf, other, |b, a| ($op)(a, b))
+                    binary(slf, other, stringify!($reflected), |b, a| ($op)(a, b))
                 }
             )*
             $(
                 fn $own(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
-                    in_place(slf, other, $symbol, $own_op)
+                    in_place(slf, other, stringify!($own), $symbol, $own_op)
                 }
             )*
             $(
                 fn $unary(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-                    unary(slf, $unary_op)
+                    unary(slf, stringify!($unary), $unary_op)
                 }
             )*
             $($rest)*
@@ -181,10 +204,16 @@ slots! {
         }
 
         fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+            if let Some(answer) = taken(slf, "__getitem__", &[key])? {
+                return Ok(answer);
+            }
             guarded(|| crate::bindings::indexing::getitem(slf, key))
         }
 
         fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+            if taken(slf, "__setitem__", &[key, value])?.is_some() {
+                return Ok(());
+            }
             guarded(|| crate::bindings::indexing::setitem(slf, key, value))
         }
 
@@ -209,6 +238,25 @@ slots! {
             guarded(|| legacy::construct(args, kwargs).map(Self))
         }
 
+        /// How a subclass runs `func`: as Tensor does, with tensors among the results as objects of the subclass.
+        #[classmethod]
+        #[pyo3(signature = (func, types, args=None, kwargs=None))]
+        fn __torch_function__(
+            cls: &Bound<'_, PyType>,
+            func: &Bound<'_, PyAny>,
+            types: &Bound<'_, PyAny>,
+            args: Option<&Bound<'_, PyTuple>>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<Py<PyAny>> {
+            overrides::run_as(cls, func, types, args, kwargs)
+        }
+
+        #[classmethod]
+        #[pyo3(signature = (**_facts))]
+        fn __init_subclass__(cls: &Bound<'_, PyType>, _facts: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+            overrides::note_subclass(cls)
+        }
+
         /// An object of class `cls` that shares this data, as a leaf.
         #[staticmethod]
         #[pyo3(signature = (cls, data, require_grad=false))]
@@ -231,7 +279,7 @@ slots! {
             if modulus.is_some() {
                 return Ok(slf.py().NotImplemented());
             }
-            binary(slf, other, |a, b| ops::power(a, b, Place::New))
+            binary(slf, other, "__pow__", |a, b| ops::power(a, b, Place::New))
         }
         fn __rpow__(
             slf: &Bound<'_, Self>,
@@ -241,17 +289,20 @@ slots! {
             if modulus.is_some() {
                 return Ok(slf.py().NotImplemented());
             }
-            binary(slf, other, |b, a| ops::power(a, b, Place::New))
+            binary(slf, other, "__rpow__", |b, a| ops::power(a, b, Place::New))
         }
         fn __ipow__(
             slf: &Bound<'_, Self>,
             other: &Bound<'_, PyAny>,
             _modulus: Option<&Bound<'_, PyAny>>,
         ) -> PyResult<()> {
-            in_place(slf, other, "**=", |a, b| ops::power(a, b, Place::First))
+            in_place(slf, other, "__ipow__", "**=", |a, b| ops::power(a, b, Place::First))
         }
 
         fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+            if let Some(answer) = taken(slf, "__matmul__", &[other])? {
+                return Ok(answer);
+            }
             let py = slf.py();
             let Some(b) = convert::tensor(other) else { return Ok(py.NotImplemented()) };
             let a = &slf.get().0;
@@ -263,7 +314,15 @@ slots! {
             other: &Bound<'_, PyAny>,
             comparison: CompareOp,
         ) -> PyResult<Py<PyAny>> {
-            binary(slf, other, |a, b| match comparison {
+            let name = match comparison {
+                CompareOp::Lt => "__lt__",
+                CompareOp::Le => "__le__",
+                CompareOp::Eq => "__eq__",
+                CompareOp::Ne => "__ne__",
+                CompareOp::Gt => "__gt__",
+                CompareOp::Ge => "__ge__",
+            };
+            binary(slf, other, name, |a, b| match comparison {
                 CompareOp::Lt => ops::lt(a, b),
                 CompareOp::Le => ops::le(a, b),
                 CompareOp::Eq => ops::eq(a, b),
@@ -278,40 +337,65 @@ slots! {
             slf.as_ptr().addr().rotate_right(4) as isize
         }
 
-        fn __bool__(&self) -> PyResult<bool> {
-            crate::bindings::values::truth(&self.0)
+        fn __bool__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+            if let Some(answer) = taken(slf, "__bool__", &[])? {
+                return answer.extract(slf.py());
+            }
+            crate::bindings::values::truth(&slf.get().0)
         }
-        fn __float__(&self) -> PyResult<f64> {
-            single(&self.0).map(Scalar::to_f64)
+        fn __float__(slf: &Bound<'_, Self>) -> PyResult<f64> {
+            if let Some(answer) = taken(slf, "__float__", &[])? {
+                return answer.extract(slf.py());
+            }
+            single(&slf.get().0).map(Scalar::to_f64)
         }
         fn __int__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            if let Some(answer) = taken(slf, "__int__", &[])? {
+                return Ok(answer);
+            }
             let value = convert::number(slf.py(), single(&slf.get().0)?)?;
             value.call_method0(slf.py(), "__int__")
         }
         fn __complex__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+            if let Some(answer) = taken(slf, "__complex__", &[])? {
+                return Ok(answer);
+            }
             let value = single(&slf.get().0)?.to_f64();
             Ok(pyo3::types::PyComplex::from_doubles(slf.py(), value, 0.0).into_any().unbind())
         }
-        fn __index__(&self) -> PyResult<i64> {
-            if self.0.dtype().is_floating() || self.0.numel() != 1 {
+        fn __index__(slf: &Bound<'_, Self>) -> PyResult<i64> {
+            if let Some(answer) = taken(slf, "__index__", &[])? {
+                return answer.extract(slf.py());
+            }
+            let x = &slf.get().0;
+            if x.dtype().is_floating() || x.numel() != 1 {
                 return Err(PyTypeError::new_err(
                     "only integer tensors of a single element can be converted to an index",
                 ));
             }
-            self.0.item().map(Scalar::to_i64).map_err(|e| raise(&e))
+            x.item().map(Scalar::to_i64).map_err(|e| raise(&e))
         }
 
-        fn __len__(&self) -> PyResult<usize> {
-            self.0.shape().first().copied().ok_or_else(|| PyTypeError::new_err("len() of a 0-d tensor"))
+        fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+            if let Some(answer) = taken(slf, "__len__", &[])? {
+                return answer.extract(slf.py());
+            }
+            slf.get().0.shape().first().copied().ok_or_else(|| PyTypeError::new_err("len() of a 0-d tensor"))
         }
         fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
             if slf.get().0.ndim() == 0 {
                 return Err(PyTypeError::new_err("iteration over a 0-d tensor"));
             }
-            let parts = ops::unbind(&slf.get().0, 0).object(slf.py())?;
+            let parts = match taken(slf, "unbind", &[])? {
+                Some(parts) => parts,
+                None => ops::unbind(&slf.get().0, 0).object(slf.py())?,
+            };
             Ok(parts.bind(slf.py()).try_iter()?.into_any().unbind())
         }
         fn __contains__(slf: &Bound<'_, Self>, element: &Bound<'_, PyAny>) -> PyResult<bool> {
+            if let Some(answer) = taken(slf, "__contains__", &[element])? {
+                return answer.extract(slf.py());
+            }
             let x = Operand::Tensor(&slf.get().0);
             let Some(element) = convert::operand(element)? else {
                 return Err(PyRuntimeError::new_err(format!(
@@ -327,10 +411,16 @@ slots! {
 
         fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
             static PRINT: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+            if let Some(answer) = taken(slf, "__repr__", &[])? {
+                return Ok(answer);
+            }
             PRINT.import(slf.py(), "arcgrad._tensor_str", "_str")?.call1((slf,)).map(Bound::unbind)
         }
         fn __format__(slf: &Bound<'_, Self>, specification: &str) -> PyResult<Py<PyAny>> {
             let py = slf.py();
+            if let Some(answer) = taken(slf, "__format__", &[PyString::new(py, specification).as_any()])? {
+                return Ok(answer);
+            }
             if slf.get().0.ndim() == 0 {
                 let value = convert::number(py, single(&slf.get().0)?)?;
                 return value.call_method1(py, "__format__", (specification,));

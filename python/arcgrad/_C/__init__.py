@@ -10,6 +10,7 @@ import weakref
 from .. import Tensor, is_grad_enabled as is_grad_enabled
 from .._core import (
     Node,
+    _disabled_torch_function_impl as _disabled_torch_function_impl,
     _execution_order,
     _is_multithreading_enabled as _is_multithreading_enabled,
     _mode,
@@ -17,6 +18,7 @@ from .._core import (
     _pass_number as _current_graph_task_id,
     _set_mode,
     _set_multithreading_enabled,
+    _set_torch_function_disabled,
     _track_passes,
     _will_reach,
 )
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
     "_WeakTensorRef",
     "_autograd",
     "_current_graph_task_execution_order",
@@ -109,3 +113,21 @@ class _WeakTensorRef:
     def expired(self) -> bool:
         """Whether the tensor's object is gone."""
         return self._reference() is None
+
+
+class DisableTorchFunctionSubclass:
+    """While it is entered, no subclass's `__torch_function__` is asked in this thread."""
+
+    _level = 1
+
+    def __enter__(self) -> None:
+        self._before = _set_torch_function_disabled(self._level)
+
+    def __exit__(self, *_: object) -> None:
+        _set_torch_function_disabled(self._before)
+
+
+class DisableTorchFunction(DisableTorchFunctionSubclass):
+    """While it is entered, neither subclasses nor modes are asked in this thread."""
+
+    _level = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import arcgrad
 
 from .. import Tensor
+from .._core import _disabled_torch_function_impl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Parameter(Tensor):
             data = arcgrad.empty(0)
         made: Parameter = Tensor._make_subclass(cls, data.detach(), requires_grad)
         return made
+
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         known: Parameter | None = memo.get(id(self))

@@ -10,6 +10,7 @@ pub mod linear_algebra;
 pub mod nn;
 pub mod numpy;
 pub mod optimizer;
+pub mod overrides;
 pub mod product;
 pub mod properties;
 pub mod protocol;
@@ -38,6 +39,7 @@ pub static GROUPS: &[&[Entry]] = &[
     nn::ENTRIES,
     numpy::ENTRIES,
     optimizer::ENTRIES,
+    overrides::ENTRIES,
     product::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,

@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyTuple, PyType};
 use crate::dispatch::Args;
 use crate::error::raise;
 use crate::tensor::{PyTensor, subclass_object};
-use crate::{bindings, convert};
+use crate::{bindings, convert, overrides};
 
 /// The bytes of a whole storage in one of its own.
 fn copy_storage(storage: &Storage) -> arcgrad::Result<Storage> {
@@ -141,6 +141,18 @@ bindings! {
             subclass_object(&this(a)?.get_type(), x)?
         }
     }
+    /// An object of class `cls`, derived from Tensor, with this tensor's data and history. Raises TypeError for another class.
+    method as_subclass {
+        "(Tensor input, Any cls) -> Any" => |a| {
+            let tensor = a.py().get_type::<PyTensor>();
+            let class = a
+                .get(1)
+                .and_then(|x| x.cast::<PyType>().ok())
+                .filter(|class| class.is_subclass(&tensor).unwrap_or(false))
+                .ok_or_else(|| PyTypeError::new_err("cls must be a type derived from Tensor"))?;
+            overrides::as_subclass(class, a.tensor(0)?)?
+        }
+    }
     /// How to make this tensor again: pickle's protocol.
     method __reduce_ex__ { "(Tensor input, int protocol) -> Any" => |a| reduce(a)? }
     /// The tensor that a pickle describes.
@@ -157,14 +169,6 @@ bindings! {
                 .ok_or_else(|| PyTypeError::new_err("this pickle is no tensor: its class is none of a tensor"))?;
             let x = a.tensor(1)?.detach().requires_grad_(a.flag(2)?).map_err(|e| raise(&e))?;
             subclass_object(class, x)?
-        }
-    }
-    /// This tensor as an object of a class derived from Tensor.
-    method as_subclass {
-        "(Tensor input, Any cls) -> Tensor" => |a| {
-            let class = a.get(1).and_then(|x| x.cast::<PyType>().ok());
-            let class = class.ok_or_else(|| PyTypeError::new_err("cls must be a type (got something else)"))?;
-            subclass_object(class, a.tensor(0)?.detach())?
         }
     }
 }

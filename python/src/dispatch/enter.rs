@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 use arcgrad::graph::Row;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use smallvec::SmallVec;
 
 use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
+use crate::overrides::{self, Call};
 use crate::tensor::PyTensor;
 
 /// Converts the arguments, calls the core, converts the answer.
@@ -123,7 +125,19 @@ pub unsafe fn enter(
                 given.push(Bound::from_borrowed_ptr(py, *args.add(i)));
             }
             let positional = given.len() - names.as_ref().map_or(0, |n| n.len());
-            call(py, binding, given, positional, names.as_ref())
+            if overrides::possible()
+                && let Some(answer) =
+                    redirect(py, binding, !this.is_null(), &given, positional, names.as_ref())?
+            {
+                return Ok(answer);
+            }
+            match call(py, binding, &given, positional, names.as_ref()) {
+                // A class that is no tensor at all may yet take the call; looked for only where nothing else is left.
+                Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+                    redirect(py, binding, !this.is_null(), &given, positional, names.as_ref())?.ok_or(error)
+                }
+                answer => answer,
+            }
         });
         match answer {
             Ok(object) => object.into_ptr(),
@@ -135,10 +149,35 @@ pub unsafe fn enter(
     }
 }
 
+/// What a subclass or a mode answers in the function's place, if one wants to.
+#[cold]
+fn redirect<'py>(
+    py: Python<'py>,
+    binding: &'static Binding,
+    is_method: bool,
+    given: &[Bound<'py, PyAny>],
+    positional: usize,
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Option<Py<PyAny>>> {
+    // The package's own plumbing is nobody's business.
+    if binding.name.starts_with('_') && !binding.name.starts_with("__") {
+        return Ok(None);
+    }
+    let named: Vec<_> =
+        names.into_iter().flatten().zip(&given[positional..]).map(|(n, x)| (n, x.clone())).collect();
+    Call { positional: &given[..positional], named: &named }.redirect(py, || {
+        if is_method {
+            py.get_type::<PyTensor>().getattr(binding.name)
+        } else {
+            py.import(intern!(py, "arcgrad._core"))?.getattr(binding.name)
+        }
+    })
+}
+
 fn call<'py>(
     py: Python<'py>,
     binding: &'static Binding,
-    given: SmallVec<[Bound<'py, PyAny>; 8]>,
+    given: &[Bound<'py, PyAny>],
     positional: usize,
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Py<PyAny>> {
@@ -151,7 +190,7 @@ fn call<'py>(
     }
     let mut complaint = None;
     for (overload, signature) in binding.overloads.iter().zip(signatures) {
-        match bind(py, binding, signature, &given, positional, names) {
+        match bind(py, binding, signature, given, positional, names) {
             Ok(args) => return (overload.call)(&args),
             Err(error) => complaint = complaint.or(Some(error)),
         }
@@ -194,11 +233,12 @@ fn place_of_out(names: &Bound<'_, PyTuple>) -> PyResult<Option<usize>> {
 fn call_into<'py>(
     py: Python<'py>,
     binding: &'static Binding,
-    mut given: SmallVec<[Bound<'py, PyAny>; 8]>,
+    given: &[Bound<'py, PyAny>],
     positional: usize,
     names: &Bound<'py, PyTuple>,
     k: usize,
 ) -> PyResult<Py<PyAny>> {
+    let mut given: SmallVec<[Bound<'py, PyAny>; 8]> = given.iter().cloned().collect();
     let out = given.remove(positional + k);
     let refused =
         |x: &Bound<'py, PyAny>| crate::convert::tensor(x).is_some_and(arcgrad::Tensor::requires_grad);
@@ -215,7 +255,7 @@ fn call_into<'py>(
     let others: Vec<Bound<'py, PyAny>> =
         names.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, name)| name).collect();
     let others = PyTuple::new(py, others)?;
-    let answer = call(py, binding, given, positional, Some(&others))?.into_bound(py);
+    let answer = call(py, binding, &given, positional, Some(&others))?.into_bound(py);
     if out.is_none() {
         return Ok(answer.unbind());
     }
