@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
 
-use crate::collector;
+use crate::allocation;
 use crate::dtype::PyDType;
 use crate::error::raise;
 use crate::tensor::PyTensor;
@@ -44,10 +44,9 @@ pub fn object(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
 /// A new Python object for a tensor that has none.
 #[inline]
 pub fn fresh(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
-    let object = Py::new(py, PyTensor(tensor))?;
-    collector::untrack(object.bind(py).as_any());
+    let object = allocation::new(py, tensor)?;
     object.get().0.foreign().store(object.as_ptr().cast(), Ordering::Relaxed);
-    Ok(object.into_any())
+    Ok(object.into_any().unbind())
 }
 
 /// A Python number; `None` for anything else.

@@ -1,5 +1,6 @@
 //! The binding: converts, enters the core, converts back. The only crate that names pyo3.
 
+mod allocation;
 mod array_interface;
 mod bindings;
 mod collector;
