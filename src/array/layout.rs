@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
+use crate::array::emplace;
 use crate::error::{Error, Kind, Result};
 
 /// Extents, inline up to six.
@@ -33,7 +34,7 @@ impl Layout {
         }
         let numel = numel(shape)?;
         let strides = contiguous_strides(shape);
-        Ok(Arc::new(Self { shape: shape.into(), strides, numel, contiguous: true }))
+        Ok(emplace::arc(|| Self { shape: shape.into(), strides, numel, contiguous: true }))
     }
 
     /// The layout of a single number.
@@ -51,7 +52,7 @@ impl Layout {
         debug_assert_eq!(shape.len(), strides.len());
         let numel = numel(&shape)?;
         let contiguous = numel == 0 || is_contiguous(&shape, &strides);
-        Ok(Arc::new(Self { shape, strides, numel, contiguous }))
+        Ok(emplace::arc(|| Self { shape, strides, numel, contiguous }))
     }
 
     /// Extents.

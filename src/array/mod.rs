@@ -1,6 +1,7 @@
 //! Layer 1, numbers: dtypes, shapes, shared storage, views, kernels, random streams. No gradients here.
 
 pub mod dtype;
+pub(crate) mod emplace;
 pub mod kernels;
 pub mod layout;
 pub mod memory;

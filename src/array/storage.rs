@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::array::emplace;
 use crate::array::memory::{self, Block};
 use crate::array::writers::{self, Write};
 use crate::error::{Kind, Result};
@@ -41,6 +42,8 @@ struct Inner {
 /// As many shares as this never end.
 const FOR_GOOD: u8 = u8::MAX;
 
+// See Note [Padding] in `dtype.rs`.
+#[repr(u64)]
 enum Memory {
     Inline(UnsafeCell<[u64; INLINE_BYTES / 8]>),
     Block(Block),
@@ -95,7 +98,7 @@ impl Storage {
 
     #[inline]
     fn new(bytes: usize, memory: Memory, read_only: bool) -> Self {
-        Self(Arc::new(Inner {
+        Self(emplace::arc(|| Inner {
             version: AtomicU32::new(0),
             writer: AtomicU16::new(0),
             read_only,

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::array::{DType, Layout};
+use crate::array::{DType, Layout, emplace};
 use crate::error::Result;
 use crate::graph::forward::Slot;
 use crate::graph::hooks::NodeHooks;
@@ -214,7 +214,7 @@ pub struct NodeRef(Option<Arc<Node>>);
 impl NodeRef {
     #[inline]
     pub(crate) fn new<R: Rule>(node: Node<R>) -> Self {
-        let node = Self(Some(Arc::new(node)));
+        let node = Self(Some(emplace::arc(|| node)));
         if watch::is_on() {
             seen::note_node(&node);
         }

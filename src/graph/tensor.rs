@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
 use smallvec::smallvec;
 
-use crate::array::{Array, DType, Element, Scalar};
+use crate::array::{Array, DType, Element, Scalar, emplace};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
 use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
@@ -101,7 +101,7 @@ impl Tensor {
     #[inline]
     fn build(array: Array, history: Option<Edge>, base: Option<(Self, view::Origin)>, flags: u8) -> Self {
         let generation = base.as_ref().map_or(0, |(base, _)| base.generation());
-        Self(Arc::new(Inner {
+        Self(emplace::arc(|| Inner {
             flags: AtomicU8::new(flags),
             state: RecursiveRwLock::new(State { array, history, generation }),
             base,
