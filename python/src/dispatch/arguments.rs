@@ -13,13 +13,21 @@ use crate::dispatch::{Binding, Signature};
 /// Elements below which releasing the GIL costs more than it gives.
 const RELEASE_ABOVE: usize = 32 * 1024;
 
+/// What a call gives for a parameter.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a, 'py> {
+    Nothing,
+    One(&'a Bound<'py, PyAny>),
+    /// Positional arguments that one parameter gathers: the sizes of `x.reshape(2, 3)`.
+    Several(&'a [Bound<'py, PyAny>]),
+}
+
 /// The arguments of a call, in the order of its signature; a missing one has the signature's default.
 pub struct Args<'a, 'py> {
     pub(super) py: Python<'py>,
     pub(super) binding: &'static Binding,
     pub(super) signature: &'static Signature,
-    pub(super) values: SmallVec<[Option<Bound<'py, PyAny>>; 8]>,
-    pub(super) _life: std::marker::PhantomData<&'a ()>,
+    pub(super) values: SmallVec<[Given<'a, 'py>; 8]>,
 }
 
 /// Runs `body` without the GIL if these operands are large.
@@ -41,7 +49,7 @@ pub fn work_of<R: Send>(py: Python<'_>, elements: usize, body: impl FnOnce() -> 
     if elements > RELEASE_ABOVE { py.detach(body) } else { body() }
 }
 
-impl<'py> Args<'_, 'py> {
+impl<'a, 'py> Args<'a, 'py> {
     /// The row that the binding runs.
     pub fn row(&self) -> &'static arcgrad::graph::Row {
         self.binding.row.unwrap_or_else(|| unreachable!("{} is not the face of a row", self.binding.name))
@@ -53,13 +61,28 @@ impl<'py> Args<'_, 'py> {
     }
 
     /// The argument as it was given; `None` if it was left out or is Python's `None`.
-    pub fn get(&self, i: usize) -> Option<&Bound<'py, PyAny>> {
-        self.values[i].as_ref().filter(|x| !x.is_none())
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<&'a Bound<'py, PyAny>> {
+        self.given(i).filter(|x| !x.is_none())
+    }
+
+    #[inline]
+    fn given(&self, i: usize) -> Option<&'a Bound<'py, PyAny>> {
+        match self.values[i] {
+            Given::Nothing => None,
+            Given::One(object) => Some(object),
+            Given::Several(objects) => objects.first(),
+        }
+    }
+
+    #[inline]
+    fn is_left_out(&self, i: usize) -> bool {
+        matches!(self.values[i], Given::Nothing)
     }
 
     /// The argument as it was given, Python's `None` included.
-    pub fn any(&self, i: usize) -> PyResult<&Bound<'py, PyAny>> {
-        self.values[i].as_ref().ok_or_else(|| self.wrong(i))
+    pub fn any(&self, i: usize) -> PyResult<&'a Bound<'py, PyAny>> {
+        self.given(i).ok_or_else(|| self.wrong(i))
     }
 
     fn default(&self, i: usize) -> &'static str {
@@ -69,8 +92,8 @@ impl<'py> Args<'_, 'py> {
     #[cold]
     fn wrong(&self, i: usize) -> PyErr {
         let parameter = &self.signature.parameters[i];
-        let given = self.values[i]
-            .as_ref()
+        let given = self
+            .given(i)
             .and_then(|x| x.get_type().name().ok())
             .map_or_else(|| "nothing".to_owned(), |n| n.to_string());
         PyTypeError::new_err(format!(
@@ -95,6 +118,12 @@ impl<'py> Args<'_, 'py> {
 
     /// A sequence of tensors.
     pub fn tensors(&self, i: usize) -> PyResult<Vec<Tensor>> {
+        if let Given::Several(objects) = self.values[i] {
+            return objects
+                .iter()
+                .map(|x| convert::tensor(x).cloned().ok_or_else(|| self.wrong(i)))
+                .collect();
+        }
         let object = self.get(i).ok_or_else(|| self.wrong(i))?;
         if let Some(one) = convert::tensor(object) {
             return Ok(vec![one.clone()]);
@@ -111,7 +140,7 @@ impl<'py> Args<'_, 'py> {
     pub fn operand(&self, i: usize) -> PyResult<Operand<'_>> {
         match self.get(i) {
             Some(x) => convert::operand(x)?.ok_or_else(|| self.wrong(i)),
-            None if self.values[i].is_none() => Ok(Operand::Scalar(parse_scalar(self.default(i)))),
+            None if self.is_left_out(i) => Ok(Operand::Scalar(parse_scalar(self.default(i)))),
             None => Err(self.wrong(i)),
         }
     }
@@ -134,7 +163,7 @@ impl<'py> Args<'_, 'py> {
                 Some(Operand::Tensor(t)) => t.item().map_err(|e| crate::error::raise(&e)),
                 None => Err(self.wrong(i)),
             },
-            None if self.values[i].is_none() => Ok(parse_scalar(self.default(i))),
+            None if self.is_left_out(i) => Ok(parse_scalar(self.default(i))),
             None => Err(self.wrong(i)),
         }
     }
@@ -158,7 +187,7 @@ impl<'py> Args<'_, 'py> {
     pub fn int(&self, i: usize) -> PyResult<i64> {
         match self.get(i) {
             Some(x) => integer(x).map_err(|e| self.explain(e, i)),
-            None if self.values[i].is_none() => Ok(parse_scalar(self.default(i)).to_i64()),
+            None if self.is_left_out(i) => Ok(parse_scalar(self.default(i)).to_i64()),
             None => Err(self.wrong(i)),
         }
     }
@@ -174,7 +203,7 @@ impl<'py> Args<'_, 'py> {
     }
 
     fn has_number_default(&self, i: usize) -> bool {
-        self.values[i].is_none() && self.default(i) != "None"
+        self.is_left_out(i) && self.default(i) != "None"
     }
 
     /// An axis or nothing.
@@ -184,6 +213,13 @@ impl<'py> Args<'_, 'py> {
 
     /// Integers: one, or a sequence.
     pub fn ints(&self, i: usize) -> PyResult<SmallVec<[isize; 6]>> {
+        if let Given::Several(objects) = self.values[i] {
+            let mut sizes = SmallVec::new();
+            for object in objects {
+                sizes.push(integer(object).map_err(|e| self.explain(e, i))? as isize);
+            }
+            return Ok(sizes);
+        }
         match self.get(i) {
             Some(x) => integers(x).map_err(|e| self.explain(e, i)),
             None => {
@@ -250,7 +286,15 @@ impl<'py> Args<'_, 'py> {
     }
 
     fn elements(&self) -> usize {
-        self.values.iter().flatten().filter_map(convert::tensor).map(Tensor::numel).sum()
+        let of = |x: &Bound<'py, PyAny>| convert::tensor(x).map_or(0, Tensor::numel);
+        self.values
+            .iter()
+            .map(|value| match value {
+                Given::Nothing => 0,
+                Given::One(object) => of(object),
+                Given::Several(objects) => objects.iter().map(of).sum(),
+            })
+            .sum()
     }
 
     fn explain(&self, error: PyErr, i: usize) -> PyErr {

@@ -12,13 +12,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use smallvec::SmallVec;
 
+use crate::dispatch::arguments::Given;
 use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
 use crate::overrides::{self, Call};
 use crate::tensor::PyTensor;
 
 /// Converts the arguments, calls the core, converts the answer.
-pub type Implementation = for<'a, 'py> fn(&'a Args<'a, 'py>) -> PyResult<Py<PyAny>>;
+pub type Implementation = fn(&Args<'_, '_>) -> PyResult<Py<PyAny>>;
 
 /// One way to call a binding.
 pub struct Overload {
@@ -114,27 +115,29 @@ pub unsafe fn enter(
     unsafe {
         let py = Python::assume_attached();
         let answer = guarded(|| {
-            let mut given: SmallVec<[Bound<'_, PyAny>; 8]> = SmallVec::new();
-            if !this.is_null() {
-                given.push(Bound::from_borrowed_ptr(py, this));
-            }
             let names = (!names.is_null())
                 .then(|| Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>());
-            let total = count as usize + names.as_ref().map_or(0, |n| n.len());
-            for i in 0..total {
-                given.push(Bound::from_borrowed_ptr(py, *args.add(i)));
-            }
-            let positional = given.len() - names.as_ref().map_or(0, |n| n.len());
+            let named = names.as_ref().map_or(0, |n| n.len());
+            let total = count as usize + named;
+            // A `Bound` is a pointer that counts when it is cloned or dropped; behind a reference it is the pointer alone.
+            let with_this: SmallVec<[*mut ffi::PyObject; 8]>;
+            let given: &[Bound<'_, PyAny>] = if this.is_null() {
+                if total == 0 { &[] } else { std::slice::from_raw_parts(args.cast(), total) }
+            } else {
+                with_this = std::iter::once(this).chain((0..total).map(|i| *args.add(i))).collect();
+                std::slice::from_raw_parts(with_this.as_ptr().cast(), with_this.len())
+            };
+            let positional = given.len() - named;
             if overrides::possible()
                 && let Some(answer) =
-                    redirect(py, binding, !this.is_null(), &given, positional, names.as_ref())?
+                    redirect(py, binding, !this.is_null(), given, positional, names.as_ref())?
             {
                 return Ok(answer);
             }
-            match call(py, binding, &given, positional, names.as_ref()) {
+            match call(py, binding, given, positional, names.as_ref()) {
                 // A class that is no tensor at all may yet take the call; looked for only where nothing else is left.
                 Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-                    redirect(py, binding, !this.is_null(), &given, positional, names.as_ref())?.ok_or(error)
+                    redirect(py, binding, !this.is_null(), given, positional, names.as_ref())?.ok_or(error)
                 }
                 answer => answer,
             }
@@ -283,15 +286,13 @@ fn bind<'a, 'py>(
     py: Python<'py>,
     binding: &'static Binding,
     signature: &'static Signature,
-    given: &[Bound<'py, PyAny>],
+    given: &'a [Bound<'py, PyAny>],
     positional: usize,
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Args<'a, 'py>> {
     let parameters = &signature.parameters;
-    let mut values: SmallVec<[Option<Bound<'py, PyAny>>; 8]> = SmallVec::from_elem(None, parameters.len());
+    let mut values: SmallVec<[Given<'a, 'py>; 8]> = SmallVec::from_elem(Given::Nothing, parameters.len());
     let mut at = 0;
-    // The parameter that took several arguments, each of which was looked at.
-    let mut gathered = None;
     for (i, parameter) in parameters.iter().enumerate() {
         if at >= positional || parameter.keyword_only {
             break;
@@ -306,12 +307,11 @@ fn bind<'a, 'py>(
         };
         if let Some(one) = spread.filter(|one| one.accepts(object)) {
             let count = given[at..positional].iter().take_while(|x| one.accepts(x)).count();
-            values[i] = Some(PyTuple::new(py, &given[at..at + count])?.into_any());
-            gathered = Some(i);
+            values[i] = Given::Several(&given[at..at + count]);
             at += count;
             continue;
         }
-        values[i] = Some(object.clone());
+        values[i] = Given::One(object);
         at += 1;
     }
     if at < positional {
@@ -331,36 +331,24 @@ fn bind<'a, 'py>(
             .iter()
             .position(|p| p.name == name || alias(&p.name, name))
             .ok_or_else(|| unexpected(binding, name))?;
-        if values[i].is_some() {
+        if !matches!(values[i], Given::Nothing) {
             return Err(PyTypeError::new_err(format!(
                 "{}() got multiple values for argument '{name}'",
                 binding.name
             )));
         }
-        values[i] = Some(given[positional + k].clone());
+        values[i] = Given::One(&given[positional + k]);
     }
     for (i, (parameter, value)) in parameters.iter().zip(&values).enumerate() {
         match value {
-            None if parameter.default.is_none() => {
-                let missing: Vec<String> = parameters
-                    .iter()
-                    .zip(&values)
-                    .filter(|(p, v)| v.is_none() && p.default.is_none())
-                    .map(|(p, _)| format!("\"{}\"", p.name))
-                    .collect();
-                return Err(PyTypeError::new_err(format!(
-                    "{}() missing {} required positional argument{}: {}",
-                    binding.name,
-                    missing.len(),
-                    if missing.len() == 1 { "" } else { "s" },
-                    missing.join(", ")
-                )));
+            Given::Nothing if parameter.default.is_none() => {
+                return Err(missing(binding, signature, &values));
             }
-            None => {}
-            Some(_) if gathered == Some(i) => {}
-            Some(object) if object.is_none() && parameter.optional => {}
-            Some(object) if parameter.kind.accepts(object) => {}
-            Some(object) => {
+            // Each of several was looked at when they were gathered.
+            Given::Nothing | Given::Several(_) => {}
+            Given::One(object) if object.is_none() && parameter.optional => {}
+            Given::One(object) if parameter.kind.accepts(object) => {}
+            Given::One(object) => {
                 return Err(PyTypeError::new_err(format!(
                     "{}(): argument '{}' (position {}) must be {}, not {}",
                     binding.name,
@@ -372,7 +360,25 @@ fn bind<'a, 'py>(
             }
         }
     }
-    Ok(Args { py, binding, signature, values, _life: std::marker::PhantomData })
+    Ok(Args { py, binding, signature, values })
+}
+
+#[cold]
+fn missing(binding: &Binding, signature: &Signature, values: &[Given<'_, '_>]) -> PyErr {
+    let missing: Vec<String> = signature
+        .parameters
+        .iter()
+        .zip(values)
+        .filter(|(p, v)| matches!(v, Given::Nothing) && p.default.is_none())
+        .map(|(p, _)| format!("\"{}\"", p.name))
+        .collect();
+    PyTypeError::new_err(format!(
+        "{}() missing {} required positional argument{}: {}",
+        binding.name,
+        missing.len(),
+        if missing.len() == 1 { "" } else { "s" },
+        missing.join(", ")
+    ))
 }
 
 /// NumPy's names for some parameters are accepted too.
