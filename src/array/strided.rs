@@ -200,6 +200,31 @@ impl Array {
         Some(unsafe { std::slice::from_raw_parts(self.pointer().cast::<T>(), self.numel()) })
     }
 
+    /// Each element once, in any order, when together they fill a stretch of memory and are of type `T`: those of a
+    /// transposed or expanded array do.
+    ///
+    /// # Safety
+    /// Nobody may write to the storage while the slice lives.
+    pub(crate) unsafe fn as_unordered_slice<T: Element>(&self) -> Option<&[T]> {
+        if self.dtype != T::DTYPE || self.numel() == 0 {
+            return (self.dtype == T::DTYPE).then_some(&[]);
+        }
+        let mut axes: SmallVec<[(isize, usize); 6]> =
+            self.strides().iter().copied().zip(self.shape().iter().copied()).collect();
+        axes.retain(|&mut (stride, extent)| stride != 0 && extent != 1);
+        axes.sort_unstable();
+        let mut filled = 1;
+        for (stride, extent) in axes {
+            if usize::try_from(stride) != Ok(filled) {
+                return None;
+            }
+            filled *= extent;
+        }
+        // SAFETY: from the narrowest axis on each one continues where those before end, so the elements are `filled` in a
+        // row; none is written by the caller's word.
+        Some(unsafe { std::slice::from_raw_parts(self.pointer().cast::<T>(), filled) })
+    }
+
     /// The elements for writing, when they are contiguous and of type `T`.
     ///
     /// # Safety

@@ -94,7 +94,7 @@ fn has_nan_of<T: Element>(x: &Array) -> bool {
     #[allow(clippy::eq_op, clippy::needless_bitwise_bool)]
     let in_block = |block: &[T]| block.iter().fold(false, |found, value| found | (value != value));
     // SAFETY: the slice lives for this expression only. Who else may write meanwhile is Note [Writes to shared storage].
-    if let Some(elements) = unsafe { x.as_slice::<T>() } {
+    if let Some(elements) = unsafe { x.as_unordered_slice::<T>() } {
         return elements.chunks(1024).any(in_block);
     }
     let mut found = false;

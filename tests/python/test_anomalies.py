@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import arcgrad as torch
-from arcgrad.autograd import detect_anomaly, first_nonfinite, graph, set_detect_anomaly
+from arcgrad.autograd import Function, detect_anomaly, first_nonfinite, graph, set_detect_anomaly
 
 ENABLED = "Anomaly Detection has been enabled"
 HERE = __file__
@@ -368,3 +368,32 @@ def test_lines_are_those_of_the_source():
     row = y.grad_fn.metadata["traceback_"][-1]
     number = int(row.split("line ")[1].split(",")[0])
     assert ".exp()" in linecache.getline(HERE, number) or "y = (" in linecache.getline(HERE, number)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection", "ignore:Error detected")
+def test_a_nan_is_seen_wherever_a_gradient_has_its_elements():
+    """In order, transposed, expanded, with gaps, backwards: the check reads each layout in its own way."""
+
+    class Hands(Function):
+        @staticmethod
+        def forward(ctx, x, grad):
+            ctx.grad = grad
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx, g):
+            return ctx.grad, None
+
+    bad = torch.zeros(4, 6)
+    bad[3, 5] = float("nan")
+    one = torch.full((1,), float("nan"))
+    layouts = [bad, bad.T, one.expand(3, 2), bad[::3, 1::2], bad.flip(0), torch.stack([bad, bad])[:, 3]]
+    for grad in layouts:
+        x = torch.ones(grad.shape, requires_grad=True)
+        with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan values in its 0th output"):
+            Hands.apply(x, grad).backward()
+    clean = bad[:, :5]  # the NaN lies in the same memory, between its elements
+    for grad in (clean, clean.T, bad[:3], bad.T[:5]):
+        x = torch.ones(grad.shape, requires_grad=True)
+        with torch.autograd.detect_anomaly():
+            Hands.apply(x, grad).backward()
