@@ -30,6 +30,8 @@ const RANGES: u8 = 2;
 const LIVES: u8 = 4;
 const ANOMALIES: u8 = 8;
 const NAN: u8 = 16;
+/// Not a field of [`Watch`]: ranges are timed for as long as somebody profiles, whatever else is noted.
+const TIMES: u8 = 32;
 
 static WATCH: AtomicU8 = AtomicU8::new(NAN);
 
@@ -61,7 +63,7 @@ impl Watch {
 #[inline]
 pub fn is_on() -> bool {
     // Relaxed: a plain setting. Who turns it on sees the operations of its own thread noted from there on.
-    WATCH.load(Ordering::Relaxed) & (ORIGINS | RANGES | LIVES | ANOMALIES) != 0
+    WATCH.load(Ordering::Relaxed) & (ORIGINS | RANGES | LIVES | ANOMALIES | TIMES) != 0
 }
 
 /// What is noted now.
@@ -71,7 +73,25 @@ pub fn get() -> Watch {
 
 /// From now on notes these, on every thread, and returns what was noted before.
 pub fn set(watch: Watch) -> Watch {
-    Watch::from_bits(WATCH.swap(watch.bits(), Ordering::Relaxed))
+    let change = |bits| Some(watch.bits() | bits & TIMES);
+    let (Ok(before) | Err(before)) = WATCH.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    Watch::from_bits(before)
+}
+
+/// Whether somebody profiles: see `graph/profile.rs`.
+#[inline]
+pub fn is_timed() -> bool {
+    WATCH.load(Ordering::Relaxed) & TIMES != 0
+}
+
+/// Has ranges timed from now on, or not; whether they were.
+pub(crate) fn set_timed(yes: bool) -> bool {
+    let before = if yes {
+        WATCH.fetch_or(TIMES, Ordering::Relaxed)
+    } else {
+        WATCH.fetch_and(!TIMES, Ordering::Relaxed)
+    };
+    before & TIMES != 0
 }
 
 /// Restores what was noted before when it goes out of scope.

@@ -55,8 +55,10 @@ if TYPE_CHECKING:
         _C as _C,
         cuda as cuda,
         nn as nn,
+        ops as ops,
         optim as optim,
         overrides as overrides,
+        profiler as profiler,
         random as random,
         serialization as serialization,
         special as special,
@@ -74,7 +76,21 @@ if TYPE_CHECKING:
 newaxis = None
 
 _SUBMODULES = frozenset(
-    ["_C", "cuda", "linalg", "nn", "optim", "overrides", "random", "serialization", "special", "testing", "utils"]
+    [
+        "_C",
+        "cuda",
+        "linalg",
+        "nn",
+        "ops",
+        "optim",
+        "overrides",
+        "profiler",
+        "random",
+        "serialization",
+        "special",
+        "testing",
+        "utils",
+    ]
 )
 
 # Where a name lives whose module is imported when the name is first used.

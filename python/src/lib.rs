@@ -18,6 +18,7 @@ mod nested;
 mod node;
 mod origin;
 mod overrides;
+mod profile;
 mod properties;
 mod saved;
 mod size;
@@ -30,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     origin::register()?;
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
+    module.add_class::<profile::PyRange>()?;
     module.add_class::<saved::SavedTensor>()?;
     module.add_class::<device::PyDevice>()?;
     module.add_class::<generator::PyGenerator>()?;

@@ -22,6 +22,7 @@ use crate::dispatch::work;
 use crate::error::{guarded, raise};
 use crate::legacy;
 use crate::overrides;
+use crate::profile;
 
 /// A multi-dimensional array that can remember how it was computed.
 #[pyclass(name = "Tensor", module = "arcgrad", frozen, subclass, dict, weakref, freelist = 512)]
@@ -65,12 +66,13 @@ fn taken<'py>(
 fn binary<'py>(
     this: &Bound<'py, PyTensor>,
     other: &Bound<'py, PyAny>,
-    name: &str,
+    name: &'static str,
     op: impl Fn(Operand<'_>, Operand<'_>) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<Py<PyAny>> {
     if let Some(answer) = taken(this, name, &[other])? {
         return Ok(answer);
     }
+    let _timed = profile::slot(name, this, Some(other));
     let py = this.py();
     let this = Operand::Tensor(&this.get().0);
     guarded(|| match convert::operand(other)? {
@@ -84,13 +86,14 @@ fn binary<'py>(
 fn in_place(
     this: &Bound<'_, PyTensor>,
     other: &Bound<'_, PyAny>,
-    name: &str,
+    name: &'static str,
     symbol: &str,
     op: impl Fn(Operand<'_>, Operand<'_>) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<()> {
     if taken(this, name, &[other])?.is_some() {
         return Ok(());
     }
+    let _timed = profile::slot(name, this, Some(other));
     let py = this.py();
     let target = Operand::Tensor(&this.get().0);
     guarded(|| match convert::operand(other)? {
@@ -105,12 +108,13 @@ fn in_place(
 #[inline]
 fn unary(
     this: &Bound<'_, PyTensor>,
-    name: &str,
+    name: &'static str,
     op: impl Fn(&Tensor) -> arcgrad::Result<Tensor> + Send + Sync,
 ) -> PyResult<Py<PyAny>> {
     if let Some(answer) = taken(this, name, &[])? {
         return Ok(answer);
     }
+    let _timed = profile::slot(name, this, None);
     let py = this.py();
     let x = &this.get().0;
     guarded(|| work(py, &[Operand::Tensor(x)], || op(x)).object(py))
@@ -207,6 +211,7 @@ slots! {
             if let Some(answer) = taken(slf, "__getitem__", &[key])? {
                 return Ok(answer);
             }
+            let _timed = profile::slot("__getitem__", slf, Some(key));
             guarded(|| crate::bindings::indexing::getitem(slf, key))
         }
 
@@ -214,6 +219,7 @@ slots! {
             if taken(slf, "__setitem__", &[key, value])?.is_some() {
                 return Ok(());
             }
+            let _timed = profile::slot("__setitem__", slf, Some(key));
             guarded(|| crate::bindings::indexing::setitem(slf, key, value))
         }
 
@@ -306,6 +312,7 @@ slots! {
             let py = slf.py();
             let Some(b) = convert::tensor(other) else { return Ok(py.NotImplemented()) };
             let a = &slf.get().0;
+            let _timed = profile::slot("__matmul__", slf, Some(other));
             guarded(|| work(py, &[a.into(), b.into()], || ops::matmul(a, b)).object(py))
         }
 

@@ -6,7 +6,7 @@ use crate::array::pool;
 use crate::engine::Options;
 use crate::engine::plan::{ASKED, CAPTURED, Plan, RUNS};
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Grads, NodeRef, Tensor, retain, run_hooks};
+use crate::graph::{Backward, Grads, NodeRef, Tensor, profile, retain, run_hooks};
 
 /// The gradients of a node's outputs.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
@@ -18,14 +18,43 @@ pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
 pub(super) fn visit(
     plan: &Plan<'_>,
     step: u32,
+    grads: Outputs,
+    options: Options,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<Option<Grads>> {
+    if grads.iter().all(Option::is_none) && !plan.steps[step as usize].node.rule().runs_on_nothing() {
+        return Ok(None);
+    }
+    if plan.watched.is_none() {
+        evaluate(plan, step, grads, options, answer)
+    } else {
+        evaluate_watched(plan, step, grads, options, answer)
+    }
+}
+
+/// [`evaluate`] while somebody watches: out of line, for nobody else to pay for it.
+#[cold]
+#[inline(never)]
+fn evaluate_watched(
+    plan: &Plan<'_>,
+    step: u32,
+    grads: Outputs,
+    options: Options,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<Option<Grads>> {
+    let _timed = profile::evaluation(plan.steps[step as usize].node);
+    evaluate(plan, step, grads, options, answer)
+}
+
+#[inline(always)] // of its two callers one is cold
+fn evaluate(
+    plan: &Plan<'_>,
+    step: u32,
     mut grads: Outputs,
     options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<Option<Grads>> {
     let here = &plan.steps[step as usize];
-    if grads.iter().all(Option::is_none) && !here.node.rule().runs_on_nothing() {
-        return Ok(None);
-    }
     if let Some(extra) = here.node.extra() {
         here.node.run_output_hooks(&mut grads)?;
         let retained = extra.retained.lock().clone();
@@ -70,6 +99,33 @@ pub(super) fn visit_leaf(
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<()> {
     let Some(grad) = grad else { return Ok(()) };
+    if plan.watched.is_none() {
+        evaluate_leaf(plan, step, grad, answer)
+    } else {
+        evaluate_leaf_watched(plan, step, grad, answer)
+    }
+}
+
+/// [`evaluate_leaf`] while somebody watches.
+#[cold]
+#[inline(never)]
+fn evaluate_leaf_watched(
+    plan: &Plan<'_>,
+    step: u32,
+    grad: Tensor,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<()> {
+    let _timed = profile::evaluation(plan.steps[step as usize].node);
+    evaluate_leaf(plan, step, grad, answer)
+}
+
+#[inline(always)] // of its two callers one is cold
+fn evaluate_leaf(
+    plan: &Plan<'_>,
+    step: u32,
+    grad: Tensor,
+    answer: &mut dyn FnMut(u32, Tensor),
+) -> Result<()> {
     let here = &plan.steps[step as usize];
     let mut grads: Outputs = smallvec![Some(grad)];
     let has_hooks = here.node.extra().is_some();
@@ -87,6 +143,7 @@ pub(super) fn visit_leaf(
     let Some(leaf) = here.node.leaf().filter(|_| here.flags & RUNS != 0) else { return Ok(()) };
     // Whole or not at all: an interrupted pass leaves no half-added gradient.
     let add = |grad: Option<Tensor>| match grad {
+        Some(grad) if plan.watched.is_some() => accumulate_watched(here.node, &leaf, grad),
         Some(grad) => pool::uninterruptible(|| leaf.accumulate_grad(grad)),
         None => Ok(()),
     };
@@ -106,16 +163,27 @@ pub(super) fn visit_leaf(
     run_hooks(&hooks, Grads::new(), &seen).map(drop)
 }
 
+#[cold]
+#[inline(never)]
+fn accumulate_watched(node: &NodeRef, leaf: &Tensor, grad: Tensor) -> Result<()> {
+    let _timed = profile::derivative(node, &[&grad]);
+    pool::uninterruptible(|| leaf.accumulate_grad(grad))
+}
+
 /// [`derive`] between the node's pre-hooks and its hooks.
 #[cold]
 fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: Options) -> Result<Grads> {
     node.run_prehooks(&mut grads)?;
+    let derive = |grads: Outputs| {
+        let _timed = profile::derivative(node, &grads.iter().flatten().collect::<SmallVec<[_; 1]>>());
+        derive(node, grads, wanted, options)
+    };
     let hooks = node.hooks();
     if hooks.is_empty() {
-        return derive(node, grads, wanted, options);
+        return derive(grads);
     }
     let seen = grads.clone();
-    let results = derive(node, grads, wanted, options)?;
+    let results = derive(grads)?;
     run_hooks(&hooks, results, &seen)
 }
 

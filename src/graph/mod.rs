@@ -10,6 +10,7 @@ mod node;
 mod nonfinite;
 pub mod ownership;
 mod packing;
+pub mod profile;
 mod record;
 pub mod row;
 mod saved;

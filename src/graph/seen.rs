@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use crate::array::kernels::tile;
 use crate::array::{Array, DType, Element};
 use crate::error::{Error, Kind, Result};
-use crate::graph::live;
 use crate::graph::node::{Edge, Grads, NodeRef};
 use crate::graph::tensor::Tensor;
+use crate::graph::{live, profile};
 use crate::watch::{self, Named, Origin, Watch};
 
 /// What was noted of a node.
@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub parent: Option<NodeRef>,
     /// The call of the pass that freed what it had saved.
     pub freed: Option<Arc<dyn Origin>>,
+    /// The number of the thread that recorded it, if that was profiled.
+    pub thread: Option<u32>,
     /// The ranges of its outputs, by output.
     ranges: SmallVec<[(u32, Range); 1]>,
 }
@@ -123,6 +125,9 @@ pub(crate) fn note_node(node: &NodeRef) {
     }
     if watch.lives {
         live::enter(node);
+    }
+    if watch::is_timed() {
+        node.extra_or_default().seen.lock().thread = Some(profile::record(node.sequence()));
     }
 }
 

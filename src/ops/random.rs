@@ -9,7 +9,7 @@ use crate::array::random::{self, DEFAULT_SEED, RandomError};
 use crate::array::{Array, Bool, DType};
 use crate::error::{Error, Result};
 use crate::graph::forward::{self, Place};
-use crate::graph::{Tensor, linear, mode, row, vector_space, view};
+use crate::graph::{Tensor, linear, mode, profile, row, vector_space, view};
 
 /// A stream of random numbers that several threads may draw from, one call at a time.
 #[derive(Clone)]
@@ -147,6 +147,20 @@ impl Distribution {
         }
     }
 
+    /// What a profiler calls a fill.
+    fn event(self) -> &'static str {
+        match self {
+            Self::Uniform { .. } => "aten::uniform_",
+            Self::Normal { .. } => "aten::normal_",
+            Self::LogNormal { .. } => "aten::log_normal_",
+            Self::Exponential { .. } => "aten::exponential_",
+            Self::Cauchy { .. } => "aten::cauchy_",
+            Self::Bernoulli { .. } => "aten::bernoulli_",
+            Self::Geometric { .. } => "aten::geometric_",
+            Self::Integers { .. } | Self::FullRange => "aten::random_",
+        }
+    }
+
     /// PyTorch's sentence for a dtype that the distribution has no samples in.
     fn refuse(self, dtype: DType) -> Error {
         let continuous = |name: &str| {
@@ -265,7 +279,11 @@ pub fn random(
     dtype: DType,
     generator: &Generator,
 ) -> Result<Tensor> {
-    let y = Array::empty(shape, dtype)?;
+    let y = {
+        let _timed = profile::part("aten::empty");
+        Array::empty(shape, dtype)?
+    };
+    let _timed = profile::part(distribution.event());
     distribution.fill(&y, true, &mut generator.lock())?;
     Ok(Tensor::new(y))
 }

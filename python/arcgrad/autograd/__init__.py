@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-from .._core import _backward as backward, _grad, _is_multithreading_enabled as is_multithreading_enabled
+from .._core import (
+    _backward as backward,
+    _grad,
+    _is_multithreading_enabled as is_multithreading_enabled,
+    _is_profiled,
+)
 from . import grad_mode
 from .grad_mode import (
     _unsafe_preserve_version_counter as _unsafe_preserve_version_counter,
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
         function as function,
         functional as functional,
         graph as graph,
+        profiler as profiler,
+        profiler_util as profiler_util,
         variable as variable,
     )
     from .anomaly_mode import (
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from .function import Function as Function
     from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
     from .graph import GradientEdge
+    from .profiler import kineto_available as kineto_available
     from .variable import Variable as Variable
 
 __all__ = [
@@ -58,14 +66,19 @@ __all__ = [
     "graph",
     "inference_mode",
     "is_multithreading_enabled",
+    "kineto_available",
     "no_grad",
+    "profiler",
+    "profiler_util",
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
     "variable",
 ]
 
-_SUBMODULES = frozenset(["anomaly_mode", "forward_ad", "function", "functional", "graph", "variable"])
+_SUBMODULES = frozenset(
+    ["anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler", "profiler_util", "variable"]
+)
 
 # Where a name lives whose module is imported when the name is first used.
 _HOMES = {
@@ -76,6 +89,7 @@ _HOMES = {
     "gradgradcheck": ".gradcheck",
     "detect_anomaly": ".anomaly_mode",
     "first_nonfinite": ".anomaly_mode",
+    "kineto_available": ".profiler",
     "set_detect_anomaly": ".anomaly_mode",
 }
 
@@ -124,3 +138,9 @@ def _calculate_shape(output: Tensor, grad: Tensor, is_grads_batched: bool) -> tu
     from .. import Size
 
     return output.shape, Size(grad.shape[1:]) if is_grads_batched else grad.shape
+
+
+def _profiler_enabled() -> bool:
+    """Whether somebody profiles."""
+    profiled: bool = _is_profiled()
+    return profiled

@@ -12,6 +12,7 @@ pub mod numpy;
 pub mod optimizer;
 pub mod overrides;
 pub mod product;
+pub mod profile;
 pub mod properties;
 pub mod protocol;
 pub mod queries;
@@ -41,6 +42,7 @@ pub static GROUPS: &[&[Entry]] = &[
     optimizer::ENTRIES,
     overrides::ENTRIES,
     product::ENTRIES,
+    profile::ENTRIES,
     protocol::ENTRIES,
     queries::ENTRIES,
     random::ENTRIES,

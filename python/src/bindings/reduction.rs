@@ -134,7 +134,12 @@ fn named<T>(answer: PyResult<Result<T>>, name: impl FnOnce(T) -> Named) -> PyRes
 bindings! {
     /// Sum over the given axes, or of all elements. Integers are summed in 64 bits.
     both sum {
-        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| over_as(a, ops::sum)?
+        "(Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor" => |a| {
+            let sum = |x: &Tensor, dim: Axes, keepdim: bool, dtype| ops::sum(x, dim.as_deref(), keepdim, dtype);
+            // PyTorch's `sum(dim=None)` is a sum over axes, all of them, and its node has the name of one.
+            let dim = a.optional_ints(1)?.or_else(|| a.is_given(1).then(SmallVec::new));
+            a.call(sum, (a.tensor(0)?, dim, a.flag(2)?, a.dtype(3)?))
+        }
     }
     /// Sum of what is not NaN.
     both nansum {

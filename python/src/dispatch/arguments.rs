@@ -60,6 +60,27 @@ impl<'a, 'py> Args<'a, 'py> {
         self.py
     }
 
+    /// The function that was called.
+    pub fn binding(&self) -> &'static Binding {
+        self.binding
+    }
+
+    /// Whether this was given, be it Python's `None`.
+    pub fn is_given(&self, i: usize) -> bool {
+        !matches!(self.values[i], Given::Nothing)
+    }
+
+    /// The object that was given for each parameter that PyTorch's operation has, too.
+    pub fn operands(&self) -> impl Iterator<Item = Option<&'a Bound<'py, PyAny>>> {
+        let parameters = self.signature.parameters.iter().zip(&self.values);
+        parameters.filter(|(p, _)| !matches!(&*p.name, "generator" | "out" | "requires_grad")).map(
+            |(_, value)| match *value {
+                Given::One(object) => Some(object),
+                Given::Nothing | Given::Several(_) => None,
+            },
+        )
+    }
+
     /// The argument as it was given; `None` if it was left out or is Python's `None`.
     #[inline]
     pub fn get(&self, i: usize) -> Option<&'a Bound<'py, PyAny>> {

@@ -16,6 +16,7 @@ use crate::dispatch::arguments::Given;
 use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
 use crate::overrides::{self, Call};
+use crate::profile;
 use crate::tensor::PyTensor;
 
 /// Converts the arguments, calls the core, converts the answer.
@@ -194,7 +195,7 @@ fn call<'py>(
     let mut complaint = None;
     for (overload, signature) in binding.overloads.iter().zip(signatures) {
         match bind(py, binding, signature, given, positional, names) {
-            Ok(args) => return (overload.call)(&args),
+            Ok(args) => return profile::run(&args, overload.call),
             Err(error) => complaint = complaint.or(Some(error)),
         }
     }

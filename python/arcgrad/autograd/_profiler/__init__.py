@@ -1,0 +1,1 @@
+"""How a profile is written: as a table and as a trace."""
