@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::array::{DType, Layout};
 use crate::error::{Error, Result};
-use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
 use crate::graph::record::{Backward, is_recorded};
 use crate::graph::saved::{Role, Saved, SavedValue};
@@ -164,7 +164,7 @@ pub fn attach<R: Rule>(
             Some(y) => OutputMeta { layout: y.array().layout().clone(), dtype: y.dtype() },
             None => OutputMeta { layout: Layout::scalar(), dtype: DType::F32 },
         });
-        NodeRef::new(Node::new(rule, edges, metas.collect(), Saved::Nothing))
+        NodeRef::new(rule, edges, metas.collect(), Saved::Nothing)
     });
     let views = outputs.iter().flatten().filter(|y| differentiable(y)).count();
     let origin = if views > 1 { view::Origin::Multiple } else { view::Origin::Function };

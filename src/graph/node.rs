@@ -131,33 +131,6 @@ pub(crate) fn set_clock(age: u64) {
     CLOCK.set(age);
 }
 
-impl<R: Rule> Node<R> {
-    /// A node whose edges lead to `edges`. It is newer than each of them.
-    #[inline]
-    pub(crate) fn new(
-        rule: R,
-        edges: SmallVec<[Option<Edge>; 2]>,
-        outputs: SmallVec<[OutputMeta; 1]>,
-        saved: Saved,
-    ) -> Self {
-        // Note [Newer nodes never feed older ones]: a node's sequence number is above those of all nodes before it, and
-        // on one thread it grows with time. So descending sequence order is a topological order, and one that every
-        // run of the program repeats. A Lamport clock gives this without a counter that threads would fight over.
-        let newest = edges.iter().flatten().map(|e| e.node.sequence).max().unwrap_or(0);
-        let sequence = CLOCK.get().max(newest) + 1;
-        CLOCK.set(sequence);
-        Self {
-            sequence,
-            slot: AtomicU64::new(0),
-            edges,
-            outputs,
-            saved: Mutex::new(saved),
-            extra: OnceLock::new(),
-            rule,
-        }
-    }
-}
-
 impl Node {
     /// The rule's name.
     pub fn name(&self) -> &str {
@@ -212,9 +185,29 @@ impl Node {
 pub struct NodeRef(Option<Arc<Node>>);
 
 impl NodeRef {
+    /// A new node whose edges lead to `edges`. It is newer than each of them.
     #[inline]
-    pub(crate) fn new<R: Rule>(node: Node<R>) -> Self {
-        let node = Self(Some(emplace::arc(|| node)));
+    pub(crate) fn new<R: Rule>(
+        rule: R,
+        edges: SmallVec<[Option<Edge>; 2]>,
+        outputs: SmallVec<[OutputMeta; 1]>,
+        saved: Saved,
+    ) -> Self {
+        // Note [Newer nodes never feed older ones]: a node's sequence number is above those of all nodes before it, and
+        // on one thread it grows with time. So descending sequence order is a topological order, and one that every
+        // run of the program repeats. A Lamport clock gives this without a counter that threads would fight over.
+        let newest = edges.iter().flatten().map(|e| e.node.sequence).max().unwrap_or(0);
+        let sequence = CLOCK.get().max(newest) + 1;
+        CLOCK.set(sequence);
+        let node = Self(Some(emplace::arc(|| Node {
+            sequence,
+            slot: AtomicU64::new(0),
+            edges,
+            outputs,
+            saved: Mutex::new(saved),
+            extra: OnceLock::new(),
+            rule,
+        })));
         if watch::is_on() {
             seen::note_node(&node);
         }
@@ -267,12 +260,6 @@ impl NodeRef {
     /// The node's address, for identity.
     pub fn address(&self) -> usize {
         Arc::as_ptr(self.arc()).cast::<()>() as usize
-    }
-}
-
-impl<R: Rule> From<Node<R>> for NodeRef {
-    fn from(node: Node<R>) -> Self {
-        Self::new(node)
     }
 }
 

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::forward::Place;
-use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
 use crate::graph::row::{check_writable, inference_saved};
 use crate::graph::saved::{Role, Saved, SavedValue, SavedValues, Unpacked};
@@ -238,8 +238,8 @@ where
 {
     let history = (is_recorded(inputs) && y.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&y))?;
-        let node = Node::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
-        Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
+        let node = NodeRef::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
+        Ok::<_, Error>(Edge { node: node, output: 0 })
     });
     let history = history.transpose()?;
     let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
@@ -291,8 +291,8 @@ where
             Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
         };
         let rule = Block { name, work: 0, backward };
-        let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
-        Edge { node: NodeRef::new(node), output: 0 }
+        let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
+        Edge { node: node, output: 0 }
     });
     let y = view::of(x, y, history, false);
     if forward::propagates() {
@@ -320,12 +320,7 @@ where
     let node = is_recorded(inputs).then(|| {
         let saved = kept(keep, inputs, &outputs)?;
         let metas = outputs.iter().map(meta).collect();
-        Ok::<_, Error>(NodeRef::new(Node::new(
-            Block { name, work: 0, backward },
-            edges_of(inputs),
-            metas,
-            saved,
-        )))
+        Ok::<_, Error>(NodeRef::new(Block { name, work: 0, backward }, edges_of(inputs), metas, saved))
     });
     let node = node.transpose()?;
     let made: Vec<Tensor> = (0..)
@@ -358,7 +353,7 @@ where
     let tracked = is_recorded(&[x]);
     let node = tracked.then(|| {
         let metas = outputs.iter().map(meta).collect();
-        NodeRef::new(Node::new(Block { name, work: 0, backward }, edges_of(&[x]), metas, Saved::Nothing))
+        NodeRef::new(Block { name, work: 0, backward }, edges_of(&[x]), metas, Saved::Nothing)
     });
     let made: Vec<Tensor> = (0..)
         .zip(outputs)
@@ -417,8 +412,8 @@ where
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array))?;
         let node =
-            Node::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
-        Ok::<_, Error>(Edge { node: NodeRef::new(node), output: 0 })
+            NodeRef::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        Ok::<_, Error>(Edge { node: node, output: 0 })
     });
     let history = history.transpose()?;
     let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
@@ -442,8 +437,8 @@ where
             Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
         };
         let rule = Block { name, work: 0, backward };
-        let node = Node::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
-        Edge { node: NodeRef::new(node), output: 0 }
+        let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
+        Edge { node: node, output: 0 }
     });
     x.set_state(|state| {
         state.array = y;

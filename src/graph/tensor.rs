@@ -11,7 +11,7 @@ use smallvec::smallvec;
 use crate::array::{Array, DType, Element, Scalar, emplace};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::node::{Edge, Node, NodeRef, OutputMeta, WeakNode};
+use crate::graph::node::{Edge, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
 use crate::graph::{forward, mode, seen, vector_space, view};
 
@@ -341,7 +341,7 @@ impl Tensor {
             OutputMeta { layout: state.array.layout().clone(), dtype: state.array.dtype() }
         };
         let rule = AccumulateGrad { leaf: self.downgrade() };
-        let node = NodeRef::new(Node::new(rule, smallvec![], smallvec![meta], Saved::Nothing));
+        let node = NodeRef::new(rule, smallvec![], smallvec![meta], Saved::Nothing);
         *slot = node.downgrade();
         node
     }

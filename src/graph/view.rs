@@ -12,7 +12,7 @@ use smallvec::smallvec;
 
 use crate::array::{Array, Layout};
 use crate::error::{Error, Result, in_place_name};
-use crate::graph::node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule};
+use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
 use crate::graph::record::{Backward, is_recorded, linear, linear_view, relabel};
 use crate::graph::row::check_writable;
 use crate::graph::saved::Saved;
@@ -83,11 +83,11 @@ fn renew(view: &Tensor, base: &Tensor, generation: u32) -> bool {
         let meta = OutputMeta { layout: layout.clone(), dtype: base.dtype() };
         let node = match ambiguous(view) {
             Some(error) => {
-                Node::new(Stale(error), smallvec![Some(edge)], smallvec![meta], Saved::Nothing).into()
+                NodeRef::new(Stale(error), smallvec![Some(edge)], smallvec![meta], Saved::Nothing)
             }
             None => {
                 let rule = AsStrided { window: Window { layout, offset }, base: Geometry::of(&base) };
-                Node::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing).into()
+                NodeRef::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing)
             }
         };
         Edge { node, output: 0 }
@@ -281,8 +281,7 @@ pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
     };
     let meta = OutputMeta { layout: array.layout().clone(), dtype: array.dtype() };
     let rule = CopySlices { window, base: Geometry::of(&array) };
-    let node =
-        NodeRef::new(Node::new(rule, smallvec![before, Some(history)], smallvec![meta], Saved::Nothing));
+    let node = NodeRef::new(rule, smallvec![before, Some(history)], smallvec![meta], Saved::Nothing);
     let before_write = base.history();
     let written = Some(Edge { node, output: 0 });
     base.set_state(|state| state.history.clone_from(&written));
@@ -319,7 +318,7 @@ pub(crate) fn replace(x: &Tensor, y: &Tensor) -> Result<()> {
 fn constant_edge(x: &Tensor) -> Edge {
     let array = x.array();
     let meta = OutputMeta { layout: array.layout().clone(), dtype: array.dtype() };
-    Edge { node: NodeRef::new(Node::new(Constant, smallvec![], smallvec![meta], Saved::Nothing)), output: 0 }
+    Edge { node: NodeRef::new(Constant, smallvec![], smallvec![meta], Saved::Nothing), output: 0 }
 }
 
 struct Constant;

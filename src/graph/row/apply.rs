@@ -12,7 +12,7 @@ use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, Layout, layout};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::graph::forward::Place;
-use crate::graph::node::{Edge, Node, NodeRef, OutputMeta};
+use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::packing::pack;
 use crate::graph::saved::{Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
@@ -218,5 +218,5 @@ fn node(row: &'static Row, wanted: u8, operands: &[Operand<'_>], y: &Array, save
         });
     }
     let meta = OutputMeta { layout: y.layout().clone(), dtype: y.dtype() };
-    NodeRef::new(Node::new(RowRule { row }, edges, smallvec![meta], saved))
+    NodeRef::new(RowRule { row }, edges, smallvec![meta], saved)
 }
