@@ -391,3 +391,13 @@ fn numbers_beyond_reach_have_a_slow_way() {
     assert_eq!(1e22_f64.sin_far(), -0.852_200_849_767_188_8);
     assert_eq!(1e10_f32.cos_far(), 0.873_119_622_676_856_f64 as f32);
 }
+
+#[test]
+fn exp_of_what_is_not_positive_has_the_bits_of_exp() {
+    for x in narrow_points(10_007).filter(|x| *x <= 0.0).chain([f32::NEG_INFINITY, -0.0, -103.9, -87.4]) {
+        assert_eq!(x.exp_nonpositive().to_bits(), Real::exp(x).to_bits(), "{x:e}");
+        let wide = f64::from(x) * 7.0;
+        assert_eq!(wide.exp_nonpositive().to_bits(), Real::exp(wide).to_bits(), "{wide:e}");
+    }
+    assert!(f32::NAN.exp_nonpositive().is_nan() && f64::NAN.exp_nonpositive().is_nan());
+}

@@ -97,6 +97,12 @@ pub fn for_each(count: usize, body: &(dyn Fn(usize) + Sync)) {
     }
 }
 
+/// [`for_each`], but alone unless it is `worth` waking anybody: work of less than some 40 microseconds is not.
+#[inline]
+pub fn for_each_if(worth: bool, count: usize, body: &(dyn Fn(usize) + Sync)) {
+    if worth { for_each(count, body) } else { (0..count).for_each(body) }
+}
+
 fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
     let context = Context::current();
     let helpers = if context.serial { 0 } else { (count - 1).min(num_threads() - 1) };

@@ -187,3 +187,34 @@ def test_a_permutation_is_undone_by_its_inverse(p, q):
     inverse = [p.index(d) for d in range(4)]
     assert_equals(y.permute(inverse), x.numpy())
     assert_equals(y.permute(q), x.numpy().transpose(p).transpose(q))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "bool"])
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [
+        ((16, 16), (1, 0)),
+        ((37, 530), (1, 0)),
+        ((3, 45, 7, 50), (0, 3, 2, 1)),
+        ((20, 33, 18), (2, 0, 1)),
+        ((5, 1030, 67), (2, 1, 0)),
+    ],
+)
+def test_permuted_copies_are_numpys(shape, order, dtype):
+    """In blocks and beside them, serial and parallel, with other axes between the two that are exchanged."""
+    a = (np.arange(np.prod(shape)).reshape(shape) * 7 % 31 > 15) if dtype == "bool" else None
+    a = np.arange(np.prod(shape)).reshape(shape).astype(dtype) if a is None else a
+    copied = torch.from_numpy(a).permute(order).contiguous()
+    assert copied.is_contiguous()
+    np.testing.assert_array_equal(copied.numpy(), a.transpose(order))
+    # Every other row, from the third on.
+    np.testing.assert_array_equal(
+        torch.from_numpy(a)[3::2].permute(order).contiguous().numpy(), a[3::2].transpose(order)
+    )
+
+
+def test_a_copy_of_what_is_broadcast_repeats_it():
+    a = np.arange(300.0, dtype="float32")
+    column, row = torch.from_numpy(a)[:, None], torch.from_numpy(a)
+    np.testing.assert_array_equal(column.expand(300, 500).contiguous().numpy(), np.repeat(a[:, None], 500, 1))
+    np.testing.assert_array_equal(row.expand(500, 300).contiguous().numpy(), np.repeat(a[None], 500, 0))

@@ -125,13 +125,13 @@ impl<T: Number> Task for Weights<T> {
             unseen.fill(<T as Real>::ZERO);
             if self.known {
                 for x in row {
-                    *x = (*x - *log).exp();
+                    *x = (*x - *log).exp_nonpositive();
                 }
                 continue;
             }
             let most = fold::run(&Extreme::<T, true>(PhantomData), row);
             for x in row.iter_mut() {
-                *x = (*x - most).exp();
+                *x = (*x - most).exp_nonpositive();
             }
             let sum = fold::run(&plain::<T>(), row);
             let share = T::of(1.0 / sum);

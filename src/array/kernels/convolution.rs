@@ -54,7 +54,7 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
     // A pointwise tile that stays within an image is read where it lies.
     let tiles = Tiles::new(&g, width);
     let y_all = Shared(y.as_mut_ptr());
-    pool::for_each(g.groups * tiles.count, &|task| {
+    pool::for_each_if(g.is_large(), g.groups * tiles.count, &|task| {
         let (group, range) = (task / tiles.count, tiles.range(task % tiles.count));
         let n = range.len();
         debug_assert!(range.end <= total);
@@ -124,7 +124,7 @@ fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T
     let blocks = inputs.div_ceil(block);
     let width = tile_width::<T>(block * taps);
     let all = Shared(dx.as_mut_ptr());
-    pool::for_each(geo.batch * geo.groups * blocks, &|task| {
+    pool::for_each_if(geo.is_large(), geo.batch * geo.groups * blocks, &|task| {
         let (image, group, first) =
             (task / (geo.groups * blocks), task / blocks % geo.groups, task % blocks * block);
         let count = block.min(inputs - first);
@@ -169,7 +169,7 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
     let per_chunk = tiles.count.div_ceil(chunks);
     let mut partial = vec![T::ZERO; size * chunks];
     let all = Shared(partial.as_mut_ptr());
-    pool::for_each(chunks * geo.groups, &|task| {
+    pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);
         // SAFETY: this group's rows of this chunk's sum are this task's alone.
         let sum = unsafe { all.slice(chunk * size + group * outputs * rows, outputs * rows) };

@@ -1,6 +1,6 @@
 //! Copies between strided arrays, converting on the way.
 
-use crate::array::kernels::{fill, tile};
+use crate::array::kernels::{fill, rearrange, tile};
 use crate::array::{Array, DType, Element};
 use crate::with_element;
 
@@ -62,6 +62,9 @@ pub fn copy(x: &Array, y: &Array) {
             fill::fill(y, value);
         }
         return;
+    }
+    if x.dtype() == y.dtype() && y.is_contiguous() && !tile::overlap(x, y) {
+        return rearrange::into_order(x, y);
     }
     tile::identity(x, y);
 }

@@ -15,12 +15,14 @@ pub trait Task {
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+#[inline(never)]
 fn avx2<T: Task>(task: &T, index: usize) -> T::Answer {
     task.run(index)
 }
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline(never)]
 fn avx512<T: Task>(task: &T, index: usize) -> T::Answer {
     task.run(index)
 }

@@ -20,6 +20,7 @@ pub mod order;
 pub mod pooling;
 pub mod product;
 pub mod real;
+pub mod rearrange;
 pub mod reduce;
 pub mod scan;
 mod scratch;

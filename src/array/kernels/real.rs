@@ -71,6 +71,8 @@ pub trait Real:
 
     /// `e^x`. Hot: 1.1 ulp, 1.0 ulp.
     fn exp(self) -> Self;
+    /// `e^x` of `x <= 0`, a little faster. Hot: 1.1 ulp, 1.0 ulp.
+    fn exp_nonpositive(self) -> Self;
     /// `2^x`. Hot: 1.1 ulp, 1.0 ulp.
     fn exp2(self) -> Self;
     /// `e^x - 1`, accurate near zero. Hot: 1.7 ulp, 1.2 ulp.
@@ -327,7 +329,7 @@ macro_rules! real {
                 $float::is_sign_negative(self)
             }
 
-            real!(@own $float exponential: exp, exp2, expm1, sigmoid);
+            real!(@own $float exponential: exp, exp_nonpositive, exp2, expm1, sigmoid);
             real!(@own $float logarithm: ln, ln_1p, log2, log10, log_sigmoid, entr);
             real!(@own_pair $float logarithm: logaddexp, logaddexp2, xlogy, xlog1py);
             real!(@own $float hyperbolic: sinh, cosh, tanh, asinh, acosh, atanh);

@@ -36,7 +36,7 @@ impl<T: Float> Line<T> for Softmax {
     const MOST: bool = true;
     #[inline(always)]
     fn first(a: T, _: T, most: T) -> T {
-        (a - most).exp()
+        (a - most).exp_nonpositive()
     }
     #[inline(always)]
     fn end(sum: f64) -> T {
@@ -54,7 +54,7 @@ impl<T: Float> Line<T> for LogSoftmax {
     const KEEPS: bool = false;
     #[inline(always)]
     fn first(a: T, _: T, most: T) -> T {
-        (a - most).exp()
+        (a - most).exp_nonpositive()
     }
     #[inline(always)]
     fn end(sum: f64) -> T {
@@ -99,7 +99,7 @@ impl<T: Float> Line<T> for LogSoftmaxGradient {
     }
     #[inline(always)]
     fn last(a: T, b: T, _: T, _: T, sum: T) -> T {
-        a - b.exp() * sum
+        a - b.exp_nonpositive() * sum
     }
 }
 

@@ -131,7 +131,7 @@ unsafe fn fill_raw(target: *mut u8, dtype: DType, value: Scalar, n: usize) {
     });
 }
 
-fn overlap(x: &Array, y: &Array) -> bool {
+pub(super) fn overlap(x: &Array, y: &Array) -> bool {
     let (a, b) = (x.pointer() as usize, y.pointer() as usize);
     a < b + y.layout().extent() * y.dtype().size() && b < a + x.layout().extent() * x.dtype().size()
 }
@@ -387,7 +387,7 @@ pub(crate) fn walk(
 }
 
 /// The strides of `x` along the axes of a shape it broadcasts to.
-fn broadcast_strides(x: &Array, shape: &[usize]) -> SmallVec<[isize; 6]> {
+pub(super) fn broadcast_strides(x: &Array, shape: &[usize]) -> SmallVec<[isize; 6]> {
     let skip = shape.len() - x.ndim();
     let mut strides: SmallVec<[isize; 6]> = SmallVec::from_elem(0, shape.len());
     for (i, (&n, &s)) in x.shape().iter().zip(x.strides()).enumerate() {

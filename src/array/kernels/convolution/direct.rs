@@ -39,7 +39,7 @@ pub fn input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T]) {
         (geo.positions(), geo.plane(), geo.taps(), geo.outputs_per_group());
     let stride = geo.stride[2];
     let all = Shared(dx.as_mut_ptr());
-    pool::for_each(geo.batch * geo.channels, &|task| {
+    pool::for_each_if(geo.is_large(), geo.batch * geo.channels, &|task| {
         let (image, c) = (task / geo.channels, task % geo.channels);
         // SAFETY: this channel of this image is this task's alone.
         let dx = unsafe { all.slice(task * plane, plane) };

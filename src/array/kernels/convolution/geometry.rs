@@ -52,6 +52,11 @@ impl Geometry {
     pub fn rows(&self) -> usize {
         self.channels_per_group() * self.taps()
     }
+    /// Whether a second thread is worth waking: some 40 microseconds of multiply-adds, and of moving what they read.
+    pub fn is_large(&self) -> bool {
+        const MOVING: usize = 32;
+        self.batch * self.outputs * self.positions() * (self.rows() + MOVING) >= 1 << 21
+    }
     /// Positions of the output.
     pub fn positions(&self) -> usize {
         self.output.iter().product()

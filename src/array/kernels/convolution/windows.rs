@@ -190,7 +190,7 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
     let bands = bands(g);
     let all = Shared(y.as_mut_ptr());
-    pool::for_each(g.batch * g.groups * bands.len(), &|task| {
+    pool::for_each_if(g.is_large(), g.batch * g.groups * bands.len(), &|task| {
         let (task, band) = (task / bands.len(), &bands[task % bands.len()]);
         let (image, group) = (task / g.groups, task % g.groups);
         let (windows, width) = (&band.windows, band.geometry.output[2]);
@@ -254,7 +254,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let per_chunk = units.div_ceil(chunks);
     let mut partial = vec![T::ZERO; size * chunks];
     let all = Shared(partial.as_mut_ptr());
-    pool::for_each(chunks * geo.groups, &|task| {
+    pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);
         // SAFETY: this group's part of this chunk's sum is this task's alone.
         let sum = unsafe { all.slice(chunk * size + group * own, own) };

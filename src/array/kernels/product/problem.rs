@@ -41,8 +41,11 @@ const STREAMED_ROWS: usize = 2;
 /// With more rows, reading B where it lies costs more, in cache misses, than packing it once.
 const IN_PLACE_ROWS: usize = 256;
 
-/// Multiply-adds below which no second thread is asked.
-const PARALLEL_WORK: usize = 1 << 17;
+/// Multiply-adds below which no second thread is asked: some 40 microseconds of them, for waking a thread costs 3.
+const PARALLEL_WORK: usize = 1 << 21;
+
+/// Multiply-adds in a part at least.
+const PART_WORK: usize = 1 << 17;
 
 /// The way to compute a problem. Chosen from the whole problem, so that its parts, however many, agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +150,7 @@ impl<T: Element> Problem<T> {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.compute::<R>(way) };
         }
-        let wanted = (4 * threads).min(work / (PARALLEL_WORK / 2));
+        let wanted = (4 * threads).min(work / PART_WORK);
         let (tall, wide) = (4 * R::ROWS, 4 * R::LANES);
         let (most_down, most_across) = (self.m.div_ceil(tall), self.n.div_ceil(wide));
         let (down, across) = grid(wanted, (self.m, most_down), (self.n, most_across));

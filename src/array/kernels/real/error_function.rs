@@ -1,33 +1,39 @@
 //! The error function and the normal distribution.
 //!
-//! One fit serves them all: `(1 + 2x) e^(x^2) erfc(x)` is smooth in `t = (x - k) / (x + k)` over the whole half-line
-//! (Shepherd and Laframboise 1981), and the square in the exponent is carried in two parts, for `e` amplifies its error.
+//! One fit serves them all: `e^(x^2/2) ndtr(-x)`, Mills' ratio but for a constant, is a rational function of positive
+//! coefficients over the whole half-line, interpolated at Chebyshev points of `(x - k) / (x + k)`; the square in the
+//! exponent is carried in two parts, for `e` amplifies its error (both after W. J. Cody, "Rational Chebyshev
+//! approximations for the error function", 1969).
+
+use super::exponential::f64::exp;
 
 macro_rules! error_function {
     (
-        $float:ident, $word:ty, low_bits: $low_bits:expr, reach: $reach:expr, pivot: $pivot:expr, near: $near:expr, density: $density:expr,
-        erf: [$($near_coefficient:expr),+], erfcx: [$($coefficient:expr),+]
+        $float:ident, $word:ty, low_bits: $low_bits:expr, reach: $reach:expr, near: $near:expr, density: $density:expr,
+        erf: [$($near_coefficient:expr),+], numerator: [$($numerator:expr),+], denominator: [$($denominator:expr),+]
     ) => {
         pub mod $float {
-            use super::super::exponential::$float::{exp, exp_near};
+            use super::super::exponential::$float::{exp_less, exp_near};
             use super::super::polynomial::polynomial;
+            use std::$float::consts::SQRT_2;
 
-            /// `e^(x^2) erfc(x)` for `0 <= x <= reach`, beyond which `erfc` is zero.
+            /// `e^(x^2/2) ndtr(-x)` for `0 <= x <= sqrt(2) reach`, beyond which `ndtr(-x)` is zero.
             #[inline(always)]
             pub fn scaled_tail(x: $float) -> $float {
-                let t = (x - $pivot) / (x + $pivot);
-                polynomial!(t; $($coefficient),+) / (1.0 + 2.0 * x)
+                polynomial!(x; $($numerator),+) / polynomial!(x; $($denominator),+)
             }
 
-            /// `e^(-scale x^2)` for a `scale` that is a power of two.
+            /// The leading half of a number's digits, whose square is exact.
             #[inline(always)]
-            pub fn exp_of_square(x: $float, scale: $float) -> $float {
-                let square = x * x;
-                let high = $float::from_bits(x.to_bits() & (<$word>::MAX << $low_bits));
-                let low = x - high;
-                let lost = ((high * high - square) + 2.0 * high * low) + low * low;
-                let e = exp(-scale * square);
-                e - e * (scale * lost)
+            pub fn leading(x: $float) -> $float {
+                $float::from_bits(x.to_bits() & (<$word>::MAX << $low_bits))
+            }
+
+            /// `e^(-scale x^2)` for a `scale` that is a power of two, within reach.
+            #[inline(always)]
+            fn exp_of_square(x: $float, scale: $float) -> $float {
+                let high = leading(x);
+                exp_less(-scale * (high * high), scale * ((x - high) * (x + high)))
             }
 
             #[inline(always)]
@@ -45,7 +51,7 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn erf(x: $float) -> $float {
                 let y = at_most(x.abs(), 6.0);
-                let far = 1.0 - exp_near(-(y * y)) * scaled_tail(y);
+                let far = 1.0 - 2.0 * exp_near(-(y * y)) * scaled_tail(y * SQRT_2);
                 let value = if y < $near { erf_near(y) } else { far };
                 value.copysign(x)
             }
@@ -53,23 +59,21 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn erfc(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach);
-                let tail = exp_of_square(y, 1.0) * scaled_tail(y);
+                let tail = 2.0 * exp_of_square(y, 1.0) * scaled_tail(y * SQRT_2);
                 let far = if x < 0.0 { 2.0 - tail } else { tail };
                 if y < 0.5 { 1.0 - erf_near(x) } else { far }
             }
 
             #[inline(always)]
             pub fn ndtr(x: $float) -> $float {
-                let y = at_most(x.abs(), $reach * std::$float::consts::SQRT_2);
-                let scaled = y * std::$float::consts::FRAC_1_SQRT_2;
-                let tail = 0.5 * exp_of_square(y, 0.5) * scaled_tail(scaled);
-                let far = if x > 0.0 { 1.0 - tail } else { tail };
-                if y < 0.7 { 0.5 + 0.5 * erf_near(scaled.copysign(x)) } else { far }
+                let y = at_most(x.abs(), $reach * SQRT_2);
+                let tail = exp_of_square(y, 0.5) * scaled_tail(y);
+                if x > 0.0 { 1.0 - tail } else { tail }
             }
 
             #[inline(always)]
             pub fn normal_density(x: $float) -> $float {
-                let y = at_most(x.abs(), $reach * std::$float::consts::SQRT_2);
+                let y = at_most(x.abs(), $reach * SQRT_2);
                 exp_of_square(y, 0.5) * $density
             }
         }
@@ -77,29 +81,27 @@ macro_rules! error_function {
 }
 
 error_function!(
-    f32, u32, low_bits: 12, reach: 10.2, pivot: 3.0, near: 0.9, density: 0.398_942_3,
+    f32, u32, low_bits: 12, reach: 10.2, near: 0.9, density: 0.398_942_3,
     erf: [1.283_791_5e-1, -3.761_252_8e-1, 1.128_219_44e-1, -2.678_071_9e-2, 5.014_484_3e-3, -6.102_687e-4],
-    erfcx: [
-        1.253_008, -1.356_211_5e-1, -4.756_229e-2, 1.296_466_1e-1, -1.192_724_8e-1, 6.829_337e-2, -2.379_134_9e-2,
-        2.578_845_2e-3, 1.996_375_9e-3, -7.957_492_5e-4, -2.763_902_6e-4
-    ]
+    numerator: [0.5, 0.437_593_7, 0.182_670_22, 0.040_429_607, 0.004_082_358_4],
+    denominator: [1.0, 1.673_072_3, 1.200_255, 0.467_968_05, 0.101_348_49, 0.010_232_835]
 );
 error_function!(
-    f64, u64, low_bits: 27, reach: 28.0, pivot: 3.75, near: 0.9, density: 0.398_942_280_401_432_7,
+    f64, u64, low_bits: 27, reach: 28.0, near: 0.9, density: 0.398_942_280_401_432_7,
     erf: [
         0.128_379_167_095_512_53, -0.376_126_389_031_825_2, 0.112_837_916_708_943_19, -0.026_866_170_633_391_35,
         0.005_223_977_509_042_423, -0.000_854_832_027_903_428_2, 0.000_120_550_887_479_164_87,
         -1.491_994_804_540_738_5e-5, 1.637_600_569_928_181e-6, -1.554_748_557_327_117_5e-7, 1.026_474_293_645_102_8e-8
     ],
-    erfcx: [
-        1.237_512_630_837_827_5, -0.140_240_598_585_547_02, 0.003_585_415_485_462_904_5, 0.082_276_738_490_151_13,
-        -0.108_803_930_141_658_05, 0.092_304_321_160_215_22, -0.058_693_398_591_761_654, 0.028_362_277_420_753_86,
-        -0.009_746_579_532_336_114, 0.001_755_625_845_448_494_4, 0.000_293_713_483_220_540_4,
-        -0.000_290_154_097_404_967_6, 5.164_990_829_645_606e-5, 2.238_455_062_848_927_8e-5,
-        -1.144_644_488_275_014_6e-5, -9.750_133_129_744_938e-7, 1.755_757_241_963_080_5e-6,
-        -5.361_966_556_540_493e-8, -2.630_076_084_593_476e-7, 1.814_805_141_829_280_6e-8,
-        4.077_382_269_543_894_6e-8, 2.040_095_876_540_556_4e-10, -4.999_295_226_477_826e-9,
-        -9.749_977_861_841_957e-10
+    numerator: [
+        0.5, 0.826_889_033_029_540_9, 0.677_934_299_908_328_2, 0.356_011_052_961_392_6, 0.131_371_415_569_876_72,
+        0.035_430_780_846_444_96, 0.007_063_088_713_158_424, 0.001_028_872_785_388_952_8, 0.000_105_202_460_762_608_93,
+        6.865_341_155_596_364e-6, 2.197_452_346_803_666_3e-7
+    ],
+    denominator: [
+        1.0, 2.451_662_626_861_947, 2.812_012_358_087_197, 1.995_813_558_064_123_4, 0.976_213_395_739_587_2,
+        0.346_481_936_636_816_5, 0.091_356_381_251_734_7, 0.017_967_139_689_174_287, 0.002_596_210_473_309_67,
+        0.000_264_254_282_323_722_35, 1.720_885_825_563_412_6e-5, 5.508_196_184_651_114e-7
     ]
 );
 
@@ -109,10 +111,11 @@ pub fn erfcx(x: f64) -> f64 {
         return f64::INFINITY;
     }
     if x < 0.0 {
-        return 2.0 * self::f64::exp_of_square(x, -1.0) - erfcx(-x);
+        let high = self::f64::leading(x);
+        return 2.0 * exp(high * high) * exp((x - high) * (x + high)) - erfcx(-x);
     }
     if x <= 28.0 {
-        return self::f64::scaled_tail(x);
+        return 2.0 * self::f64::scaled_tail(x * std::f64::consts::SQRT_2);
     }
     let z = 0.5 / (x * x);
     0.5 * std::f64::consts::FRAC_2_SQRT_PI / x

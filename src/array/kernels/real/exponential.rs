@@ -2,7 +2,7 @@
 
 macro_rules! exponential {
     (
-        $float:ident, magic: $magic:expr, shift: $shift:expr, bias: $bias:expr,
+        $float:ident, $word:ty, magic: $magic:expr, shift: $shift:expr, bias: $bias:expr, lift: $lift:expr,
         ln2: $ln2_high:expr, $ln2_low:expr,
         exp: $exp_least:expr, $exp_most:expr, exp2: $exp2_least:expr, $exp2_most:expr, expm1: $expm1_least:expr,
         remainder: $($coefficient:expr),+
@@ -68,11 +68,37 @@ macro_rules! exponential {
                 exp_shifted(x, 0.0)
             }
 
-            /// `e^x` of `x` in `[-80, 80]`, where one power of two is enough.
+            /// By so many powers of two a result is lifted out of the subnormal numbers, or lowered from above the largest.
+            const LIFT: $word = $lift;
+            /// What undoes the lift.
+            const LOWER: $float = $float::from_bits(($bias - LIFT) << $shift);
+
+            /// `e^(x - less) 2^shift` with one power of two, so where both `2^shift` times a half of it and twice it are
+            /// normal numbers. `less` is within 0.05 of zero, and counts with all its digits.
+            #[inline(always)]
+            fn exp_once(x: $float, less: $float, shift: $word) -> $float {
+                let sum = x * std::$float::consts::LOG2_E + MAGIC;
+                let n = sum - MAGIC;
+                let r = (x - n * $ln2_high) - n * $ln2_low - less;
+                let power = power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift)));
+                (1.0 + (r + r * r * remainder(r))) * power
+            }
+
+            /// `e^x` of `x` in `[-80, 80]`.
             #[inline(always)]
             pub fn exp_near(x: $float) -> $float {
-                let Reduced { n, r, .. } = reduce(x);
-                (1.0 + (r + r * r * remainder(r))) * power_of_two(n + MAGIC)
+                exp_once(x, 0.0, 0)
+            }
+
+            /// `e^(x - less)` of `x` from where it underflows up to zero.
+            #[inline(always)]
+            pub fn exp_less(x: $float, less: $float) -> $float {
+                exp_once(x, less, LIFT) * LOWER
+            }
+
+            #[inline(always)]
+            pub fn exp_nonpositive(x: $float) -> $float {
+                exp_less(if x < $exp_least { $exp_least } else { x }, 0.0)
             }
 
             #[inline(always)]
@@ -104,25 +130,24 @@ macro_rules! exponential {
                 (power * r + (power - 1.0)) + power * (r * r * remainder(r) + tail)
             }
 
-            /// From `e^-|x|`, which cannot overflow and keeps the left tail's subnormals.
+            /// `1 / (1 + e^-x)` with all terms lowered, so that `e^-x` does not overflow before the quotient underflows.
             #[inline(always)]
             pub fn sigmoid(x: $float) -> $float {
-                let e = exp(-x.abs());
-                let numerator = if x < 0.0 { e } else { 1.0 };
-                numerator / (1.0 + e)
+                let e = exp_once(within(-x, -40.0, -$exp_least), 0.0, LIFT.wrapping_neg());
+                LOWER / (LOWER + e)
             }
         }
     };
 }
 
 exponential!(
-    f32, magic: 12_582_912.0, shift: 23, bias: 127,
+    f32, u32, magic: 12_582_912.0, shift: 23, bias: 127, lift: 64,
     ln2: 6.931_457_5e-1, 1.428_606_8e-6,
     exp: -104.0, 91.0, exp2: -151.0, 128.0, expm1: -18.0,
     remainder: 5.0e-1, 1.666_657_6e-1, 4.166_655_6e-2, 8.363_195e-3, 1.392_620_4e-3
 );
 exponential!(
-    f64, magic: 6_755_399_441_055_744.0, shift: 52, bias: 1023,
+    f64, u64, magic: 6_755_399_441_055_744.0, shift: 52, bias: 1023, lift: 128,
     ln2: 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10,
     exp: -746.0, 712.0, exp2: -1076.0, 1024.0, expm1: -38.0,
     remainder: 0.500_000_000_000_000_1, 0.166_666_666_666_666_69, 0.041_666_666_666_624_04, 0.008_333_333_333_330_055,

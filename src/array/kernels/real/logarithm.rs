@@ -8,7 +8,7 @@ macro_rules! logarithm {
         series: [$($coefficient:expr),+], near: [$($near:expr),+]
     ) => {
         pub mod $float {
-            use super::super::exponential::$float::{exp, exp2};
+            use super::super::exponential::$float::{exp2, exp_nonpositive};
             use super::super::polynomial::polynomial;
 
             const MANTISSA: $word = (1 << $shift) - 1;
@@ -118,14 +118,14 @@ macro_rules! logarithm {
             pub fn softplus(x: $float, beta: $float, threshold: $float) -> $float {
                 let scaled = x * beta;
                 let positive = if scaled > 0.0 { scaled } else { 0.0 };
-                let soft = (positive + ln_1p_of_unit(exp(-scaled.abs()))) / beta;
+                let soft = (positive + ln_1p_of_unit(exp_nonpositive(-scaled.abs()))) / beta;
                 if scaled > threshold { x } else { soft }
             }
 
             #[inline(always)]
             pub fn log_sigmoid(x: $float) -> $float {
                 let negative = if x > 0.0 { 0.0 } else { x };
-                negative - ln_1p_of_unit(exp(-x.abs()))
+                negative - ln_1p_of_unit(exp_nonpositive(-x.abs()))
             }
 
             #[inline(always)]
@@ -138,7 +138,7 @@ macro_rules! logarithm {
             #[inline(always)]
             pub fn logaddexp(x: $float, y: $float) -> $float {
                 let larger = if x > y { x } else { y };
-                let sum = larger + ln_1p_of_unit(exp(-(x - y).abs()));
+                let sum = larger + ln_1p_of_unit(exp_nonpositive(-(x - y).abs()));
                 // The difference of equal infinities is NaN.
                 if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
             }

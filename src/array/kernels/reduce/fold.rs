@@ -1,6 +1,7 @@
 //! Folding a run of numbers in a fixed number of lanes, and columns side by side.
 
 use crate::array::Element;
+use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 
 /// Numbers that one lane takes before it is emptied into the wider partial result.
@@ -31,23 +32,36 @@ pub trait Fold: Sync {
     fn finish(&self, partial: Self::Partial) -> Self::Out;
 }
 
+/// Lanes at the start of a cache line: where they lie in memory, no register of them spans two.
+#[repr(align(64))]
+struct Lanes<T, const LANES: usize>([T; LANES]);
+
 /// Folds a run in `LANES` lanes: number `i` goes to lane `i % LANES`, and the lanes are joined as a balanced tree.
 #[inline(always)]
 fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
     let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [fold.start(); LANES];
-    for block in blocks {
+    let (fours, few) = blocks.as_chunks::<4>();
+    let Lanes(lanes) = &mut Lanes([fold.start(); LANES]);
+    for [p, q, r, s] in fours {
+        for j in 0..LANES {
+            lanes[j] = fold.step(fold.step(fold.step(fold.step(lanes[j], p[j]), q[j]), r[j]), s[j]);
+        }
+    }
+    for block in few {
         for j in 0..LANES {
             lanes[j] = fold.step(lanes[j], block[j]);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = fold.step(*lane, x);
+    // Lanes are reached by constants alone, here through masks: see Note [Lanes stay in registers].
+    if !rest.is_empty() {
+        for j in 0..LANES {
+            lanes[j] = if j < rest.len() { fold.step(lanes[j], rest[j]) } else { lanes[j] };
+        }
     }
     let mut width = LANES;
     while width > 1 {
         width /= 2;
-        // Two slices, for the compiler to see that they are apart: then all lanes stay in registers.
+        // Two slices, for the compiler to see that they are apart.
         let (low, high) = lanes.split_at_mut(width);
         for (a, &b) in low.iter_mut().zip(&high[..width]) {
             *a = fold.join(*a, b);
@@ -56,12 +70,31 @@ fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
     lanes[0]
 }
 
+/// A leaf of a long run, folded in a function of its own.
+///
+/// Note [Lanes stay in registers]: the compiler keeps an array of lanes in registers where it sees its whole life, in a
+/// small function. In a larger one the lanes lie in memory, and each step waits for the one before it to be stored: the
+/// fewer and the better aligned such steps are, the less is lost.
+struct Leaf<'a, F: Fold, const LANES: usize> {
+    fold: &'a F,
+    x: &'a [F::In],
+}
+
+impl<F: Fold, const LANES: usize> Task for Leaf<'_, F, LANES> {
+    type Answer = F::Lane;
+    const VECTOR: bool = F::In::DTYPE.is_floating();
+    #[inline(always)]
+    fn run(&self, _: usize) -> F::Lane {
+        lanes::<F, LANES>(self.fold, self.x)
+    }
+}
+
 #[inline(always)]
 fn long<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Partial {
-    let mut leaves = x.chunks(LANES * STEPS);
-    let mut partial = fold.widen(lanes::<F, LANES>(fold, leaves.next().unwrap_or_default()));
+    let mut leaves = x.chunks(LANES * STEPS).map(|x| fold.widen(leveled(&Leaf::<F, LANES> { fold, x }, 0)));
+    let mut partial = leaves.next().unwrap_or_default();
     for leaf in leaves {
-        partial = fold.combine(partial, fold.widen(lanes::<F, LANES>(fold, leaf)));
+        partial = fold.combine(partial, leaf);
     }
     partial
 }

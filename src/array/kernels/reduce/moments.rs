@@ -105,11 +105,8 @@ impl<T: Float> Fold for Squares<T> {
 }
 
 /// The sum of numbers as they are.
-pub type Plain<T> = Sum<T, fn(T) -> T, fn(f64) -> f64>;
-
-/// The plain sum.
 #[inline(always)]
-pub fn plain<T: Float>() -> Plain<T> {
+pub fn plain<T: Float>() -> Sum<T, impl Fn(T) -> T + Sync, impl Fn(f64) -> f64 + Sync> {
     Sum { term: |x| x, end: |s| s, of: PhantomData }
 }
 
