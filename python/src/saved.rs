@@ -71,7 +71,16 @@ impl SavedTensor {
     }
 
     /// Packs this value with `pack_hook` now; `unpack_hook` makes it a tensor again when it is asked for.
-    fn register_hooks(&self, pack_hook: &Bound<'_, PyAny>, unpack_hook: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (*hooks), text_signature = "($self, pack_hook, unpack_hook, /)")]
+    fn register_hooks(&self, hooks: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if hooks.len() != 2 {
+            return Err(PyTypeError::new_err(format!(
+                "register_hooks(): incompatible function arguments: it takes a pack_hook and an unpack_hook, and {} \
+                 arguments were given",
+                hooks.len()
+            )));
+        }
+        let (pack_hook, unpack_hook) = (&hooks.get_item(0)?, &hooks.get_item(1)?);
         for hook in [pack_hook, unpack_hook] {
             if !hook.is_callable() {
                 return Err(PyTypeError::new_err(format!(
