@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arcgrad::Tensor;
 use arcgrad::graph::{NodeRef, Package, Role, SavedTensorHooks, SavedValue, Unpacked};
@@ -19,8 +20,20 @@ pub struct Hooks {
     unpack: Py<PyAny>,
 }
 
+/// Whether there ever were hooks.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// Lets go of what Python's hooks packed and a pass has freed: PyO3 puts off what is dropped where it knows of no GIL, until
+/// somebody takes it.
+pub fn drop_packages() {
+    if USED.load(Ordering::Relaxed) {
+        Python::attach(|_| ());
+    }
+}
+
 impl Hooks {
     pub fn new(pack: &Bound<'_, PyAny>, unpack: &Bound<'_, PyAny>) -> Arc<Self> {
+        USED.store(true, Ordering::Relaxed);
         Arc::new(Self { pack: pack.clone().unbind(), unpack: unpack.clone().unbind() })
     }
 

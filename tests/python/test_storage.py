@@ -1,5 +1,6 @@
-"""A tensor's memory as an object, and the small attributes by which programs reach into a tensor."""
+"""A tensor's memory as an object, and what programs reach for in a tensor and its graph: hooks, nodes, saved values."""
 
+import weakref
 from collections import OrderedDict
 
 import numpy as np
@@ -176,3 +177,28 @@ def test_a_product_where_zeros_meet_is_not_differentiated_twice_with_a_wrong_num
     assert dsrc.tolist() == [0.0, 0.0]
     with pytest.raises(RuntimeError, match="Double backward is unsupported for src when >1 zeros in src"):
         torch.autograd.grad(dsrc.sum(), src)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda a, b: a * b, lambda a, b: (a * b).sum(), lambda a, b: a.exp(), lambda a, b: (a * b) * 1],
+    ids=["the root", "before a sum", "a result", "behind a node"],
+)
+def test_what_a_hook_packed_is_gone_when_backward_returns(make):
+    class Package:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+    packed = []
+
+    def pack(tensor):
+        package = Package(tensor)
+        packed.append(weakref.ref(package))
+        return package
+
+    a, b = torch.tensor([1.0], requires_grad=True), torch.tensor([1.0])
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda package: package.tensor):
+        y = make(a, b)
+    assert [package() is not None for package in packed] == [True]
+    y.backward()
+    assert [package() for package in packed] == [None]
