@@ -19,8 +19,10 @@ def are_deterministic_algorithms_enabled() -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    """Return False: storages are not objects of their own here."""
-    return False
+    """Return whether an object is what `Tensor.storage()` or `Tensor.untyped_storage()` answers with."""
+    from .storage import TypedStorage, UntypedStorage
+
+    return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
 def typename(obj: Any) -> str:

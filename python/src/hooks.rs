@@ -2,7 +2,7 @@
 //! the functions stand in there by the id of the handle that removes them.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arcgrad::Tensor;
 use arcgrad::graph::{Grads, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
@@ -15,12 +15,27 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::convert::{self, Answer};
 use crate::error::{carry, raise};
 
-/// Functions by the ids of their handles.
-pub struct Functions(Py<PyDict>);
+/// Functions by the ids of their handles; none until there is one. The lock is held over no call of Python's.
+#[derive(Default)]
+pub struct Functions(Mutex<Option<Py<PyDict>>>);
 
 impl Functions {
-    fn new(py: Python<'_>) -> Arc<Self> {
-        Arc::new(Self(PyDict::new(py).unbind()))
+    fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The dictionary they stand in.
+    fn dictionary<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
+        let dictionary = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        dictionary.as_ref().map(|dictionary| dictionary.bind(py).clone())
+    }
+
+    /// Lets them stand in another dictionary from now on.
+    fn set_dictionary(&self, dictionary: Option<Py<PyDict>>) {
+        // What was there is dropped after the lock: it may own anything.
+        let before =
+            std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), dictionary);
+        drop(before);
     }
 
     /// Enters a function and returns its handle.
@@ -28,7 +43,12 @@ impl Functions {
         static HANDLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = hook.py();
         let class = HANDLE.import(py, "arcgrad.utils.hooks", "RemovableHandle")?;
-        Ok(class.call_method1("add", (&self.0, hook))?.unbind())
+        let dictionary = self.dictionary(py).unwrap_or_else(|| {
+            let dictionary = PyDict::new(py);
+            self.set_dictionary(Some(dictionary.clone().unbind()));
+            dictionary
+        });
+        Ok(class.call_method1("add", (dictionary, hook))?.unbind())
     }
 
     /// Those of a hook of the core, if it is Python's.
@@ -43,7 +63,10 @@ impl Functions {
 
     /// For the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
+        match self.0.try_lock() {
+            Ok(dictionary) => dictionary.as_ref().map_or(Ok(()), |dictionary| visit.call(dictionary)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Calls `call` with each function that is there now.
@@ -52,8 +75,8 @@ impl Functions {
         py: Python<'_>,
         mut call: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
     ) -> arcgrad::Result<()> {
-        let functions = self.0.bind(py).values();
-        functions.iter().try_for_each(|function| call(&function)).map_err(carry)
+        let Some(functions) = self.dictionary(py) else { return Ok(()) };
+        functions.values().iter().try_for_each(|function| call(&function)).map_err(carry)
     }
 }
 
@@ -245,7 +268,7 @@ pub fn on_tensor(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let functions = match of_tensor(x) {
         Some(functions) => functions,
         None => {
-            let functions = Functions::new(hook.py());
+            let functions = Functions::new();
             x.add_hook(Arc::new(OnTensor(functions.clone()))).map_err(|e| raise(&e))?;
             functions
         }
@@ -259,7 +282,7 @@ pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let functions = match existing {
         Some(functions) => functions,
         None => {
-            let functions = Functions::new(hook.py());
+            let functions = Functions::new();
             x.add_post_accumulate_grad_hook(Arc::new(OnLeaf(functions.clone()))).map_err(|e| raise(&e))?;
             functions
         }
@@ -271,7 +294,7 @@ pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 pub fn before_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let existing = functions(node.prehooks(), |hook| downcast::<BeforeNode>(hook, |hook| &hook.0));
     let functions = existing.unwrap_or_else(|| {
-        let functions = Functions::new(hook.py());
+        let functions = Functions::new();
         node.add_prehook(Arc::new(BeforeNode(functions.clone())));
         functions
     });
@@ -282,7 +305,7 @@ pub fn before_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny
 pub fn after_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let existing = functions(node.hooks(), |hook| downcast::<AfterNode>(hook, |hook| &hook.0));
     let functions = existing.unwrap_or_else(|| {
-        let functions = Functions::new(hook.py());
+        let functions = Functions::new();
         node.add_hook(Arc::new(AfterNode(functions.clone())));
         functions
     });
@@ -291,5 +314,25 @@ pub fn after_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>
 
 /// The functions registered on a tensor, as its attribute `_backward_hooks`.
 pub fn dictionary(py: Python<'_>, x: &Tensor) -> Option<Py<PyAny>> {
-    of_tensor(x).map(|functions| functions.0.clone_ref(py).into_any())
+    of_tensor(x)?.dictionary(py).map(|dictionary| dictionary.into_any().unbind())
+}
+
+/// Replaces all functions registered on a tensor by those of a dictionary, or by none. The tensor need not require a gradient.
+pub fn set_dictionary(x: &Tensor, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let dictionary = if value.is_none() {
+        None
+    } else {
+        let dictionary = value.cast::<PyDict>().map_err(|_| {
+            let kind = value.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+            PyTypeError::new_err(format!("_backward_hooks must be a dict or None, but got {kind}"))
+        })?;
+        Some(dictionary.clone().unbind())
+    };
+    let functions = of_tensor(x).unwrap_or_else(|| {
+        let functions = Functions::new();
+        x.place_hook(Arc::new(OnTensor(functions.clone())));
+        functions
+    });
+    functions.set_dictionary(dictionary);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arcgrad::Tensor;
 use arcgrad::graph::{NodeRef, Package, Role, SavedTensorHooks, SavedValue, Unpacked};
@@ -19,8 +20,20 @@ pub struct Hooks {
     unpack: Py<PyAny>,
 }
 
+/// Whether there ever were hooks.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// Lets go of what Python's hooks packed and a pass has freed: PyO3 puts off what is dropped where it knows of no GIL, until
+/// somebody takes it.
+pub fn drop_packages() {
+    if USED.load(Ordering::Relaxed) {
+        Python::attach(|_| ());
+    }
+}
+
 impl Hooks {
     pub fn new(pack: &Bound<'_, PyAny>, unpack: &Bound<'_, PyAny>) -> Arc<Self> {
+        USED.store(true, Ordering::Relaxed);
         Arc::new(Self { pack: pack.clone().unbind(), unpack: unpack.clone().unbind() })
     }
 
@@ -71,7 +84,16 @@ impl SavedTensor {
     }
 
     /// Packs this value with `pack_hook` now; `unpack_hook` makes it a tensor again when it is asked for.
-    fn register_hooks(&self, pack_hook: &Bound<'_, PyAny>, unpack_hook: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (*hooks), text_signature = "($self, pack_hook, unpack_hook, /)")]
+    fn register_hooks(&self, hooks: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if hooks.len() != 2 {
+            return Err(PyTypeError::new_err(format!(
+                "register_hooks(): incompatible function arguments: it takes a pack_hook and an unpack_hook, and {} \
+                 arguments were given",
+                hooks.len()
+            )));
+        }
+        let (pack_hook, unpack_hook) = (&hooks.get_item(0)?, &hooks.get_item(1)?);
         for hook in [pack_hook, unpack_hook] {
             if !hook.is_callable() {
                 return Err(PyTypeError::new_err(format!(

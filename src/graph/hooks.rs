@@ -196,9 +196,14 @@ impl Tensor {
         if !self.requires_grad() {
             return Err(Error::runtime("cannot register a hook on a tensor that doesn't require gradient"));
         }
+        Ok(self.place_hook(hook))
+    }
+
+    /// [`Tensor::add_hook`] for a tensor that need not require a gradient: until it does, the hook is not called.
+    pub fn place_hook(&self, hook: Arc<dyn TensorHook>) -> HookHandle {
         let Edge { node, output } = self.hooked_edge();
         let id = node.extra_or_default().hooks.lock().output(output).add(hook);
-        Ok(HookHandle { id, node: node.downgrade(), place: Place::Output(output) })
+        HookHandle { id, node: node.downgrade(), place: Place::Output(output) }
     }
 
     /// The node that has this tensor's hooks, and which of its outputs the tensor is.

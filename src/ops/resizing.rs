@@ -4,13 +4,13 @@ use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
-use crate::graph::Tensor;
+use crate::graph::{Tensor, mode};
 
 /// Gives the tensor itself other extents: row-major, beginning where it began. Elements that are new have any value.
 ///
-/// Fails for a tensor that requires a gradient, and where memory would have to grow that another tensor shares.
+/// Fails for a tensor that requires a gradient unless inference mode is on, and where memory would have to grow that another tensor shares.
 pub fn resize_(x: &Tensor, size: &[isize]) -> Result<Tensor> {
-    if x.requires_grad() {
+    if x.requires_grad() && !mode::is_inference_mode_enabled() {
         return Err(Error::runtime("cannot resize variables that require grad"));
     }
     let shape: Dims = layout::sizes(size)?;

@@ -12,7 +12,7 @@ use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{to_dtype, zeros_like};
-use crate::graph::{Keep, Onto, Operand, Tensor, assume, overwrite, record};
+use crate::graph::{Keep, Onto, Operand, Tensor, assume, mode, overwrite, record};
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::{self, gather, masked_fill, where_};
 
@@ -375,6 +375,13 @@ fn count(x: &Tensor, dim: isize, index: &Tensor, src: &Tensor, include_self: boo
     masked_fill(&count, &ops::eq(&count, 0.0)?, 1.0)
 }
 
+/// The same numbers, which cannot be differentiated.
+fn once_only(d: &Tensor) -> Result<Tensor> {
+    let why = "Double backward is unsupported for src when >1 zeros in src are scattered to the same position in self";
+    let refuse = move || Error::runtime(why);
+    record("torch::autograd::Error", &[d], d.array(), &[], move |_| Err(refuse()), |_| Err(refuse()))
+}
+
 /// The coefficients of the differential: dy = c dx + scatter(d dsrc), where d has the shape of the index.
 fn coefficients(
     x: &Tensor,
@@ -420,7 +427,11 @@ fn coefficients(
                 scatter_reduce(x, dim, index, &masked_fill(src, &alone, 1.0)?, reduce, include_self)?;
             let whole = scatter_reduce(x, dim, index, src, reduce, include_self)?;
             let share = ops::div(&gather(&whole, dim, index)?, &masked_fill(src, &zero, 1.0)?)?;
-            (c, where_(&alone, &gather(&others, dim, index)?, &share)?)
+            let d = where_(&alone, &gather(&others, dim, index)?, &share)?;
+            // Where zeros of `src` meet, `share` is the right number with a wrong derivative.
+            let met = ops::any(&ops::gt(&zeros, 1.0)?, None, false)?;
+            let is_lost = mode::is_grad_enabled() && src.requires_grad() && met.item()?.to_f64() != 0.0;
+            (c, if is_lost { once_only(&d)? } else { d })
         }
     };
     let c = if include_self { c } else { scatter_value(Onto::Copy, &c, dim, index, Scalar::Int(0))? };

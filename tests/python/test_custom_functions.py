@@ -174,3 +174,19 @@ def test_a_jvp_must_change_the_tangent_of_a_dirty_input_in_place(keeps):
                 mine.apply(x)
         else:
             assert fwAD.unpack_dual(mine.apply(x)).tangent.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("name", ["name", "next_functions", "register_hook", "register_prehook", "_register_hook_dict"])
+def test_an_instance_of_a_function_is_no_node_and_says_so(name):
+    class Identity(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+    with pytest.warns(DeprecationWarning, match="should not be instantiated"):
+        instance = Identity()
+    with pytest.raises(RuntimeError, match=f"Attribute '{name}' is invalid"):
+        getattr(instance, name)
+    with pytest.raises(RuntimeError, match="underlying PyNode has already been deallocated"):
+        instance.metadata  # noqa: B018
+    assert not hasattr(instance, "anything_else")

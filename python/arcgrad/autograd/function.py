@@ -120,6 +120,10 @@ class FunctionMeta(type):
         super().__init__(name, bases, body)
 
 
+# What every node has and no instance of a function.
+_OF_NODES = frozenset({"name", "next_functions", "register_hook", "register_prehook", "_register_hook_dict"})
+
+
 class Function(FunctionCtx, metaclass=FunctionMeta):
     """An operation with a derivative of its own.
 
@@ -159,6 +163,17 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
             "function with static forward method. "
             "(Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why an instance has none of a node's attributes: the node is the context, which `apply` makes."""
+        if name == "metadata":
+            raise RuntimeError("Attribute 'metadata' is invalid: the underlying PyNode has already been deallocated")
+        if name in _OF_NODES:
+            raise RuntimeError(
+                f"Attribute '{name}' is invalid for an instance of an autograd.Function, which is no node; call "
+                f"{type(self).__name__}.apply and look at the grad_fn of what it returns"
+            )
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -30,6 +30,7 @@ fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) ->
     };
     let host = Host { detached: Some(&detached), interrupted: Some(&interrupted), ..Host::default() };
     let answer = pass(host);
+    saved::drop_packages();
     let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (answer, raised) {
         (_, Some(exception)) => Err(exception),

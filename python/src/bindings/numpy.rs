@@ -1,5 +1,6 @@
 //! NumPy's arrays over a tensor's memory.
 
+use arcgrad::graph::mode;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -9,7 +10,7 @@ use crate::dispatch::Args;
 
 fn shared(a: &Args<'_, '_>, force: bool) -> PyResult<Py<PyAny>> {
     let x = a.tensor(0)?;
-    if x.requires_grad() && !force {
+    if x.requires_grad() && mode::is_grad_enabled() && !force {
         return Err(PyRuntimeError::new_err(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
         ));
@@ -20,7 +21,7 @@ fn shared(a: &Args<'_, '_>, force: bool) -> PyResult<Py<PyAny>> {
 bindings! {
     /// A NumPy array that shares memory with this tensor.
     ///
-    /// Raises RuntimeError for a tensor that requires a gradient, unless `force` is true.
+    /// Raises RuntimeError for a tensor that requires a gradient while operations are recorded, unless `force` is true.
     method numpy { "(Tensor input, *, bool force=False) -> Any" => |a| shared(a, a.flag(1)?)? }
     /// A NumPy array that shares memory with this tensor, or a copy if another dtype is wanted: NumPy's protocol.
     method __array__ {

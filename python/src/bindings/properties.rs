@@ -84,24 +84,35 @@ pub static PROPERTIES: &[Property] = &[
         name: "grad_fn",
         doc: "The node of the operation that made this tensor.",
         kind: "Node | None",
-        get: |x| {
-            let this = &x.get().0;
-            convert::core(arcgrad::graph::view::check_history(this))?;
-            // Whoever asks for the node may give it hooks that lead back here.
-            crate::collector::track(x.as_any());
-            match this.grad_fn() {
-                Some(node) => crate::node::object(x.py(), node),
-                None => Ok(x.py().None()),
-            }
-        },
+        get: history,
         set: None,
+    },
+    Property {
+        name: "_grad_fn",
+        doc: "The node of the operation that made this tensor; None may be assigned, which detaches it.",
+        kind: "Node | None",
+        get: history,
+        set: Some(|x, value| {
+            let value = value.ok_or_else(|| {
+                PyRuntimeError::new_err("Deletion of _grad_fn not allowed. Detach tensor instead!")
+            })?;
+            if !value.is_none() {
+                return Err(PyRuntimeError::new_err("_grad_fn can be only set to None"));
+            }
+            x.get().0.detach_().map_err(|e| raise(&e))
+        }),
     },
     Property {
         name: "_backward_hooks",
         doc: "The functions registered by `register_hook`, by the ids of their handles; None if there are none.",
         kind: "Any",
         get: |x| Ok(crate::hooks::dictionary(x.py(), &x.get().0).unwrap_or_else(|| x.py().None())),
-        set: None,
+        set: Some(|x, value| {
+            let value =
+                value.ok_or_else(|| PyRuntimeError::new_err("Deletion of _backwards_hooks not allowed!"))?;
+            crate::collector::track(x.as_any());
+            crate::hooks::set_dictionary(&x.get().0, value)
+        }),
     },
     Property {
         name: "data",
@@ -239,6 +250,18 @@ pub static PROPERTIES: &[Property] = &[
 /// What no tensor is.
 const fn never(name: &'static str) -> Property {
     Property { name, doc: "Always false.", kind: "bool", get: |x| truth(x.py(), false), set: None }
+}
+
+/// The node of a tensor.
+fn history(x: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+    let this = &x.get().0;
+    convert::core(arcgrad::graph::view::check_history(this))?;
+    // Whoever asks for the node may give it hooks that lead back here.
+    crate::collector::track(x.as_any());
+    match this.grad_fn() {
+        Some(node) => crate::node::object(x.py(), node),
+        None => Ok(x.py().None()),
+    }
 }
 
 fn set_grad(x: &Bound<'_, PyTensor>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {

@@ -29,6 +29,12 @@ fn needs_dtype(a: &Args<'_, '_>, i: usize) -> PyResult<DType> {
     a.dtype(i)?.ok_or_else(|| PyTypeError::new_err("a dtype is needed"))
 }
 
+/// The storage of a tensor as an object of a class of `arcgrad.storage`.
+fn storage(a: &Args<'_, '_>, class: &str) -> PyResult<Py<PyAny>> {
+    let x = convert::object(a.py(), a.tensor(0)?.detach())?;
+    Ok(a.py().import("arcgrad.storage")?.call_method1(class, (x,))?.unbind())
+}
+
 bindings! {
     /// The extents, or one of them.
     method size {
@@ -109,6 +115,12 @@ bindings! {
     }
     /// Whether an object is a tensor.
     function is_tensor { "(Any obj) -> bool" => |a| a.get(0).is_some_and(|x| convert::tensor(x).is_some()) }
+    /// The memory that this tensor looks into, as bytes.
+    method untyped_storage { "(Tensor input) -> Any" => |a| storage(a, "UntypedStorage")? }
+    /// The memory that this tensor looks into, as elements of its dtype.
+    method storage { "(Tensor input) -> Any" => |a| storage(a, "TypedStorage")? }
+    /// The memory that this tensor looks into, as elements of its dtype.
+    method _typed_storage { "(Tensor input) -> Any" => |a| storage(a, "TypedStorage")? }
     /// The number of bytes in the storage.
     method _storage_bytes { "(Tensor input) -> int" => |a| a.tensor(0)?.array().storage().bytes() }
     /// The address of the storage.

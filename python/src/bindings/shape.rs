@@ -1,5 +1,7 @@
 //! Shapes: views, parts, splits and joins.
 
+use arcgrad::Tensor;
+use arcgrad::graph::vector_space;
 use arcgrad::ops::{self, Cuts};
 
 use crate::bindings;
@@ -146,7 +148,17 @@ bindings! {
     }
     /// The tensor itself with other extents, its memory grown if it must.
     method resize_ {
-        "(Tensor input, int[] size, *, Any? memory_format=None) -> Tensor" => |a| ops::resize_(a.tensor(0)?, &a.ints(1)?)
+        "(Tensor input, int... size, *, Any? memory_format=None) -> Tensor" => |a| ops::resize_(a.tensor(0)?, &a.ints(1)?)
+    }
+    /// The tensor itself: all tensors are dense. With a dtype, a copy of it as that.
+    method to_dense {
+        "(Tensor input, dtype? dtype=None, *, bool? masked_grad=None) -> Tensor" => |a| {
+            let x: &Tensor = a.tensor(0)?;
+            match a.dtype(1)? {
+                Some(dtype) => vector_space::to_dtype(x, dtype),
+                None => Ok(x.clone()),
+            }
+        }
     }
     /// The tensor itself with the extents of another.
     both resize_as_ {

@@ -38,7 +38,9 @@ pub fn gather(x: &Array, axis: usize, index: &Array, y: &Array) {
     if n == 0 {
         return;
     }
-    let (strides, along) = (without(x, axis), stride(x, axis));
+    let (mut strides, along) = (without(x, axis), stride(x, axis));
+    // A scalar stands for one dimension.
+    strides.resize(y.ndim(), 0);
     with_size!(x.dtype().size(), T => {
         let (source, indices, target) = (Shared(x.pointer()), Shared(index.pointer()), Shared(y.pointer()));
         pool::for_each(n.div_ceil(PIECE), &|piece| {
