@@ -23,6 +23,7 @@ mod properties;
 mod saved;
 mod size;
 mod tensor;
+mod weak;
 
 use pyo3::prelude::*;
 
@@ -33,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::PyNode>()?;
     module.add_class::<profile::PyRange>()?;
     module.add_class::<saved::SavedTensor>()?;
+    module.add_class::<weak::PyWeakTensor>()?;
     module.add_class::<device::PyDevice>()?;
     module.add_class::<generator::PyGenerator>()?;
     module.add("default_generator", generator::default_object(module.py())?)?;

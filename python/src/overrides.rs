@@ -1,6 +1,6 @@
 //! `__torch_function__`: calls that a subclass of Tensor, or a mode, takes into its own hands.
 //!
-//! Note [Who may take a call]. Every named function and method passes `dispatch::enter`, every operator a slot of the
+//! Note [Who may take a call]: every named function and method passes `dispatch::enter`, every operator a slot of the
 //! type, every attribute `properties::get`. Each of them asks [`possible`] first, one relaxed load that stays false in a
 //! process without overriding subclasses and modes, and only then [`Call::redirect`]s.
 

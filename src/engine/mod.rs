@@ -20,7 +20,7 @@ pub use crate::engine::current::{
 };
 use crate::engine::plan::{Plan, Targets};
 use crate::error::{Error, Kind, Result};
-use crate::graph::{Edge, OutputMeta, Tensor, mode, vector_space};
+use crate::graph::{Edge, OutputMeta, Tensor, mode, packing, vector_space};
 
 /// How a backward pass is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -170,6 +170,7 @@ impl Host<'_> {
         }
         let mode = mode::Mode { grad: options.create_graph, ..mode::get() };
         let _guard = mode::enter(mode);
+        let _hooks = packing::scope();
         let mut plan = Plan::new(&edges, targets);
         let facts = Facts {
             retain_graph: options.retain_graph,

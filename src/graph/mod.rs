@@ -9,7 +9,7 @@ pub mod mode;
 mod node;
 mod nonfinite;
 pub mod ownership;
-mod packing;
+pub(crate) mod packing;
 pub mod profile;
 mod record;
 pub mod row;

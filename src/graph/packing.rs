@@ -129,6 +129,29 @@ pub fn pop_saved_tensor_hooks() -> Option<Arc<dyn SavedTensorHooks>> {
     })
 }
 
+/// Until it is dropped, hooks may come into force on this thread; those that are still in force then go.
+pub(crate) struct Scope(usize);
+
+/// Opens a scope: what a hook inside of a pass pushes and forgets ends with the pass.
+#[inline]
+pub(crate) fn scope() -> Scope {
+    Scope(STACK.with_borrow(Vec::len))
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let forgotten = STACK.with_borrow_mut(|stack| {
+            if stack.len() <= self.0 {
+                return Vec::new();
+            }
+            let forgotten = stack.split_off(self.0);
+            note(stack);
+            forgotten
+        });
+        drop(forgotten); // outside of the borrow: a hook's end may look at the stack
+    }
+}
+
 /// The innermost hooks.
 pub fn saved_tensor_hooks() -> Option<Arc<dyn SavedTensorHooks>> {
     STACK.with_borrow(|stack| stack.last().cloned())

@@ -239,7 +239,7 @@ where
     let history = (is_recorded(inputs) && y.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&y))?;
         let node = NodeRef::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
-        Ok::<_, Error>(Edge { node: node, output: 0 })
+        Ok::<_, Error>(Edge { node, output: 0 })
     });
     let history = history.transpose()?;
     let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
@@ -292,7 +292,7 @@ where
         };
         let rule = Block { name, work: 0, backward };
         let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
-        Edge { node: node, output: 0 }
+        Edge { node, output: 0 }
     });
     let y = view::of(x, y, history, false);
     if forward::propagates() {
@@ -413,7 +413,7 @@ where
         let saved = kept(keep, inputs, std::slice::from_ref(&array))?;
         let node =
             NodeRef::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
-        Ok::<_, Error>(Edge { node: node, output: 0 })
+        Ok::<_, Error>(Edge { node, output: 0 })
     });
     let history = history.transpose()?;
     let node = forward::propagates().then(|| history.as_ref().map(|edge| edge.node.clone()));
@@ -438,8 +438,11 @@ where
         };
         let rule = Block { name, work: 0, backward };
         let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
-        Edge { node: node, output: 0 }
+        Edge { node, output: 0 }
     });
+    if history.is_some() && x.base_and_origin().is_none() {
+        x.raise_generation();
+    }
     x.set_state(|state| {
         state.array = y;
         if history.is_some() {

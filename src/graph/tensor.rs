@@ -455,6 +455,18 @@ impl Tensor {
         Ok(())
     }
 
+    /// [`Tensor::set_data`] for good: graphs recorded so far no longer lead to this tensor.
+    ///
+    /// Fails as that does.
+    pub fn set_(&self, source: &Self) -> Result<()> {
+        self.set_data(source)?;
+        if let Some(extra) = self.0.extra.get() {
+            *extra.accumulator.lock() = WeakNode::default();
+            drop(extra.hooked.lock().take());
+        }
+        Ok(())
+    }
+
     /// Drops this tensor's own history.
     pub fn detach_(&self) -> Result<()> {
         if self.is_view() {

@@ -258,6 +258,13 @@ pub(crate) fn rewrite_history(x: &Tensor, history: Option<Edge>) {
     }
     // Without recording, a write changes numbers and no history.
     if history.is_none() && !mode::is_grad_enabled() {
+        // A view of another origin has no history that could be made anew: whoever asks for it is told so.
+        if let Some((base, origin)) = x.base_and_origin()
+            && *origin != Origin::Single
+            && base.requires_grad()
+        {
+            base.raise_generation();
+        }
         return;
     }
     let Some((base, _)) = x.base_and_origin() else {

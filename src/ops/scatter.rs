@@ -12,7 +12,7 @@ use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{to_dtype, zeros_like};
-use crate::graph::{Keep, Onto, Operand, Tensor, assume, mode, overwrite, record};
+use crate::graph::{Keep, Onto, Operand, Tensor, assume, forward, overwrite, record};
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::{self, gather, masked_fill, where_};
 
@@ -430,7 +430,7 @@ fn coefficients(
             let d = where_(&alone, &gather(&others, dim, index)?, &share)?;
             // Where zeros of `src` meet, `share` is the right number with a wrong derivative.
             let met = ops::any(&ops::gt(&zeros, 1.0)?, None, false)?;
-            let is_lost = mode::is_grad_enabled() && src.requires_grad() && met.item()?.to_f64() != 0.0;
+            let is_lost = forward::is_watched() && src.requires_grad() && met.item()?.to_f64() != 0.0;
             (c, if is_lost { once_only(&d)? } else { d })
         }
     };

@@ -180,3 +180,39 @@ def test_thousands_of_tensors_are_made_while_the_collector_runs():
     finally:
         gc.set_threshold(*before)
     assert kept[1999].sum().item() == 3998
+
+
+def test_nodes_are_nodes_without_deriving_from_the_public_class():
+    Node = torch.autograd.graph.Node
+    node = torch.rand(2, requires_grad=True).exp().grad_fn
+    assert isinstance(node, Node)
+    assert issubclass(type(node), Node)
+    assert Node not in type(node).mro()
+    assert isinstance(node.next_functions[0][0], Node)
+    assert issubclass(torch.autograd.function.BackwardCFunction, Node)
+    assert not isinstance(None, Node)
+    assert not isinstance(type(node), Node)
+
+
+def test_a_leaf_that_was_set_to_another_tensor_is_no_longer_part_of_older_graphs():
+    x = torch.rand(2, requires_grad=True)
+    edge = torch.autograd.graph.get_gradient_edge(x)
+    out = x.clone()
+    with torch.no_grad():
+        x.set_(torch.rand(2))
+    with pytest.raises(RuntimeError, match="to not have been used in the graph"):
+        torch.autograd.grad(out.sum(), x, retain_graph=True)
+    assert torch.autograd.grad(out.sum(), edge)[0].tolist() == [1.0, 1.0]
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_weak_reference_follows_the_tensor_not_its_object():
+    t = torch.rand(2)
+    reference = torch._C._WeakTensorRef(t)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(torch.rand(2), t)
+        del t
+        assert not reference.expired()
+        del dual
+        assert reference.expired()

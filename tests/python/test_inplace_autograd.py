@@ -335,3 +335,24 @@ def test_augmented_assignment_in_a_training_step_updates_the_leaf_itself():
     w.grad.zero_()
     (w * 3).sum().backward()
     assert w.grad.tolist() == [3]
+
+
+def test_a_view_made_and_written_without_recording_has_no_valid_history():
+    a = torch.ones(1, requires_grad=True)
+    with torch.no_grad():
+        b = a[:]
+        b *= 2
+    assert repr(b) == "tensor([2.], grad_fn=<Invalid>)"
+    with pytest.raises(RuntimeError, match="created in no_grad mode"):
+        b.grad_fn  # noqa: B018
+    assert a.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("write", [lambda x: x.add_(2), lambda x: x.transpose_(0, 1)], ids=["add_", "transpose_"])
+def test_a_view_made_in_inference_mode_says_so_once_its_base_was_rewritten(write):
+    a = torch.ones(1, 2, requires_grad=True).clone()
+    with torch.inference_mode():
+        view = a.view(-1)
+    write(a)
+    with pytest.raises(RuntimeError, match="A view was created in inference mode and its base or another view"):
+        view.grad_fn  # noqa: B018

@@ -5,9 +5,7 @@ Nothing in arcgrad itself uses this package; it is imported when it is first nam
 
 from __future__ import annotations
 
-import weakref
-
-from .. import Tensor, is_grad_enabled as is_grad_enabled
+from .. import is_grad_enabled as is_grad_enabled
 from .._core import (
     Node,
     _disabled_torch_function_impl as _disabled_torch_function_impl,
@@ -20,14 +18,11 @@ from .._core import (
     _set_multithreading_enabled,
     _set_torch_function_disabled,
     _track_passes,
+    _WeakTensorRef as _WeakTensorRef,
     _will_reach,
 )
 from ..autograd.grad_mode import _FORWARD, _GRAD
 from . import _autograd as _autograd, _functions as _functions
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = [
     "DisableTorchFunction",
@@ -102,17 +97,6 @@ def _will_engine_execute_node(node: Node) -> bool:
         )
     reached: list[bool] = _will_reach([node])
     return reached[0]
-
-
-class _WeakTensorRef:
-    """Tells whether a tensor's object still lives, without keeping it alive."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self._reference: weakref.ref[Any] = weakref.ref(tensor)
-
-    def expired(self) -> bool:
-        """Whether the tensor's object is gone."""
-        return self._reference() is None
 
 
 class DisableTorchFunctionSubclass:

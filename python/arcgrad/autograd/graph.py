@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 import threading
 import weakref
 from typing import NamedTuple
 
 from .. import Tensor
 from .._core import (
-    Node,
+    Node as _CoreNode,
     _disable_saved_tensors_hooks,
     _increment_version,
     _memory,
@@ -47,6 +48,20 @@ __all__ = [
     "saved_tensors_hooks",
     "track_nodes",
 ]
+
+
+if TYPE_CHECKING:
+    Node = _CoreNode
+else:
+
+    class Node(metaclass=abc.ABCMeta):  # noqa: B024
+        """What the graph is made of: a recorded operation, or the place where a leaf's gradient is added up.
+
+        Each operation has a class of its own, which `isinstance` and `issubclass` count among the nodes though it does
+        not derive from this class.
+        """
+
+    Node.register(_CoreNode)
 
 
 class GradientEdge(NamedTuple):

@@ -177,7 +177,7 @@ bindings! {
                     "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.",
                 ));
             }
-            x.set_data(source).map(|()| x.clone())
+            x.set_(source).map(|()| x.clone())
         }
     }
     /// Makes a non-leaf keep its gradient.
