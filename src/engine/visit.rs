@@ -22,7 +22,8 @@ pub(super) fn visit(
     options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<Option<Grads>> {
-    if grads.iter().all(Option::is_none) && !plan.steps[step as usize].node.rule().runs_on_nothing() {
+    let here = &plan.steps[step as usize];
+    if (here.flags & RUNS == 0 || here.node.extra().is_none()) && is_idle(here.node, &grads) {
         return Ok(None);
     }
     if plan.watched.is_none() {
@@ -30,6 +31,12 @@ pub(super) fn visit(
     } else {
         evaluate_watched(plan, step, grads, options, answer)
     }
+}
+
+/// Whether a node has nothing to do for want of gradients.
+#[inline]
+fn is_idle(node: &NodeRef, grads: &Outputs) -> bool {
+    grads.iter().all(Option::is_none) && !node.rule().runs_on_nothing()
 }
 
 /// [`evaluate`] while somebody watches: out of line, for nobody else to pay for it.
@@ -56,7 +63,11 @@ fn evaluate(
 ) -> Result<Option<Grads>> {
     let here = &plan.steps[step as usize];
     if let Some(extra) = here.node.extra() {
+        // Hooks hear of missing gradients too.
         here.node.run_output_hooks(&mut grads)?;
+        if is_idle(here.node, &grads) {
+            return Ok(None);
+        }
         let retained = extra.retained.lock().clone();
         for (output, tensor) in retained {
             if let (Some(tensor), Some(grad)) = (tensor.upgrade(), &grads[output as usize]) {

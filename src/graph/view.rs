@@ -82,9 +82,7 @@ fn renew(view: &Tensor, base: &Tensor, generation: u32) -> bool {
         let base = base.array();
         let meta = OutputMeta { layout: layout.clone(), dtype: base.dtype() };
         let node = match ambiguous(view) {
-            Some(error) => {
-                NodeRef::new(Stale(error), smallvec![Some(edge)], smallvec![meta], Saved::Nothing)
-            }
+            Some(error) => NodeRef::new(Stale(error), smallvec![Some(edge)], smallvec![meta], Saved::Nothing),
             None => {
                 let rule = AsStrided { window: Window { layout, offset }, base: Geometry::of(&base) };
                 NodeRef::new(rule, smallvec![Some(edge)], smallvec![meta], Saved::Nothing)

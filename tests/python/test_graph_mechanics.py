@@ -216,3 +216,18 @@ def test_a_weak_reference_follows_the_tensor_not_its_object():
         assert not reference.expired()
         del dual
         assert reference.expired()
+
+
+def test_a_hook_hears_of_a_missing_gradient_and_cannot_make_one_up():
+    heard = []
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(heard.append)
+    torch._C._functions.UndefinedGrad()(y).sum().backward()
+    assert heard == [None]
+    assert x.grad is None
+
+    z = x * 2
+    z.register_hook(lambda g: torch.full((2,), 5.0))
+    with pytest.raises(RuntimeError, match="can't replace a None gradient with a non-None value"):
+        torch._C._functions.UndefinedGrad()(z).sum().backward()

@@ -1,6 +1,8 @@
 //! The graph: backward passes, gradients on request, histories and gradient modes.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use arcgrad::engine::{self, Host, Options, Root};
 use arcgrad::graph::{self, Edge, NodeRef, mode, vector_space};
@@ -16,8 +18,39 @@ use crate::error::{carry, raise};
 use crate::node::PyNode;
 use crate::{collector, function, hooks, node, origin, saved};
 
-/// Runs a pass as Python's guest: a heavy one without the GIL, and stopped by a signal whose handler raises.
-fn hosted<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
+/// Passes inside of each other on one thread. Each costs a few of Python's frames, of which a thread has a thousand.
+const DEEPEST: usize = 60;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs a pass as Python's guest. One that is too deep inside of others goes on in a thread of its own, with a fresh
+/// stack, while this one waits: a derivative may call backward as often as it likes.
+fn hosted<R: Send>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R> + Send) -> PyResult<R> {
+    if DEPTH.get() < DEEPEST {
+        DEPTH.set(DEPTH.get() + 1);
+        let answer = run_pass(py, pass);
+        DEPTH.set(DEPTH.get() - 1);
+        return answer;
+    }
+    let (mode, packing) = (mode::get(), graph::saved_tensor_hooks());
+    let deeper = move || {
+        Python::attach(|py| {
+            mode::set(mode);
+            if let Some(hooks) = packing {
+                graph::push_saved_tensor_hooks(hooks).map_err(|e| raise(&e))?;
+            }
+            run_pass(py, pass)
+        })
+    };
+    let panicked =
+        |_| PyRuntimeError::new_err("the thread of a nested backward pass ended without an answer");
+    py.detach(|| thread::scope(|scope| scope.spawn(deeper).join())).unwrap_or_else(|e| Err(panicked(e)))
+}
+
+/// A heavy pass runs without the GIL, and is stopped by a signal whose handler raises.
+fn run_pass<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
     let raised: Mutex<Option<PyErr>> = Mutex::new(None);
     let detached = |run: &mut (dyn FnMut() + Send)| py.detach(run);
     let interrupted = || {
