@@ -19,7 +19,6 @@ _SAFE = {
     ("arcgrad._core", "_rebuild_tensor"),
     ("arcgrad._size", "Size"),
     ("arcgrad.nn.parameter", "Parameter"),
-    ("arcgrad.nn.parameter", "_rebuild_parameter"),
     ("arcgrad", "Tensor"),
     ("arcgrad", "device"),
     ("arcgrad", "Generator"),

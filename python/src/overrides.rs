@@ -14,13 +14,6 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::tensor::{PyTensor, subclass_object};
 
-pyo3::create_exception!(
-    arcgrad.overrides,
-    Refused,
-    PyTypeError,
-    "Every class that was asked to take a call has refused."
-);
-
 static POSSIBLE: AtomicBool = AtomicBool::new(false);
 
 /// What this thread leaves to nobody: see `DisableTorchFunctionSubclass` and `DisableTorchFunction`.
@@ -63,6 +56,16 @@ fn refusal(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     REFUSAL.import(py, "arcgrad._core", "_disabled_torch_function_impl")
 }
 
+/// What came of asking around.
+pub enum Taken {
+    /// Nobody wants the call.
+    ByNobody,
+    /// Somebody answered.
+    With(Py<PyAny>),
+    /// All who were asked refused; what to raise where nothing else is left.
+    Refused(PyErr),
+}
+
 /// A call that somebody may want to take.
 pub struct Call<'a, 'py> {
     /// The positional arguments, `self` among them.
@@ -72,21 +75,21 @@ pub struct Call<'a, 'py> {
 }
 
 impl<'py> Call<'_, 'py> {
-    /// What the first taker answers; `None` if nobody wants the call. `function` is what Python knows as the function.
+    /// Asks everybody who may want the call, in turn. `function` is what Python knows as the function.
     #[cold]
     pub fn redirect(
         &self,
         py: Python<'py>,
         function: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    ) -> PyResult<Taken> {
         let disabled = DISABLED.get();
         if disabled == Disabled::Everything {
-            return Ok(None);
+            return Ok(Taken::ByNobody);
         }
         let takers = if disabled == Disabled::Nothing { self.overriding_arguments()? } else { Vec::new() };
         let mode = MODES.with_borrow_mut(Vec::pop);
         if mode.is_none() && takers.is_empty() {
-            return Ok(None);
+            return Ok(Taken::ByNobody);
         }
         let types = PyTuple::new(py, takers.iter().map(|t| t.0.get_type()))?;
         let args = PyTuple::new(py, self.positional)?;
@@ -101,29 +104,28 @@ impl<'py> Call<'_, 'py> {
                 return Err(error);
             }
         };
+        let mut asked: Vec<String> = Vec::new();
         if let Some(mode) = mode {
+            asked.push(format!("  - mode object {}", mode.bind(py).repr()?));
             let _inner = Inside(Some(mode.clone_ref(py)));
             let answer =
                 mode.bind(py).call_method1("__torch_function__", (&function, &types, &args, &kwargs))?;
             if !answer.is(py.NotImplemented()) {
-                return Ok(Some(answer.unbind()));
+                return Ok(Taken::With(answer.unbind()));
             }
         }
         for (_, handler) in &takers {
             let answer = handler.call1((&function, &types, &args, &kwargs))?;
             if !answer.is(py.NotImplemented()) {
-                return Ok(Some(answer.unbind()));
+                return Ok(Taken::With(answer.unbind()));
             }
         }
-        Err(Refused::new_err(format!(
+        asked.extend(takers.iter().map(|t| format!("  - tensor subclass {}", t.0.get_type())));
+        Ok(Taken::Refused(PyTypeError::new_err(format!(
             "Multiple dispatch failed for '{}'; all __torch_function__ handlers returned NotImplemented:\n\n{}",
-            function.getattr("__name__").map_or_else(|_| function.to_string(), |n| format!("torch.{n}")),
-            takers
-                .iter()
-                .map(|t| format!("  - tensor subclass {}", t.0.get_type()))
-                .collect::<Vec<_>>()
-                .join("\n")
-        )))
+            name_of(&function),
+            asked.join("\n")
+        ))))
     }
 
     /// One argument of each class that overrides, the most derived first, each with the class's handler.
@@ -174,12 +176,29 @@ pub fn redirect_slot<'py>(
     let py = this.py();
     let arguments: Vec<_> = std::iter::once(this).chain(others.iter().copied()).cloned().collect();
     let call = Call { positional: &arguments, named: &[] };
-    match call.redirect(py, || py.get_type::<PyTensor>().getattr(function_of(slot))) {
-        Err(error) if others.len() == 1 && error.is_instance_of::<Refused>(py) => {
-            Ok(Some(py.NotImplemented()))
-        }
-        answer => answer,
+    match call.redirect(py, || py.get_type::<PyTensor>().getattr(function_of(slot)))? {
+        Taken::ByNobody => Ok(None),
+        Taken::With(answer) => Ok(Some(answer)),
+        Taken::Refused(_) if is_binary(slot, others.len()) => Ok(Some(py.NotImplemented())),
+        Taken::Refused(error) => Err(error),
     }
+}
+
+/// Whether a slot is an operator of two operands, of which Python asks the other when one knows no answer.
+fn is_binary(slot: &str, others: usize) -> bool {
+    others == 1 && !slot.starts_with("__i") && !matches!(slot, "__getitem__" | "__contains__" | "__format__")
+}
+
+/// What an error calls a function.
+fn name_of(function: &Bound<'_, PyAny>) -> String {
+    let name = |x: &Bound<'_, PyAny>| x.getattr("__name__").map_or_else(|_| x.to_string(), |n| n.to_string());
+    if let Ok(descriptor) = function.getattr("__self__")
+        && matches!(name(function).as_str(), "__get__" | "__set__" | "__delete__")
+    {
+        return format!("torch.Tensor.{}.{}", name(&descriptor), name(function));
+    }
+    let is_method = function.hasattr("__objclass__").unwrap_or(false);
+    format!("torch.{}{}", if is_method { "Tensor." } else { "" }, name(function))
 }
 
 /// The name under which PyTorch tells `__torch_function__` of an operator.
@@ -232,6 +251,22 @@ pub fn run_as(
         function.call(args.unwrap_or(&empty), kwargs)?
     };
     if keeps_class(function)? { Ok(answer.unbind()) } else { Ok(convert(class, &answer)?.unbind()) }
+}
+
+/// Runs `function` as if no class had anything to say about it.
+pub fn run_plain(
+    function: &Bound<'_, PyAny>,
+    args: Option<&Bound<'_, PyAny>>,
+    kwargs: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let py = function.py();
+    let args = match args {
+        Some(args) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        None => PyTuple::empty(py),
+    };
+    let kwargs = kwargs.map(|kwargs| kwargs.cast::<PyDict>()).transpose()?;
+    let _plain = Plain(DISABLED.replace(Disabled::Subclasses));
+    function.call(args, kwargs).map(Bound::unbind)
 }
 
 /// Until it is dropped, subclasses have no say in this thread.

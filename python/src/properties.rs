@@ -8,7 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::error::guarded;
-use crate::overrides::{self, Call};
+use crate::overrides::{self, Call, Taken};
 use crate::tensor::PyTensor;
 
 /// An attribute of `Tensor`.
@@ -46,15 +46,51 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, property: *mut c_void) -> *
 
 #[inline]
 fn read(this: &Bound<'_, PyTensor>, property: &'static Property) -> PyResult<Py<PyAny>> {
-    if overrides::possible() {
-        let py = this.py();
-        let call = Call { positional: &[this.as_any().clone()], named: &[] };
-        let descriptor = || py.get_type::<PyTensor>().getattr(property.name)?.getattr("__get__");
-        if let Some(answer) = call.redirect(py, descriptor)? {
-            return Ok(answer);
-        }
+    if overrides::possible()
+        && let Some(answer) = taken(&[this.as_any().clone()], property, "__get__")?
+    {
+        return Ok(answer);
     }
     (property.get)(this)
+}
+
+/// What a subclass or a mode answers in the place of an attribute's descriptor.
+#[cold]
+fn taken<'py>(
+    arguments: &[Bound<'py, PyAny>],
+    property: &'static Property,
+    method: &str,
+) -> PyResult<Option<Py<PyAny>>> {
+    let py = arguments[0].py();
+    let descriptor = || py.get_type::<PyTensor>().getattr(property.name)?.getattr(method);
+    match (Call { positional: arguments, named: &[] }).redirect(py, descriptor)? {
+        Taken::ByNobody => Ok(None),
+        Taken::With(answer) => Ok(Some(answer)),
+        Taken::Refused(error) => Err(error),
+    }
+}
+
+#[inline]
+fn write(
+    this: &Bound<'_, PyTensor>,
+    property: &'static Property,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    if overrides::possible() {
+        let arguments: Vec<_> = std::iter::once(this.as_any()).chain(value).cloned().collect();
+        let method = if value.is_some() { "__set__" } else { "__delete__" };
+        if taken(&arguments, property, method)?.is_some() {
+            return Ok(());
+        }
+    }
+    match property.set {
+        Some(set) => set(this, value),
+        None if value.is_none() => Err(PyRuntimeError::new_err(format!("cannot delete {}", property.name))),
+        None => Err(PyAttributeError::new_err(format!(
+            "attribute '{}' of 'arcgrad.Tensor' objects is not writable",
+            property.name
+        ))),
+    }
 }
 
 unsafe extern "C" fn set(
@@ -66,18 +102,9 @@ unsafe extern "C" fn set(
     unsafe {
         let py = Python::assume_attached();
         let this = Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<PyTensor>();
-        let property = &*property.cast::<Property>();
+        let property: &'static Property = &*property.cast::<Property>();
         let value = Bound::from_borrowed_ptr_or_opt(py, value);
-        let done = guarded(|| match property.set {
-            Some(set) => set(&this, value.as_ref()),
-            None if value.is_none() => {
-                Err(PyRuntimeError::new_err(format!("cannot delete {}", property.name)))
-            }
-            None => Err(PyAttributeError::new_err(format!(
-                "attribute '{}' of 'arcgrad.Tensor' objects is not writable",
-                property.name
-            ))),
-        });
+        let done = guarded(|| write(&this, property, value.as_ref()));
         match done {
             Ok(()) => 0,
             Err(error) => {

@@ -3,7 +3,9 @@
 The sentences and the names of functions are PyTorch 2.13's answers to the same programs.
 """
 
+import copy
 import operator
+import pickle
 import subprocess
 import sys
 import threading
@@ -305,3 +307,109 @@ def test_a_logging_tensor_follows_the_program_and_tells_of_it():
         pass
     x + 1
     assert silent == []
+
+
+class Tagged(torch.nn.Parameter):
+    """A parameter whose constructor takes more than a parameter's."""
+
+    def __new__(cls, data, tag=None):
+        return super().__new__(cls, data)
+
+    def __init__(self, data, tag=None):
+        self.tag = tag
+
+
+def test_subclasses_and_their_attributes_survive_copies_and_pickles():
+    x = plain()
+    x.tag = "mine"
+    for again in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert type(again) is Plain
+        assert again.tag == "mine"
+        assert again.tolist() == [1.0, 2.0]
+    p = Tagged(torch.ones(2), "t")
+    for again in (copy.copy(p), pickle.loads(pickle.dumps(p))):
+        assert isinstance(again, torch.nn.Parameter)
+        assert again.tag == "t"
+        assert again.requires_grad
+    t = torch.ones(2)
+    t.tag = 1
+    assert copy.copy(t).tag == 1
+
+
+def test_a_handler_can_leave_its_class_and_call_itself_plain():
+    class Leaves(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            args = [a.as_subclass(torch.Tensor) if isinstance(a, cls) else a for a in args]
+            return func(*args, **(kwargs or {}))
+
+    y = plain(kind=Leaves) + 1
+    assert type(y) is torch.Tensor
+    assert y.tolist() == [2.0, 3.0]
+    assert type(plain().as_subclass(torch.Tensor)) is torch.Tensor
+
+    class Parameter(torch.nn.Parameter):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return super().__torch_function__(func, types, args, kwargs)
+
+    z = Parameter(torch.ones(2)) + 1
+    assert type(z) is torch.Tensor
+    assert z.tolist() == [2.0, 2.0]
+
+
+def test_a_refusal_is_an_error_wherever_there_is_no_other_operand_to_ask():
+    class Refuses(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return NotImplemented
+
+    x = torch.zeros(3).as_subclass(Refuses)
+
+    def add_in_place():
+        y = x
+        y += 1
+
+    for call, name in [
+        (lambda: x[0], "Tensor.__getitem__"),
+        (lambda: x.reshape(3), "Tensor.reshape"),
+        (lambda: x.shape, "Tensor.shape.__get__"),
+        (add_in_place, "Tensor.add_"),
+        (lambda: torch.add(x, 1), "add"),
+    ]:
+        with pytest.raises(TypeError, match=rf"Multiple dispatch failed for 'torch.{name}'") as caught:
+            call()
+        assert caught.type is TypeError
+
+
+def test_writing_and_deleting_an_attribute_is_a_call_too():
+    class Frozen(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func.__name__ in ("__set__", "__delete__"):
+                raise PermissionError(func.__self__.__name__)
+            return super().__torch_function__(func, types, args, kwargs)
+
+    x = plain(kind=Frozen)
+    with pytest.raises(PermissionError, match="data"):
+        x.data = torch.zeros(2)
+    with pytest.raises(PermissionError, match="requires_grad"):
+        x.requires_grad = True
+    with pytest.raises(PermissionError, match="grad"):
+        del x.grad
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_hooks_of_a_pass_run_outside_of_the_mode_that_was_told_of_the_pass():
+    class Doubles(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            answer = func(*args, **(kwargs or {}))
+            return answer * 2 if getattr(func, "__name__", "") == "mul" else answer
+
+    leaves = [torch.ones(300, 300, requires_grad=True) for _ in range(6)]
+    products = [x @ x for x in leaves]
+    for y in products:
+        y.register_hook(lambda g: g * 1.0)
+    with Doubles():
+        torch.autograd.backward(sum(y.sum() for y in products))
+    assert [int(x.grad[0, 0]) for x in leaves] == [600] * 6

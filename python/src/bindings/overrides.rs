@@ -5,7 +5,9 @@ use crate::{bindings, overrides};
 bindings! {
     /// The `__torch_function__` of a class that takes no calls: operations on its objects are those of Tensor.
     function _disabled_torch_function_impl {
-        "(Any func, Any types, Any? args=None, Any? kwargs=None) -> Any" => |a| a.py().NotImplemented()
+        "(Any func, Any types, Any? args=None, Any? kwargs=None) -> Any" => |a| {
+            overrides::run_plain(a.any(0)?, a.get(2), a.get(3))?
+        }
     }
     /// Sets what this thread leaves to nobody (0 nothing, 1 subclasses, 2 modes too); returns what it was.
     function _set_torch_function_disabled { "(int level) -> int" => |a| overrides::disable(a.int(0)?) }

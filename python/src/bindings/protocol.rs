@@ -138,7 +138,12 @@ bindings! {
     method __copy__ {
         "(Tensor input) -> Tensor" => |a| {
             let x = a.tensor(0)?.detach().requires_grad_(a.tensor(0)?.requires_grad()).map_err(|e| raise(&e))?;
-            subclass_object(&this(a)?.get_type(), x)?
+            let copy = subclass_object(&this(a)?.get_type(), x)?;
+            let attributes = this(a)?.getattr("__dict__")?;
+            if attributes.len()? > 0 {
+                copy.bind(a.py()).getattr("__dict__")?.call_method1("update", (attributes,))?;
+            }
+            copy
         }
     }
     /// An object of class `cls`, derived from Tensor, with this tensor's data and history. Raises TypeError for another class.

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use crate::dispatch::arguments::Given;
 use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
-use crate::overrides::{self, Call};
+use crate::overrides::{self, Call, Taken};
 use crate::profile;
 use crate::tensor::PyTensor;
 
@@ -129,16 +129,21 @@ pub unsafe fn enter(
                 std::slice::from_raw_parts(with_this.as_ptr().cast(), with_this.len())
             };
             let positional = given.len() - named;
-            if overrides::possible()
-                && let Some(answer) =
-                    redirect(py, binding, !this.is_null(), given, positional, names.as_ref())?
-            {
-                return Ok(answer);
+            if overrides::possible() {
+                match redirect(py, binding, !this.is_null(), given, positional, names.as_ref())? {
+                    Taken::ByNobody => {}
+                    Taken::With(answer) => return Ok(answer),
+                    Taken::Refused(error) => return Err(error),
+                }
             }
             match call(py, binding, given, positional, names.as_ref()) {
                 // A class that is no tensor at all may yet take the call; looked for only where nothing else is left.
                 Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-                    redirect(py, binding, !this.is_null(), given, positional, names.as_ref())?.ok_or(error)
+                    match redirect(py, binding, !this.is_null(), given, positional, names.as_ref())? {
+                        Taken::ByNobody => Err(error),
+                        Taken::With(answer) => Ok(answer),
+                        Taken::Refused(refusal) => Err(refusal),
+                    }
                 }
                 answer => answer,
             }
@@ -162,10 +167,13 @@ fn redirect<'py>(
     given: &[Bound<'py, PyAny>],
     positional: usize,
     names: Option<&Bound<'py, PyTuple>>,
-) -> PyResult<Option<Py<PyAny>>> {
-    // The package's own plumbing is nobody's business.
-    if binding.name.starts_with('_') && !binding.name.starts_with("__") {
-        return Ok(None);
+) -> PyResult<Taken> {
+    // The package's own plumbing is nobody's business, and neither are the ways into and out of a class. Two names are
+    // public as `autograd.backward` and `autograd.grad`: whoever takes them decides for the hooks of the whole pass.
+    let is_public = !binding.name.starts_with('_') || binding.name.starts_with("__");
+    if !(is_public || matches!(binding.name, "_backward" | "_grad"))
+        || matches!(binding.name, "as_subclass" | "__reduce_ex__") {
+        return Ok(Taken::ByNobody);
     }
     let named: Vec<_> =
         names.into_iter().flatten().zip(&given[positional..]).map(|(n, x)| (n, x.clone())).collect();
