@@ -14,8 +14,9 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use crate::array_interface;
 use crate::collector;
 use crate::convert::{self, Answer};
 use crate::dispatch::work;
@@ -329,7 +330,17 @@ slots! {
                 CompareOp::Gt => "__gt__",
                 CompareOp::Ge => "__ge__",
             };
-            binary(slf, other, name, |a, b| match comparison {
+            // NumPy leaves a comparison to the tensor, as it does nothing else.
+            let is_plain = convert::tensor(other).is_some()
+                || other.is_instance_of::<PyFloat>()
+                || other.is_instance_of::<PyInt>();
+            let array = if !is_plain && array_interface::is_ndarray(other) {
+                let array = guarded(|| array_interface::from_numpy(other))?;
+                Some(convert::object(slf.py(), Tensor::new(array))?.into_bound(slf.py()))
+            } else {
+                None
+            };
+            binary(slf, array.as_ref().unwrap_or(other), name, |a, b| match comparison {
                 CompareOp::Lt => ops::lt(a, b),
                 CompareOp::Le => ops::le(a, b),
                 CompareOp::Eq => ops::eq(a, b),

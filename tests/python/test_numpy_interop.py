@@ -1,6 +1,7 @@
 """NumPy both ways without a copy, for every dtype, layout and lifetime, and the refusals."""
 
 import gc
+import operator
 
 import numpy as np
 import pytest
@@ -136,3 +137,23 @@ def test_misaligned_and_big_offset_arrays_read_right():
     a = raw[1:].view(np.float64)
     a[...] = np.arange(5)
     assert torch.tensor(a).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"])
+def test_a_tensor_with_an_array_gives_a_tensor_of_numpys_numbers(name):
+    operation = getattr(operator, name)
+    t, n = torch.tensor([4.0, 5.0]), np.array([1.0, 3.0])
+    answer = operation(t, n)
+    expected = operation(np.array([4.0, 5.0]), n)
+    assert isinstance(answer, torch.Tensor) or np.isscalar(answer)
+    assert torch.as_tensor(answer).dtype == torch.float64
+    assert torch.as_tensor(answer).tolist() == expected.tolist()
+
+
+def test_a_tensor_is_compared_with_an_array_element_by_element():
+    t, n = torch.tensor([1.0, 5.0]), np.array([1.0, 3.0])
+    assert (t == n).tolist() == [True, False]
+    assert (t != n).tolist() == [False, True]
+    assert (t < n).tolist() == [False, False]
+    assert (t >= n).tolist() == [True, True]
+    assert not t == "n"

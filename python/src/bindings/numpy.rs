@@ -1,5 +1,6 @@
 //! NumPy's arrays over a tensor's memory.
 
+use arcgrad::Tensor;
 use arcgrad::graph::mode;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -19,6 +20,12 @@ fn shared(a: &Args<'_, '_>, force: bool) -> PyResult<Py<PyAny>> {
 }
 
 bindings! {
+    /// What NumPy computed of this tensor, as a tensor over the same memory: NumPy's protocol for its functions' results.
+    method __array_wrap__ {
+        "(Tensor input, Any array, Any? context=None, Any? return_scalar=None) -> Tensor" => |a| {
+            Tensor::new(array_interface::from_numpy(a.any(1)?)?)
+        }
+    }
     /// A NumPy array that shares memory with this tensor.
     ///
     /// Raises RuntimeError for a tensor that requires a gradient while operations are recorded, unless `force` is true.
