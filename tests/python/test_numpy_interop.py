@@ -156,4 +156,4 @@ def test_a_tensor_is_compared_with_an_array_element_by_element():
     assert (t != n).tolist() == [False, True]
     assert (t < n).tolist() == [False, False]
     assert (t >= n).tolist() == [True, True]
-    assert not t == "n"
+    assert t != "n"

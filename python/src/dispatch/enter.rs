@@ -172,7 +172,8 @@ fn redirect<'py>(
     // public as `autograd.backward` and `autograd.grad`: whoever takes them decides for the hooks of the whole pass.
     let is_public = !binding.name.starts_with('_') || binding.name.starts_with("__");
     if !(is_public || matches!(binding.name, "_backward" | "_grad"))
-        || matches!(binding.name, "as_subclass" | "__reduce_ex__") {
+        || matches!(binding.name, "as_subclass" | "__reduce_ex__")
+    {
         return Ok(Taken::ByNobody);
     }
     let named: Vec<_> =
