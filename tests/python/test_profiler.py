@@ -1,5 +1,6 @@
 """The profiler: it notes what PyTorch's notes, ranges lie inside of each other, and nothing outlives a profile."""
 
+import gc
 import json
 import sys
 import threading
@@ -409,3 +410,32 @@ def test_before_its_block_has_ended_a_profile_has_no_events():
         profile(use_device="cuda")
     assert torch.autograd.kineto_available() is False
     assert torch.profiler.itt.is_available() is False
+
+
+def test_a_profile_that_is_over_forgotten_or_failed_leaves_the_next_one_alone():
+    cpu = [torch.profiler.ProfilerActivity.CPU]
+
+    def is_free():
+        with torch.profiler.profile(activities=cpu) as p:
+            torch.ones(1) + 1
+        return any(event.name == "aten::add" for event in p.events())
+
+    with torch.profiler.profile(activities=cpu) as over:
+        torch.ones(1)
+    over.step()
+    assert is_free()
+
+    forgotten = torch.autograd.profiler.profile()
+    forgotten.__enter__()
+    del forgotten
+    gc.collect()
+    assert is_free()
+
+    def schedule(step):
+        if step == 1:
+            raise KeyError("mine")
+        return torch.profiler.ProfilerAction.RECORD
+
+    with pytest.raises(KeyError, match="mine"), torch.profiler.profile(activities=cpu, schedule=schedule) as failing:
+        failing.step()
+    assert is_free()

@@ -115,6 +115,11 @@ class profile:
             self._events._build_tree()
             self._is_finished = True
 
+    def __del__(self) -> None:
+        # Entered and forgotten: nobody else could profile any more.
+        if getattr(self, "entered", False) and not self._is_finished:
+            _stop_profile()
+
     def _event(
         self,
         id: int,

@@ -149,6 +149,7 @@ class profile:
         self.profiler: _profiler.profile | None = None
         self._running: _profiler.profile | None = None
         self._step: _profiler.record_function | None = None
+        self._is_started = False
 
     @property
     def current_action(self) -> ProfilerAction:
@@ -164,10 +165,13 @@ class profile:
 
     def start(self) -> None:
         """Begin with the first step."""
+        self._is_started = True
         self._begin()
 
     def step(self) -> None:
-        """Say that a step is over and the next one begins."""
+        """Say that a step is over and the next one begins; outside of `start` and `stop` there is none."""
+        if not self._is_started:
+            return
         before = self.current_action
         self._end_step()
         self.step_num += 1
@@ -179,10 +183,14 @@ class profile:
 
     def stop(self) -> None:
         """Begin no further step."""
-        self._end_step()
-        if self.current_action is ProfilerAction.WARMUP:
-            self._drop()
-        self._finish()
+        self._is_started = False
+        try:
+            self._end_step()
+            if self.current_action is ProfilerAction.WARMUP:
+                self._drop()
+            self._finish()
+        finally:
+            self._drop()  # a schedule that raises must not leave the process profiled
 
     def _begin(self) -> None:
         if self.current_action is ProfilerAction.NONE:
