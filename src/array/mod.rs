@@ -7,6 +7,7 @@ pub mod layout;
 pub mod memory;
 pub mod pool;
 pub mod random;
+pub(crate) mod reserve;
 pub mod sharing;
 pub mod storage;
 pub mod strided;

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims, Strides};
+use crate::array::reserve::reserved;
 use crate::array::{Array, DType, Layout, Scalar};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
@@ -225,7 +226,9 @@ pub fn repeat_interleave(x: &Tensor, repeats: isize, dim: Option<isize>) -> Resu
     let mut double = shape.clone();
     double.insert(axis + 1, repeats as usize);
     let mut whole = shape;
-    whole[axis] *= repeats as usize;
+    whole[axis] = whole[axis]
+        .checked_mul(repeats as usize)
+        .ok_or_else(|| Kind::SizeOverflow { shape: double.clone() })?;
     let spread = vector_space::expand(&unsqueeze(&x, axis as isize + 1)?, &double)?;
     reshape_to(&contiguous(&spread)?, &whole)
 }
@@ -261,8 +264,9 @@ pub fn interleaved(repeats: &Tensor) -> Result<Tensor> {
     if counts.iter().any(|&n| n < 0) {
         return Err(Error::runtime("repeats can not be negative"));
     }
-    let positions: Vec<i64> =
-        (0..).zip(&counts).flat_map(|(i, &n)| std::iter::repeat_n(i, n as usize)).collect();
+    let total = counts.iter().fold(0, |total: usize, &n| total.saturating_add(n as usize));
+    let mut positions: Vec<i64> = reserved(total)?;
+    positions.extend((0..).zip(&counts).flat_map(|(i, &n)| std::iter::repeat_n(i, n as usize)));
     Tensor::from_slice(&positions, &[positions.len()])
 }
 
@@ -276,6 +280,22 @@ pub enum Triangle {
 }
 
 impl Triangle {
+    /// How many positions of a matrix are inside.
+    fn count(self, rows: usize, columns: usize, diagonal: isize) -> usize {
+        let (r, c, d) = (rows as i128, columns as i128, diagonal as i128);
+        // Positions on and below diagonal `d`: rows that grow by one, then whole ones.
+        let below = |d: i128| {
+            let first = (-d).clamp(0, r);
+            let whole = (c - d - 1).clamp(first, r);
+            (first + d + 1 + whole + d) * (whole - first) / 2 + c * (r - whole)
+        };
+        let count = match self {
+            Self::Lower => below(d),
+            Self::Upper => r * c - below(d - 1),
+        };
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
     /// The columns of a row that are outside.
     fn outside(self, row: usize, columns: usize, diagonal: isize) -> std::ops::Range<usize> {
         let at = |i: isize| i.clamp(0, columns as isize) as usize;
@@ -338,15 +358,20 @@ pub fn triangle_indices(
         }
     }
     let (rows, columns) = (rows as usize, columns as usize);
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    for row in 0..rows {
-        let outside = which.outside(row, columns, diagonal);
-        for column in (0..columns).filter(|c| !outside.contains(c)) {
-            first.push(row as i64);
-            second.push(column as i64);
+    let count = which.count(rows, columns, diagonal);
+    let mut first: Vec<i64> = reserved(count.saturating_mul(2))?;
+    let mut second: Vec<i64> = reserved(count)?;
+    // The rows before and after those that have a position inside are not walked through.
+    let skipped = if which == Triangle::Lower { diagonal.saturating_neg().max(0) as usize } else { 0 };
+    for row in skipped..rows {
+        if second.len() == count {
+            break;
         }
+        let outside = which.outside(row, columns, diagonal);
+        let inside = if which == Triangle::Lower { 0..outside.start } else { outside.end..columns };
+        first.extend(inside.clone().map(|_| row as i64));
+        second.extend(inside.map(|column| column as i64));
     }
-    let count = first.len();
     first.extend(second);
     Ok(Tensor::new(Array::from_slice(&first, &[2, count])?.cast(dtype)?))
 }

@@ -6,6 +6,7 @@ use smallvec::smallvec;
 
 use crate::array::kernels::sort::{self as kernel, Order};
 use crate::array::layout::{self, Dims};
+use crate::array::reserve::defaults;
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
@@ -294,7 +295,7 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, least: isize) -> Result<Te
     }
     let length = values.iter().max().map_or(0, |&v| v as usize + 1).max(least as usize);
     let Some(weights) = weights else {
-        let mut counts = vec![0_i64; length];
+        let mut counts: Vec<i64> = defaults(length)?;
         for &v in &values {
             counts[v as usize] += 1;
         }
@@ -304,12 +305,12 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, least: isize) -> Result<Te
         return Err(Error::runtime("weights should be 1-d and have the same length as input"));
     }
     let dtype = if weights.dtype() == default_dtype() { weights.dtype() } else { DType::F64 };
-    let mut sums = vec![0.0_f64; length];
-    let mut narrow = vec![0.0_f32; length];
     if dtype == DType::F32 {
+        let mut narrow: Vec<f32> = defaults(length)?;
         values.iter().zip(weights.to_vec::<f32>()?).for_each(|(&v, w)| narrow[v as usize] += w);
         return Tensor::from_slice(&narrow, &[length]);
     }
+    let mut sums: Vec<f64> = defaults(length)?;
     values.iter().zip(weights.to_vec::<f64>()?).for_each(|(&v, w)| sums[v as usize] += w);
     Tensor::from_slice(&sums, &[length])
 }

@@ -1,6 +1,7 @@
 //! One tensor as several along an axis.
 
 use crate::array::layout;
+use crate::array::reserve::{defaults, reserved};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::Tensor;
@@ -114,7 +115,7 @@ fn in_chunks(x: &Tensor, chunks: isize, dim: isize, bond: Bond) -> Result<Vec<Te
     let axis = layout::axis(dim, shape.len())?;
     let (extent, chunks) = (shape[axis], chunks as usize);
     if extent == 0 {
-        return cut(names(bond)[1], x, axis, &vec![0; chunks], bond);
+        return cut(names(bond)[1], x, axis, &defaults(chunks)?, bond);
     }
     cut(names(bond)[0], x, axis, &even(extent, extent.div_ceil(chunks)), bond)
 }
@@ -138,7 +139,11 @@ pub fn tensor_split(x: &Tensor, cuts: Cuts<'_>, dim: isize) -> Result<Vec<Tensor
             }
             let (size, longer) = (shape[axis] as isize / sections, shape[axis] as isize % sections);
             let bound = |i: isize| i * size + i.min(longer);
-            (0..sections).map(|i| part(bound(i), Some(bound(i + 1)))).collect()
+            let mut parts = reserved(sections as usize)?;
+            for i in 0..sections {
+                parts.push(part(bound(i), Some(bound(i + 1)))?);
+            }
+            Ok(parts)
         }
         Cuts::At(positions) => {
             let ends = positions.iter().copied().map(Some).chain([None]);

@@ -1,5 +1,6 @@
 //! A sparse linear map along one axis: padding by reflection, interpolation, and their adjoints.
 
+use crate::array::reserve::reserved;
 use crate::array::{Array, Element, pool};
 use crate::error::{Error, Result};
 use crate::with_element;
@@ -15,11 +16,25 @@ pub struct AxisMap {
 
 impl AxisMap {
     /// The map of `inputs` positions whose outputs read these entries.
+    ///
+    /// Fails when there is no memory for so many outputs.
     pub fn new(
         inputs: usize,
+        outputs: impl ExactSizeIterator<Item = impl IntoIterator<Item = (usize, f64)>>,
+    ) -> Result<Self> {
+        let starts = reserved(outputs.len().saturating_add(1))?;
+        let entries = reserved(outputs.len())?;
+        Ok(Self::filled(inputs, starts, entries, outputs))
+    }
+
+    /// The map, in two lists that are empty yet.
+    fn filled(
+        inputs: usize,
+        mut starts: Vec<usize>,
+        mut entries: Vec<(usize, f64)>,
         outputs: impl IntoIterator<Item = impl IntoIterator<Item = (usize, f64)>>,
     ) -> Self {
-        let (mut starts, mut entries) = (vec![0], Vec::new());
+        starts.push(0);
         for output in outputs {
             entries.extend(output);
             starts.push(entries.len());
@@ -29,8 +44,8 @@ impl AxisMap {
     }
 
     /// The map whose outputs are each one input.
-    pub fn choosing(inputs: usize, outputs: impl IntoIterator<Item = usize>) -> Self {
-        Self::new(inputs, outputs.into_iter().map(|from| [(from, 1.0)]))
+    pub fn choosing(inputs: usize, outputs: impl ExactSizeIterator<Item = usize>) -> Result<Self> {
+        Self::new(inputs, outputs.map(|from| [(from, 1.0)]))
     }
 
     /// How many positions it reads.
@@ -51,7 +66,7 @@ impl AxisMap {
                 columns[from].push((output, weight));
             }
         }
-        Self::new(self.outputs(), columns)
+        Self::filled(self.outputs(), Vec::new(), Vec::new(), columns)
     }
 }
 

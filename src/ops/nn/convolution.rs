@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::kernels::convolution::{self as kernel, Geometry};
 use crate::array::{Array, DType, Dims};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{add, sum_to, zeros_like};
 use crate::graph::{Keep, Operand, Tensor, record_with_work};
@@ -96,6 +96,9 @@ struct Call<'a> {
 }
 
 type Steps = SmallVec<[usize; 3]>;
+
+/// The largest extent: places beside an input are counted below zero too.
+const MOST: usize = isize::MAX as usize;
 
 impl Call<'_> {
     fn name(&self, transposed: bool) -> String {
@@ -225,12 +228,16 @@ impl Call<'_> {
         let stride = self.steps(self.stride, "stride", 1)?;
         let dilation = self.steps(self.dilation, "dilation", 1)?;
         let (x, w) = (self.batched_shape(), self.weight.shape());
-        let reach: Steps = w[2..].iter().zip(&dilation).map(|(&k, &d)| d * k.saturating_sub(1)).collect();
+        let reach: Steps = w[2..]
+            .iter()
+            .zip(&dilation)
+            .map(|(&k, &d)| d.saturating_mul(k.saturating_sub(1)).min(MOST))
+            .collect();
         // Zeros on both sides together, and how many of them stand before.
         let (padded, before): (Steps, Steps) = match padding {
             Padding::Each(given) => {
                 let each = self.steps(given, "padding", 0)?;
-                (each.iter().map(|&p| 2 * p).collect(), each)
+                (each.iter().map(|&p| p.saturating_mul(2)).collect(), each)
             }
             Padding::Valid => (smallvec![0; axes], smallvec![0; axes]),
             Padding::Same if stride.iter().any(|&s| s != 1) => {
@@ -238,7 +245,10 @@ impl Call<'_> {
             }
             Padding::Same => (reach.clone(), reach.iter().map(|&r| r / 2).collect()),
         };
-        let sizes: Steps = x[2..].iter().zip(&padded).map(|(&n, &p)| n + p).collect();
+        let sizes: Steps = x[2..].iter().zip(&padded).map(|(&n, &p)| n.saturating_add(p)).collect();
+        if sizes.iter().any(|&n| n > MOST) {
+            return Err(Kind::SizeOverflow { shape: sizes.into_iter().collect() }.into());
+        }
         if sizes.iter().zip(&reach).any(|(&n, &r)| n < r + 1) || w[2..].contains(&0) {
             let kernel: Steps = reach.iter().map(|&r| r + 1).collect();
             return Err(Error::runtime(format!(
@@ -257,9 +267,9 @@ impl Call<'_> {
             input: three(&x[2..]),
             output: three(&output),
             kernel: three(&w[2..]),
-            stride: three(&stride),
+            stride: three(&within(&stride, &sizes)),
             padding: signed(&before),
-            dilation: three(&dilation),
+            dilation: three(&within(&dilation, &sizes)),
         };
         let y = convolution(&self.batched()?, self.weight, self.bias, Sizes { geometry, axes })?;
         self.like_input(y)
@@ -287,13 +297,12 @@ impl Call<'_> {
             )));
         }
         let (x, w) = (self.batched_shape(), self.weight.shape());
-        let mut output = Steps::new();
+        // What windows cover, and what is left of it without the padding.
+        let (mut covered, mut output) = (Steps::new(), Steps::new());
         for i in 0..axes {
-            let (n, k) = (x[i + 2] as isize, w[i + 2] as isize);
-            let size = (n - 1) * stride[i] as isize - 2 * padding[i] as isize
-                + dilation[i] as isize * (k - 1)
-                + behind[i] as isize
-                + 1;
+            let (n, k) = (x[i + 2] as i128, w[i + 2] as i128);
+            let whole = (n - 1) * stride[i] as i128 + dilation[i] as i128 * (k - 1) + behind[i] as i128 + 1;
+            let size = whole - 2 * padding[i] as i128;
             if size <= 0 || n == 0 {
                 return Err(Error::runtime(format!(
                     "Given input size per channel: ({}). Calculated output size per channel: ({size}). Output size is too \
@@ -301,6 +310,10 @@ impl Call<'_> {
                     times(&x[2..])
                 )));
             }
+            if whole > MOST as i128 {
+                return Err(Kind::SizeOverflow { shape: x }.into());
+            }
+            covered.push(whole as usize);
             output.push(size as usize);
         }
         let groups = self.groups as usize;
@@ -312,14 +325,19 @@ impl Call<'_> {
             input: three(&output),
             output: three(&x[2..]),
             kernel: three(&w[2..]),
-            stride: three(&stride),
+            stride: three(&within(&stride, &covered)),
             padding: signed(&padding),
-            dilation: three(&dilation),
+            dilation: three(&within(&dilation, &covered)),
         };
         let sizes = Sizes { geometry, axes };
         let y = named_input_grad("ConvolutionBackward0", &self.batched()?, self.weight, self.bias, sizes)?;
         self.like_input(y)
     }
+}
+
+/// Steps no longer than the extents they lead through: beyond those, no second position or tap is left to reach.
+fn within(steps: &Steps, extents: &Steps) -> Steps {
+    steps.iter().zip(extents).map(|(&step, &extent)| step.min(extent)).collect()
 }
 
 fn signed(numbers: &[usize]) -> [isize; 3] {

@@ -3,6 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::kernels::pooling::{self as kernel, Window, Windows};
+use crate::array::reserve::reserved;
 use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
@@ -316,12 +317,12 @@ fn adaptive_windows(
         let count = usize::try_from(wanted)
             .map_err(|_| Error::runtime("elements of output_size must be greater than or equal to 0"))?;
         output.push(count);
-        tables[3 - axes + i] = (0..count)
-            .map(|p| {
-                let (start, end) = (p * n / count, ((p + 1) * n).div_ceil(count));
-                Window { start, count: end - start, step: 1, size: end - start }
-            })
-            .collect();
+        let mut windows = reserved(count)?;
+        windows.extend((0..count).map(|p| {
+            let (start, end) = (p * n / count, ((p + 1) * n).div_ceil(count));
+            Window { start, count: end - start, step: 1, size: end - start }
+        }));
+        tables[3 - axes + i] = windows;
     }
     let mut input = [1; 3];
     input[3 - axes..].copy_from_slice(&shape[lead..]);

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::array::kernels::axis_map::{self, AxisMap};
 use crate::array::kernels::copy;
 use crate::array::{Array, Dims, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::{Tensor, linear};
 use crate::ops::nn::linear_tied;
@@ -88,6 +88,7 @@ pub fn pad(x: &Tensor, sizes: &[isize], beyond: Beyond) -> Result<Tensor> {
 
 fn pad_map(shape: &[usize], axis: usize, before: isize, after: isize, beyond: Beyond) -> Result<AxisMap> {
     let n = shape[axis] as isize;
+    let total = n as i128 + before as i128 + after as i128;
     match beyond {
         Beyond::Reflect if before >= n || after >= n => {
             return Err(Error::runtime(format!(
@@ -100,11 +101,13 @@ fn pad_map(shape: &[usize], axis: usize, before: isize, after: isize, beyond: Be
         }
         _ => {}
     }
-    if n + before + after < 1 || n == 0 {
+    if total < 1 || n == 0 {
         return Err(Error::runtime(format!(
-            "input (size: {n}) is too small at dimension {axis}. Calculated output size: {}",
-            n + before + after
+            "input (size: {n}) is too small at dimension {axis}. Calculated output size: {total}"
         )));
+    }
+    if total > isize::MAX as i128 {
+        return Err(Kind::SizeOverflow { shape: shape.into() }.into());
     }
     let from = |p: isize| match beyond {
         Beyond::Reflect if p < 0 => -p,
@@ -112,7 +115,7 @@ fn pad_map(shape: &[usize], axis: usize, before: isize, after: isize, beyond: Be
         Beyond::Circular => p.rem_euclid(n),
         _ => p.clamp(0, n - 1),
     };
-    Ok(AxisMap::choosing(n as usize, (-before..n + after).map(|p| from(p) as usize)))
+    AxisMap::choosing(n as usize, (0..total as isize).map(|p| from(p - before) as usize))
 }
 
 /// A number around x; its adjoint takes the same away, its tangent has zeros there.
@@ -122,7 +125,11 @@ fn constant_pad(x: &Tensor, pairs: &[(isize, isize)], value: Scalar) -> Result<T
     let mut shape: Dims = array.shape().into();
     for (i, &(before, after)) in pairs.iter().enumerate() {
         let axis = n - 1 - i;
-        shape[axis] = usize::try_from(shape[axis] as isize + before + after).map_err(|_| {
+        let extent = shape[axis] as i128 + before as i128 + after as i128;
+        if extent > isize::MAX as i128 {
+            return Err(Kind::SizeOverflow { shape }.into());
+        }
+        shape[axis] = usize::try_from(extent).map_err(|_| {
             Error::runtime(format!(
                 "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which \
                  is invalid. Check dimension {axis} of your input.",
@@ -200,13 +207,13 @@ pub fn interpolate(
                 "Input and output sizes should be greater than 0, but got input ({n}) output ({m})"
             )));
         }
-        let map = resample_map(n, m, scales.get(i).copied().flatten(), how, align_corners);
+        let map = resample_map(n, m, scales.get(i).copied().flatten(), how, align_corners)?;
         y = mapped(&y, &Arc::new(map), axis, name)?;
     }
     Ok(y)
 }
 
-fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Resampling, align: bool) -> AxisMap {
+fn resample_map(n: usize, m: usize, scale: Option<f64>, how: Resampling, align: bool) -> Result<AxisMap> {
     let ratio = match scale {
         Some(scale) if scale > 0.0 => 1.0 / scale,
         _ => n as f64 / m as f64,

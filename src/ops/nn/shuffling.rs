@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 use crate::array::kernels::convolution::{self as kernel, Geometry};
-use crate::array::{Array, DType, Dims};
-use crate::error::{Error, Result};
+use crate::array::{Array, DType, Dims, layout};
+use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::to_dtype;
 use crate::graph::{Tensor, linear};
@@ -14,16 +14,20 @@ use crate::ops::nn::{shaped, three};
 /// Channels in groups of `r * r` become squares of `r` by `r` pixels.
 pub fn pixel_shuffle(x: &Tensor, r: isize) -> Result<Tensor> {
     let (lead, [c, h, w], r) = image("pixel_shuffle", x, r)?;
-    if c % (r * r) != 0 {
+    let Some(square) = r.checked_mul(r) else {
+        return Err(Error::value(format!(
+            "upscale factor is too large, (upscale_factor)^2 overflowed: upscale_factor={r}"
+        )));
+    };
+    if c % square != 0 {
         return Err(Error::runtime(format!(
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but \
-             input.size(-3)={c} is not divisible by {}",
-            r * r
+             input.size(-3)={c} is not divisible by {square}"
         )));
     }
-    let parts = joined(&lead, &[c / (r * r), r, r, h, w]);
+    let parts = joined(&lead, &[c / square, r, r, h, w]);
     let order = exchanged(lead.len(), [0, 3, 1, 4, 2]);
-    shaped(&ops::permute(&shaped(x, &parts)?, &order)?, &joined(&lead, &[c / (r * r), h * r, w * r]))
+    shaped(&ops::permute(&shaped(x, &parts)?, &order)?, &joined(&lead, &[c / square, h * r, w * r]))
 }
 
 /// Squares of `r` by `r` pixels become channels: the inverse of [`pixel_shuffle`].
@@ -125,7 +129,7 @@ pub fn col2im(
         )));
     }
     let batched = if shape.len() == 2 { joined(&[1], &shape) } else { shape.clone() };
-    let taps = (kernel[0] * kernel[1]).max(1) as usize;
+    let taps = kernel[0].saturating_mul(kernel[1]).max(1) as usize;
     if batched[1] % taps != 0 {
         return Err(Error::runtime(format!(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got \
@@ -177,9 +181,14 @@ fn windows(
     };
     let (kernel, dilation) = (all("kernel size", kernel, 1)?, all("dilation", dilation, 1)?);
     let (zeros, stride) = (all("padding", padding, 0)?, all("stride", stride, 1)?);
-    let mut output = [0; 2];
+    let (mut padded, mut output) = ([0; 2], [0; 2]);
     for i in 0..2 {
-        let room = (extents[i] + 2 * zeros[i]).checked_sub(dilation[i] * (kernel[i] - 1) + 1);
+        let reach = dilation[i].saturating_mul(kernel[i] - 1).saturating_add(1);
+        padded[i] = extents[i].saturating_add(zeros[i].saturating_mul(2));
+        if padded[i] > isize::MAX as usize {
+            return Err(Kind::SizeOverflow { shape: padded.as_slice().into() }.into());
+        }
+        let room = padded[i].checked_sub(reach);
         let room = room.ok_or_else(|| {
             Error::runtime(format!(
                 "Given input with spatial size ({}, {}), kernel_size={kernel:?}, dilation={dilation:?}, \
@@ -189,6 +198,9 @@ fn windows(
         })?;
         output[i] = room / stride[i] + 1;
     }
+    // Rows and columns of the result, before anything multiplies them.
+    layout::numel(&[&[batch, channels], &kernel[..], &output[..]].concat())?;
+    let within = |steps: [usize; 2]| three(&[steps[0].min(padded[0]), steps[1].min(padded[1])]);
     Ok(Geometry {
         batch,
         groups: 1,
@@ -197,9 +209,9 @@ fn windows(
         input: three(&extents),
         output: three(&output),
         kernel: three(&kernel),
-        stride: three(&stride),
+        stride: within(stride),
         padding: [0, padding[0], padding[1]],
-        dilation: three(&dilation),
+        dilation: within(dilation),
     })
 }
 

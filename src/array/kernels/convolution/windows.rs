@@ -35,6 +35,11 @@ const LANES: usize = 8;
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
 
+/// Elements up to which a padded copy of a channel is always made, and beyond which it must not be this much larger than
+/// what it is a copy of: long steps through much padding read little but zeros.
+const COPIED: usize = 1 << 20;
+const SPARSE: usize = 8;
+
 /// Where a padded copy of one group of an image has what.
 struct Windows {
     /// Residues along each axis that are copied apart.
@@ -61,8 +66,18 @@ impl Windows {
         ((g.output[0] - 1) * height + g.output[1] - 1) * width + g.output[2]
     }
 
+    fn phases_of(g: &Geometry) -> [usize; 3] {
+        std::array::from_fn(|i| if g.kernel[i] > 1 { g.stride[i] } else { 1 })
+    }
+
+    /// Whether the copy is worth its memory.
+    fn is_dense(g: &Geometry) -> bool {
+        let factors = Self::extent_of(g).into_iter().chain(Self::phases_of(g));
+        factors.fold(1, usize::saturating_mul) <= COPIED.max(g.plane().saturating_mul(SPARSE))
+    }
+
     fn new(g: &Geometry) -> Self {
-        let phases: [usize; 3] = std::array::from_fn(|i| if g.kernel[i] > 1 { g.stride[i] } else { 1 });
+        let phases = Self::phases_of(g);
         let extent = Self::extent_of(g);
         let plane: usize = extent.iter().product();
         let size = plane * phases.iter().product::<usize>();
@@ -149,6 +164,9 @@ fn fill_line<T: Number>(line: &mut [T], from: &[T], step: usize, among: &Reads) 
 ///
 /// A window of one position needs neither. Of a small image many columns are left behind.
 pub fn serve(g: &Geometry) -> bool {
+    if !Windows::is_dense(g) {
+        return false;
+    }
     let computed = Windows::columns_of(g).next_multiple_of(SLACK + 1);
     let outputs = g.outputs_per_group();
     !g.is_pointwise() && (g.is_depthwise() || computed * outputs <= g.positions() * (outputs + COLUMN_COST))
@@ -156,7 +174,7 @@ pub fn serve(g: &Geometry) -> bool {
 
 /// Whether a weight's gradient is.
 pub fn serve_weights(g: &Geometry) -> bool {
-    !g.is_pointwise() && (g.is_depthwise() || g.positions() >= FEW_POSITIONS)
+    !g.is_pointwise() && (g.is_depthwise() || g.positions() >= FEW_POSITIONS) && Windows::is_dense(g)
 }
 
 /// A part of the output along its first axis that has more than one position.
