@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// A word wide, as Scalar's tag: see Note [Padding].
+// A word wide, as Scalar's tag: see Note [Odd padding].
 #[repr(u64)]
 pub enum DType {
     /// Truth values, one byte each, 0 or 1.
@@ -177,7 +177,7 @@ impl PartialOrd for Bool {
 
 /// A number of unknown width: a Python scalar, a fill value, a single element read out.
 ///
-/// Note [Padding]: a tag of one byte leaves seven odd bytes before the next word, which a move copies as two overlapping
+/// Note [Odd padding]: a tag of one byte leaves seven odd bytes before the next word, which a move copies as two overlapping
 /// halves; reading them back at once makes the processor wait for its stores to reach the cache. An element-wise
 /// operation on four elements moves its operands, results and errors about a dozen times, and spent a fifth of its time
 /// in such waits. So what is moved often has tags as wide as a word.

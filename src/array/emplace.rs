@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// As `Arc::new(make())`, without building the value on the stack first and copying it out of there: such a copy reads
-/// what was only just written piece by piece, and waits for it. See Note [Padding] in `dtype.rs`.
+/// what was only just written piece by piece, and waits for it. See Note [Odd padding] in `dtype.rs`.
 #[inline(always)]
 #[allow(clippy::inline_always)] // it is only for its callers' sake that it exists
 pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {

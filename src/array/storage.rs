@@ -42,7 +42,7 @@ struct Inner {
 /// As many shares as this never end.
 const FOR_GOOD: u8 = u8::MAX;
 
-// See Note [Padding] in `dtype.rs`.
+// See Note [Odd padding] in `dtype.rs`.
 #[repr(u64)]
 enum Memory {
     Inline(UnsafeCell<[u64; INLINE_BYTES / 8]>),

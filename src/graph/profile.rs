@@ -1,6 +1,6 @@
 //! Timed ranges: what ran when and on which thread, while somebody profiles.
 //!
-//! A range is timed from [`enter`] to the drop of what it answers with, and then sent to the [`Session`] through a channel: no
+//! A range is timed from [`enter`] to the drop of what it answers with, and then sent to the session through a channel: no
 //! thread waits for another one, and a forked child finds no lock taken. Who does not profile pays for the byte that
 //! Note [Watching costs who watches] speaks of.
 
