@@ -413,3 +413,21 @@ def test_hooks_of_a_pass_run_outside_of_the_mode_that_was_told_of_the_pass():
     with Doubles():
         torch.autograd.backward(sum(y.sum() for y in products))
     assert [int(x.grad[0, 0]) for x in leaves] == [600] * 6
+
+
+def test_a_python_function_goes_to_the_mode_each_time_and_leaves_it_in_force():
+    @wrap_torch_function(lambda x: (x,))
+    def doubled(x):
+        return x * 2
+
+    seen = []
+
+    class Sees(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func is doubled)
+            return func(*args, **(kwargs or {}))
+
+    with Sees():
+        first, second = doubled(torch.ones(1)), doubled(torch.ones(1))
+    assert [first.item(), second.item()] == [2.0, 2.0]
+    assert seen.count(True) == 2
