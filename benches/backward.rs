@@ -12,7 +12,7 @@ fn main() {
 /// What a pass over this output costs with the graph kept, so that it can be timed again; gradients go to the caller.
 fn time(bencher: Bencher<'_, '_>, schedule: Schedule, leaf: &Tensor, y: &Tensor, nodes: usize) {
     let ones = Tensor::ones(&y.shape(), y.dtype()).expect("a gradient");
-    let options = Options { retain_graph: true, create_graph: false };
+    let options = Options { retain_graph: true, create_graph: false, ..Default::default() };
     let host = Host { schedule, ..Host::default() };
     let edge = leaf.gradient_edge().expect("a leaf");
     bencher.counter(ItemsCount::new(nodes)).bench_local(|| {

@@ -23,7 +23,7 @@ fn main() -> Result<()> {
 
     // Derivatives are made of the same operations, so that they can be differentiated in turn.
     let y = &x * &x * &x;
-    let keep = engine::Options { retain_graph: true, create_graph: true };
+    let keep = engine::Options { retain_graph: true, create_graph: true, ..Default::default() };
     let first = engine::grad(vec![engine::root(&y, 0, Some(&ones))?], std::slice::from_ref(&x), keep)?;
     let first = first.into_iter().flatten().next().unwrap_or_else(|| ones.clone());
     let second = engine::grad(

@@ -2,7 +2,9 @@
 //!
 //! A derivative is compared with the central difference of the function itself in double precision, in random
 //! directions: the gradient against the difference of the outputs, the gradient's gradient against the difference of the
-//! gradients, and the tangent of forward mode against the gradient.
+//! gradients, the tangent of forward mode against the gradient, and a batch of gradients against each of its members.
+
+use std::num::NonZeroUsize;
 
 use crate::array::DType;
 use crate::array::random::Generator;
@@ -110,6 +112,7 @@ pub fn run_with(
     let gradients = first.gradient(&inputs, &wanted, true)?;
     compare(name, "gradient", &inputs, &wanted, &gradients, &|x| first.value(x))?;
     check_alone(name, &inputs, &wanted, &first, &gradients)?;
+    check_batch(name, &inputs, &wanted, &first, &gradients, sampler)?;
     check_forward(name, &inputs, &wanted, &first, &gradients, sampler)?;
     if order < 2 {
         return Ok(());
@@ -146,7 +149,11 @@ impl Projection<'_> {
         let Some(directions) = &self.directions else { return Ok((outputs, self.weights.clone())) };
         let wanted: Vec<Tensor> = inputs.iter().filter(|x| x.requires_grad()).cloned().collect();
         let roots = roots(&outputs, &self.weights)?;
-        let gradients = engine::grad(roots, &wanted, Options { retain_graph: true, create_graph: true })?;
+        let gradients = engine::grad(
+            roots,
+            &wanted,
+            Options { retain_graph: true, create_graph: true, ..Default::default() },
+        )?;
         let pairs = gradients.into_iter().zip(directions.clone()).filter_map(|(g, d)| Some((g?, d)));
         Ok(pairs.filter(|(g, _)| g.requires_grad()).unzip())
     }
@@ -188,7 +195,7 @@ impl Projection<'_> {
         engine::grad(
             roots(&outputs, &weights)?,
             &targets,
-            Options { retain_graph: keep, create_graph: false },
+            Options { retain_graph: keep, create_graph: false, ..Default::default() },
         )
     }
 }
@@ -266,6 +273,58 @@ fn check_alone(
                     "the gradient of input {i} asked for alone is {alone:?}, with the others {expected:?}"
                 ),
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Gradients that walk as a batch, recorded or not, must be what each is alone.
+fn check_batch(
+    name: &str,
+    inputs: &[Tensor],
+    wanted: &[usize],
+    projection: &Projection<'_>,
+    gradients: &[Option<Tensor>],
+    sampler: &mut Sampler,
+) -> Result<()> {
+    let others = projection.weights.iter().map(|w| sampler.uniform(&w.shape(), 0.3, 1.3));
+    let weights = others.collect::<Result<_>>()?;
+    let other = Projection { call: projection.call, weights, directions: None };
+    let expected = [gradients.to_vec(), other.gradient(inputs, wanted, true)?];
+    let targets: Vec<Tensor> = wanted.iter().map(|&i| inputs[i].clone()).collect();
+    for create_graph in [false, true] {
+        let outputs = differentiable((projection.call)(inputs)?);
+        let mut roots = Vec::new();
+        for (i, (y, w)) in outputs.iter().zip(projection.weights.iter().zip(&other.weights)).enumerate() {
+            let numbers = [w.0.to_vec::<f64>()?, w.1.to_vec::<f64>()?].concat();
+            let shape: Vec<usize> = std::iter::once(2).chain(y.shape()).collect();
+            roots.push(engine::batched_root(y, i, &Tensor::from_slice(&numbers, &shape)?)?);
+        }
+        let options = Options { retain_graph: false, create_graph, batch: NonZeroUsize::new(2) };
+        let found = engine::grad(roots, &targets, options)?;
+        for (k, found) in found.iter().enumerate() {
+            let what = format!("the batch of gradients of input {} (recorded: {create_graph})", wanted[k]);
+            let Some(found) = found else {
+                if expected.iter().all(|member| member[k].is_none()) {
+                    continue;
+                }
+                return Err(failed(name, &format!("{what} is nothing")));
+            };
+            if found.shape()[1..] != targets[k].shape()[..] {
+                return Err(failed(name, &format!("{what} has shape {:?}", found.shape())));
+            }
+            let numbers = found.to_vec::<f64>()?;
+            for (i, member) in expected.iter().enumerate() {
+                let size = targets[k].numel();
+                let alone = member[k].as_ref().map_or_else(|| Ok(vec![0.0; size]), Tensor::to_vec::<f64>)?;
+                let near = |(a, b): (&f64, &f64)| {
+                    (a - b).abs() <= 1e-12 + 1e-12 * b.abs() || (a.is_nan() && b.is_nan())
+                };
+                let found = &numbers[i * size..(i + 1) * size];
+                if !found.iter().zip(&alone).all(near) {
+                    return Err(failed(name, &format!("member {i} of {what} is {found:?}, alone {alone:?}")));
+                }
+            }
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Facts of the backward pass, on one thread and on several.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,7 @@ use arcgrad::array::pool;
 use arcgrad::engine::{self, Host, Options, Schedule};
 use arcgrad::error::Kind;
 use arcgrad::graph::mode;
-use arcgrad::graph::{Backward, Edge, Keep, record, record_with_work};
+use arcgrad::graph::{Backward, Batched, Edge, Keep, Label, record, record_with_work};
 use arcgrad::{DType, Error, Tensor, ops};
 use proptest::prelude::*;
 use smallvec::smallvec;
@@ -96,7 +97,7 @@ fn first_and_second(program: &[Line], host: Host<'_>) -> Vec<Option<Vec<u64>>> {
     let leaves = [leaf(&[0.3, -0.7, 0.9, 0.11]), leaf(&[1.3, 0.2, -0.4, 0.6]), leaf(&[0.5])];
     let outputs: Vec<Tensor> =
         interpret(program, &leaves).into_iter().filter(Tensor::requires_grad).collect();
-    let options = Options { retain_graph: true, create_graph: true };
+    let options = Options { retain_graph: true, create_graph: true, ..Default::default() };
     let first = host.grad(roots(&outputs), &edges(&leaves), options).unwrap();
     let kept = Options { create_graph: false, ..options };
     let recorded: Vec<Tensor> = first.iter().flatten().filter(|g| g.requires_grad()).cloned().collect();
@@ -146,7 +147,7 @@ fn an_error_in_a_node_reaches_the_caller_and_the_next_backward_works() {
         let h = ops::mul(&x, 2.0).unwrap();
         let mut outputs: Vec<Tensor> = (0..20).map(|_| ops::tanh(&h).unwrap()).collect();
         outputs.push(hooked(&h, |_| Err(Error::value("no gradient today"))));
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let error = on(schedule).backward(roots(&outputs), None, kept).unwrap_err();
         assert_eq!(error.to_string(), "no gradient today");
         assert!(x.grad().is_none());
@@ -164,7 +165,7 @@ fn a_panic_in_a_node_reaches_the_caller_as_an_error_and_the_next_backward_works(
         let h = ops::mul(&x, 2.0).unwrap();
         let mut outputs: Vec<Tensor> = (0..20).map(|_| ops::tanh(&h).unwrap()).collect();
         outputs.push(hooked(&h, |_| std::panic::resume_unwind(Box::new("a broken rule"))));
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let error = on(schedule).backward(roots(&outputs), None, kept).unwrap_err();
         assert!(matches!(error.kind(), Kind::Panic { message } if message == "a broken rule"), "{error}");
         outputs.pop();
@@ -201,7 +202,7 @@ fn a_pass_through_a_graph_that_another_pass_is_walking_works() {
     let inner = y.clone();
     let again = hooked(&y, move |g| {
         let x = inner.grad_fn().unwrap().edges()[0].clone().unwrap().node.leaf().unwrap().clone();
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let inside = engine::grad(root(&inner), &[x], kept)?;
         ops::add(g, inside[0].as_ref().unwrap())
     });
@@ -269,7 +270,7 @@ fn a_graph_goes_with_its_last_tensor() {
     let h = ops::tanh(&x).unwrap();
     let y = ops::mul(&h, &h).unwrap();
     let nodes = [h.grad_fn().unwrap().downgrade(), y.grad_fn().unwrap().downgrade()];
-    let options = Options { retain_graph: true, create_graph: true };
+    let options = Options { retain_graph: true, create_graph: true, ..Default::default() };
     let g = engine::grad(root(&y), std::slice::from_ref(&x), options).unwrap();
     let second = g[0].as_ref().unwrap().grad_fn().unwrap().downgrade();
     drop(h);
@@ -328,7 +329,7 @@ fn only_what_leads_to_an_input_runs() {
         let (x, w) = (leaf(&[2.0]), leaf(&[3.0]));
         let off = hooked(&w, |_| Err(Error::runtime("this leads nowhere")));
         let y = ops::mul(&x, &off).unwrap();
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let g = on(schedule).grad(root(&y), &edges(std::slice::from_ref(&x)), kept).unwrap();
         assert_eq!(g[0].as_ref().unwrap().to_vec::<f64>().unwrap(), [3.0]);
         on(schedule).backward(root(&y), Some(&[engine::kept_edge(&x).unwrap()]), kept).unwrap();
@@ -344,7 +345,7 @@ fn an_inner_value_can_be_asked_for_and_can_keep_its_gradient() {
         let x = leaf(&[2.0]);
         let h = ops::mul(&x, 3.0).unwrap();
         let y = ops::mul(&h, &h).unwrap();
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let g = on(schedule).grad(root(&y), &edges(&[h.clone(), y.clone(), x.clone()]), kept).unwrap();
         let g: Vec<Vec<f64>> = g.iter().map(|g| g.as_ref().unwrap().to_vec().unwrap()).collect();
         assert_eq!(g, [[12.0], [1.0], [36.0]]);
@@ -372,7 +373,11 @@ fn nodes_run_without_recording_unless_asked_and_leave_the_mode_as_it_was() {
                 })
                 .collect();
             on(schedule)
-                .backward(roots(&outputs), None, Options { retain_graph: true, create_graph })
+                .backward(
+                    roots(&outputs),
+                    None,
+                    Options { retain_graph: true, create_graph, ..Default::default() },
+                )
                 .unwrap();
             assert!(mode::is_grad_enabled());
         }
@@ -396,7 +401,7 @@ fn an_interrupt_stops_a_long_pass_and_leaves_gradients_whole() {
         let start = std::time::Instant::now();
         let stop = || start.elapsed() > std::time::Duration::from_millis(100);
         let host = Host { interrupted: Some(&stop), schedule, ..Host::default() };
-        let kept = Options { retain_graph: true, create_graph: false };
+        let kept = Options { retain_graph: true, create_graph: false, ..Default::default() };
         let error = host.backward(roots(&outputs), None, kept).unwrap_err();
         assert!(matches!(error.kind(), Kind::Interrupted));
         assert!(
@@ -461,4 +466,88 @@ fn branches_run_at_the_same_time_and_each_on_one_thread() {
         "{ran:?}"
     );
     assert_ne!(ran[0][0], ran[1][0]);
+}
+
+/// Twice `x`, and how often its derivative is called.
+fn counted<L: Label>(label: L, x: &Tensor) -> (Tensor, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let y = record(
+        label,
+        &[x],
+        ops::mul(x, 2.0).unwrap().array(),
+        &[],
+        move |cx| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(smallvec![cx.grad(0).map(|g| ops::mul(g, 2.0)).transpose()?])
+        },
+        |_| Err(Error::runtime("no forward mode")),
+    );
+    (y.unwrap(), calls)
+}
+
+#[test]
+fn a_batch_is_one_walk_and_goes_through_derivatives_whole_or_member_by_member() {
+    let x = leaf(&[1.0, 2.0]);
+    let (y, whole) = counted(Batched("Whole"), &x);
+    let (z, each) = counted("Each", &y);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook = {
+        let seen = seen.clone();
+        move |g: &Tensor| {
+            seen.lock().unwrap().push(g.to_vec::<f64>().unwrap());
+            ops::mul(g, 10.0).map(Some)
+        }
+    };
+    y.register_hook(hook).unwrap();
+    let batch = Tensor::from_slice(&[1.0, 0.0, 0.0, 1.0, 3.0, 4.0], &[3, 2]).unwrap();
+    let root = engine::batched_root(&z, 0, &batch).unwrap();
+    let options = Options { batch: NonZeroUsize::new(3), ..Options::default() };
+    let answer = engine::grad(vec![root], std::slice::from_ref(&x), options).unwrap();
+    let answer = answer[0].as_ref().unwrap();
+    assert_eq!(answer.shape()[..], [3, 2]);
+    assert_eq!(answer.to_vec::<f64>().unwrap(), [40.0, 0.0, 0.0, 40.0, 120.0, 160.0]);
+    assert_eq!((whole.load(Ordering::Relaxed), each.load(Ordering::Relaxed)), (1, 3));
+    assert_eq!(*seen.lock().unwrap(), [[2.0, 0.0], [0.0, 2.0], [6.0, 8.0]]);
+}
+
+#[test]
+fn a_batch_is_refused_where_one_gradient_is_wanted_and_where_its_members_do_not_fit() {
+    let x = leaf(&[1.0, 2.0]);
+    let y = ops::mul(&x, &x).unwrap();
+    let batch = Tensor::ones(&[3, 2], DType::F64).unwrap();
+    let options = Options { batch: NonZeroUsize::new(3), ..Options::default() };
+    let error =
+        engine::backward(vec![engine::batched_root(&y, 0, &batch).unwrap()], None, options).unwrap_err();
+    assert!(error.to_string().contains("a batch of gradients is for `grad`"), "{error}");
+    assert!(x.grad().is_none());
+    for shape in [&[2, 3][..], &[2], &[]] {
+        let wrong = Tensor::ones(shape, DType::F64).unwrap();
+        let error = engine::batched_root(&y, 0, &wrong).err().unwrap().to_string();
+        assert!(error.contains("but a mismatch was detected: grad_output[0] has a shape of"), "{error}");
+    }
+}
+
+#[test]
+fn a_batch_through_a_wide_graph_has_the_same_bits_from_any_number_of_threads() {
+    let run = |schedule, n| {
+        let _turn = threads(n);
+        let x =
+            Tensor::from_slice(&(0..64).map(|i| f64::from(i).sin()).collect::<Vec<_>>(), &[8, 8]).unwrap();
+        let x = x.requires_grad_(true).unwrap();
+        let branches = (1..9)
+            .map(|k| ops::tanh(&ops::mm(&ops::mul(&x, f64::from(k) * 0.1).unwrap(), &x).unwrap()).unwrap());
+        let sum = branches.reduce(|a, b| ops::add(&a, &b).unwrap()).unwrap();
+        let batch = Tensor::from_slice(&(0..320).map(|i| f64::from(i).cos()).collect::<Vec<_>>(), &[5, 8, 8])
+            .unwrap();
+        let root = engine::batched_root(&sum, 0, &batch).unwrap();
+        let options = Options { batch: NonZeroUsize::new(5), ..Options::default() };
+        let answer = on(schedule).grad(vec![root], &edges(&[x]), options).unwrap();
+        answer[0].as_ref().unwrap().to_vec::<f64>().unwrap()
+    };
+    let expected: Vec<u64> = run(Schedule::Inline, 1).iter().map(|v| v.to_bits()).collect();
+    for n in THREADS {
+        let found: Vec<u64> = run(Schedule::Parallel, n).iter().map(|v| v.to_bits()).collect();
+        assert_eq!(found, expected, "{n} threads");
+    }
 }

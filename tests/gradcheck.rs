@@ -1,7 +1,9 @@
 //! Every derivative of the registry against finite differences: first and second order, and forward mode.
 
-use arcgrad::ops::registry;
+use arcgrad::graph::{Backward, Batched, record};
+use arcgrad::ops::{self, registry};
 use arcgrad::{Result, Tensor, gradcheck};
+use smallvec::smallvec;
 
 #[test]
 fn every_row_agrees_with_finite_differences() {
@@ -38,6 +40,25 @@ mod wrong {
 fn a_derivative_with_the_wrong_sign_fails_by_the_name_of_its_op() {
     let error = registry::check_row(&wrong::backwards_sine::ROW, 0).unwrap_err().to_string();
     assert!(error.contains("gradient check of backwards_sine failed: gradient of input 0"), "{error}");
+}
+
+#[test]
+fn a_derivative_that_takes_no_batch_but_says_so_fails() {
+    let mut sampler = gradcheck::Sampler::new(0);
+    let x = sampler.normal(&[3]).unwrap();
+    let turned = |x: &[Tensor]| -> Result<Vec<Tensor>> {
+        let y = ops::flip(&x[0].detach(), &[0])?.array();
+        // The first axis of a batch is not the first axis of a member.
+        let turn = |cx: &Backward<'_>| Ok(smallvec![cx.grad(0).map(|g| ops::flip(g, &[0])).transpose()?]);
+        Ok(vec![record(Batched("Turned"), &[&x[0]], y, &[], turn, |cx| {
+            ops::flip(&cx.tangent(0).unwrap(), &[0])
+        })?])
+    };
+    let error = gradcheck::run_with("turned", vec![x], &turned, 2, &mut sampler).unwrap_err().to_string();
+    assert!(
+        error.contains("gradient check of turned failed: member 0 of the batch of gradients of input 0"),
+        "{error}"
+    );
 }
 
 #[test]

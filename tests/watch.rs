@@ -137,7 +137,7 @@ fn a_recorded_gradient_knows_in_whose_derivative_it_was_made() {
     let _guard = watch::enter(Watch { origins: true, ..watch::get() });
     let x = leaf(&[1.0]);
     let y = x.exp().unwrap();
-    let options = Options { create_graph: true, retain_graph: true };
+    let options = Options { create_graph: true, retain_graph: true, ..Default::default() };
     let root = engine::root(&y, 0, None).unwrap();
     let grads = engine::grad(vec![root], &[x], options).unwrap();
     let parent = grads[0].as_ref().unwrap().grad_fn().unwrap().parent().unwrap();

@@ -30,7 +30,7 @@ pub(super) fn run(
         let here = &plan.steps[step as usize];
         if here.flags & LEAF != 0 && here.waiting == 0 {
             plan.clock.leaf(nodes + step as usize);
-            visit_leaf(plan, step, slots[slot as usize].take(), &mut answer)?;
+            visit_leaf(plan, step, slots[slot as usize].take(), options, &mut answer)?;
         }
     }
     for place in 0..nodes {
@@ -62,7 +62,7 @@ pub(super) fn run(
             let slot = &mut slots[(next.slot + edge.output) as usize];
             if let Some(grad) = grad {
                 plan.clock.edge(place, k);
-                let grad = vector_space::fit_edge(grad, node, k, edge)?;
+                let grad = vector_space::fit_edge(grad, node, k, edge, options.batch)?;
                 plan.clock.sum(place, k);
                 add(slot, grad)?;
             }
@@ -70,7 +70,7 @@ pub(super) fn run(
             if next.waiting == 0 && next.flags & LEAF != 0 {
                 let grad = slot.take();
                 plan.clock.leaf(nodes + to as usize);
-                visit_leaf(plan, to, grad, &mut answer)?;
+                visit_leaf(plan, to, grad, options, &mut answer)?;
             }
         }
     }

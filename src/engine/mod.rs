@@ -20,7 +20,7 @@ pub use crate::engine::current::{
 };
 use crate::engine::plan::{Plan, Targets};
 use crate::error::{Error, Kind, Result};
-use crate::graph::{Edge, OutputMeta, Tensor, mode, packing, vector_space};
+use crate::graph::{Batch, Edge, OutputMeta, Tensor, mode, packing, vector_space};
 
 /// How a backward pass is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,9 @@ pub struct Options {
     pub retain_graph: bool,
     /// Record the pass itself, so that gradients can be differentiated.
     pub create_graph: bool,
+    /// How many gradients walk at once: each root's gradient then has a leading axis of this extent, and so has each
+    /// answer. For [`grad`] alone: a leaf's `.grad` takes one gradient.
+    pub batch: Batch,
 }
 
 /// Where a pass starts: a place in the graph and the gradient there.
@@ -87,13 +90,17 @@ const HEAVY: u64 = 1 << 19;
 /// `index` is the output's place among the outputs, for messages. Fails when `y` has no history, when the shapes differ,
 /// and when no gradient is given for several elements.
 pub fn root(y: &Tensor, index: usize, grad: Option<&Tensor>) -> Result<Root> {
-    let edge = y.gradient_edge().ok_or_else(|| {
+    root_at(edge_of(y, index)?, index, grad)
+}
+
+/// Where an output is in the graph.
+fn edge_of(y: &Tensor, index: usize) -> Result<Edge> {
+    y.gradient_edge().ok_or_else(|| {
         Error::runtime(format!(
             "element {index} of tensors does not require grad and does not have a grad_fn (it was computed from nothing \
              that requires a gradient, or under no_grad)"
         ))
-    })?;
-    root_at(edge, index, grad)
+    })
 }
 
 /// [`root`] for an output that is known by its place in the graph.
@@ -118,6 +125,29 @@ pub fn root_at(edge: Edge, index: usize, grad: Option<&Tensor>) -> Result<Root> 
             )));
         }
     };
+    Ok(Root { edge, grad })
+}
+
+/// [`root`] for a batch of gradients: see [`Options::batch`].
+pub fn batched_root(y: &Tensor, index: usize, grads: &Tensor) -> Result<Root> {
+    batched_root_at(edge_of(y, index)?, index, grads)
+}
+
+/// [`batched_root`] for an output that is known by its place in the graph.
+pub fn batched_root_at(edge: Edge, index: usize, grads: &Tensor) -> Result<Root> {
+    let OutputMeta { layout, dtype } = &edge.node.outputs()[edge.output as usize];
+    let shape = grads.shape();
+    if shape.get(1..) != Some(layout.shape()) {
+        return Err(Error::runtime(format!(
+            "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The \
+             sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was \
+             detected: grad_output[{index}] has a shape of torch.Size({:?}) and output[{index}] has a shape of \
+             torch.Size({:?}).",
+            &shape[..],
+            layout.shape()
+        )));
+    }
+    let grad = vector_space::to_dtype(grads, *dtype)?;
     Ok(Root { edge, grad })
 }
 
@@ -152,6 +182,11 @@ pub fn kept_edge(x: &Tensor) -> Result<Edge> {
 impl Host<'_> {
     /// [`backward`] in this host, towards places in the graph.
     pub fn backward(self, roots: Vec<Root>, inputs: Option<&[Edge]>, options: Options) -> Result<()> {
+        if options.batch.is_some() {
+            return Err(Error::value(
+                "backward: a batch of gradients is for `grad`, since a leaf's gradient is one",
+            ));
+        }
         let targets = inputs.map_or(Targets::Leaves, Targets::These);
         self.run(roots, &targets, options).map(drop)
     }
@@ -178,7 +213,8 @@ impl Host<'_> {
             fills_all_leaves: matches!(targets, Targets::Leaves),
         };
         let _current = current::begin(&plan, facts);
-        let is_heavy = plan.work >= HEAVY;
+        let work = plan.work.saturating_mul(options.batch.map_or(1, |size| size.get() as u64));
+        let is_heavy = work >= HEAVY;
         let is_parallel = match self.schedule {
             Schedule::Auto => is_heavy && is_multithreading_enabled() && parallel::pays(&plan),
             Schedule::Inline => false,

@@ -221,7 +221,7 @@ impl<'p, 'g> Pass<'p, 'g> {
             let mut grad = results.get_mut(k).and_then(Option::take);
             if let (Some(found), Some(edge)) = (grad.take(), &here.node.edges()[k]) {
                 plan.clock.edge(place as usize, k);
-                grad = Some(vector_space::fit_edge(found, here.node, k, edge)?);
+                grad = Some(vector_space::fit_edge(found, here.node, k, edge, self.options.batch)?);
             }
             let number = self.numbers[here.edges as usize + k];
             self.slots[slot].bring(number, grad, |number, sum, grad| {
@@ -371,6 +371,6 @@ impl<'p, 'g> Pass<'p, 'g> {
     fn leaf(&self, step: u32) -> Result<()> {
         let grad = self.slots[self.plan.steps[step as usize].slot as usize].take();
         self.plan.clock.leaf(self.places.len() + step as usize);
-        visit_leaf(self.plan, step, grad, &mut |place, grad| self.answer(place, grad))
+        visit_leaf(self.plan, step, grad, self.options, &mut |place, grad| self.answer(place, grad))
     }
 }

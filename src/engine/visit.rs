@@ -6,7 +6,7 @@ use crate::array::pool;
 use crate::engine::Options;
 use crate::engine::plan::{ASKED, CAPTURED, Plan, RUNS};
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Grads, NodeRef, Tensor, profile, retain, run_hooks};
+use crate::graph::{Backward, Grads, NodeRef, Tensor, batch, profile, retain, run_hooks};
 
 /// The gradients of a node's outputs.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
@@ -64,15 +64,16 @@ fn evaluate(
     let here = &plan.steps[step as usize];
     if let Some(extra) = here.node.extra() {
         // Hooks hear of missing gradients too.
-        here.node.run_output_hooks(&mut grads)?;
+        batch::change(options.batch, &mut grads, |grads| here.node.run_output_hooks(grads))?;
         if is_idle(here.node, &grads) {
             return Ok(None);
         }
         let retained = extra.retained.lock().clone();
         for (output, tensor) in retained {
-            if let (Some(tensor), Some(grad)) = (tensor.upgrade(), &grads[output as usize]) {
-                pool::uninterruptible(|| retain(&tensor, grad))?;
-            }
+            let Some(tensor) = tensor.upgrade() else { continue };
+            batch::change(options.batch, &mut smallvec![grads[output as usize].clone()], |grads| {
+                grads[0].as_ref().map_or(Ok(()), |grad| pool::uninterruptible(|| retain(&tensor, grad)))
+            })?;
         }
     }
     if here.flags & CAPTURED != 0 {
@@ -85,7 +86,7 @@ fn evaluate(
     if here.flags & RUNS == 0 {
         if here.flags & (ASKED | CAPTURED) == ASKED {
             // The gradient is asked for as one that is kept: PyTorch counts this as a visit.
-            here.node.run_prehooks(&mut grads)?;
+            batch::change(options.batch, &mut grads, |grads| here.node.run_prehooks(grads))?;
         }
         return Ok(None);
     }
@@ -107,13 +108,14 @@ pub(super) fn visit_leaf(
     plan: &Plan<'_>,
     step: u32,
     grad: Option<Tensor>,
+    options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<()> {
     let Some(grad) = grad else { return Ok(()) };
     if plan.watched.is_none() {
-        evaluate_leaf(plan, step, grad, answer)
+        evaluate_leaf(plan, step, grad, options, answer)
     } else {
-        evaluate_leaf_watched(plan, step, grad, answer)
+        evaluate_leaf_watched(plan, step, grad, options, answer)
     }
 }
 
@@ -124,10 +126,11 @@ fn evaluate_leaf_watched(
     plan: &Plan<'_>,
     step: u32,
     grad: Tensor,
+    options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<()> {
     let _timed = profile::evaluation(plan.steps[step as usize].node);
-    evaluate_leaf(plan, step, grad, answer)
+    evaluate_leaf(plan, step, grad, options, answer)
 }
 
 #[inline(always)] // of its two callers one is cold
@@ -135,13 +138,14 @@ fn evaluate_leaf(
     plan: &Plan<'_>,
     step: u32,
     grad: Tensor,
+    options: Options,
     answer: &mut dyn FnMut(u32, Tensor),
 ) -> Result<()> {
     let here = &plan.steps[step as usize];
     let mut grads: Outputs = smallvec![Some(grad)];
     let has_hooks = here.node.extra().is_some();
     if has_hooks {
-        here.node.run_output_hooks(&mut grads)?;
+        batch::change(options.batch, &mut grads, |grads| here.node.run_output_hooks(grads))?;
     }
     if here.flags & CAPTURED != 0
         && let Some(grad) = &grads[0]
@@ -184,7 +188,7 @@ fn accumulate_watched(node: &NodeRef, leaf: &Tensor, grad: Tensor) -> Result<()>
 /// [`derive`] between the node's pre-hooks and its hooks.
 #[cold]
 fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: Options) -> Result<Grads> {
-    node.run_prehooks(&mut grads)?;
+    batch::change(options.batch, &mut grads, |grads| node.run_prehooks(grads))?;
     let derive = |grads: Outputs| {
         let _timed = profile::derivative(node, &grads.iter().flatten().collect::<SmallVec<[_; 1]>>());
         derive(node, grads, wanted, options)
@@ -195,7 +199,12 @@ fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: O
     }
     let seen = grads.clone();
     let results = derive(grads)?;
-    run_hooks(&hooks, results, &seen)
+    match options.batch {
+        None => run_hooks(&hooks, results, &seen),
+        Some(size) => {
+            batch::each(size, &results, |i, results| run_hooks(&hooks, results, &batch::members(&seen, i)?))
+        }
+    }
 }
 
 /// A node's derivative. Without `retain_graph` it takes the saved values along, so that of several passes that meet at a node
@@ -205,7 +214,10 @@ fn derive(node: &NodeRef, grads: Outputs, wanted: u64, options: Options) -> Resu
     let rule = node.rule();
     let shares = rule.shares_saved();
     let mut cx = Backward::new(node, grads, wanted, !options.retain_graph && !shares);
-    let results = rule.backward(&mut cx)?;
+    let results = match options.batch {
+        Some(size) if !rule.takes_batch() => cx.run_each(size)?,
+        _ => rule.backward(&mut cx)?,
+    };
     if shares && !options.retain_graph {
         node.release();
     }

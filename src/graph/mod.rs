@@ -1,6 +1,7 @@
 //! Layer 2: tensors and the nodes that remember where they came from. Knows no op by name.
 
 mod accumulate;
+pub(crate) mod batch;
 pub mod forward;
 mod function;
 mod hooks;
@@ -22,6 +23,7 @@ pub mod view;
 
 pub use accumulate::AccumulateGrad;
 pub(crate) use accumulate::retain;
+pub use batch::{Batch, Batched, Label};
 pub use function::{Attached, Context, Function, attach};
 pub(crate) use hooks::run_hooks;
 pub use hooks::{HookHandle, LeafHook, NodeHook, NodePreHook, TensorHook};

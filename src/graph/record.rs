@@ -1,11 +1,13 @@
 //! The one door into the graph: give an operation's output a history, if somebody will want it.
 
 use std::cell::OnceCell;
+use std::num::NonZeroUsize;
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
+use crate::graph::batch::{self, Label};
 use crate::graph::forward::Place;
 use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
@@ -38,6 +40,16 @@ impl<'a> Backward<'a> {
     /// Runs the derivative.
     pub fn run(mut self) -> Result<Grads> {
         self.node.rule().backward(&mut self)
+    }
+
+    /// Runs the derivative, which takes one gradient at a time, for each member of a batch.
+    #[cold]
+    pub(crate) fn run_each(&mut self, size: NonZeroUsize) -> Result<Grads> {
+        let grads = std::mem::take(&mut self.grads);
+        batch::each(size, &grads, |_, members| {
+            self.grads = members.into_iter().collect();
+            self.node.rule().backward(self)
+        })
     }
 
     /// The node whose derivative this is.
@@ -149,18 +161,22 @@ pub enum Keep {
 }
 
 /// A rule made of a name and a closure: what blocks are recorded as.
-struct Block<B> {
-    name: &'static str,
+struct Block<L, B> {
+    label: L,
     work: u64,
     backward: B,
 }
 
-impl<B> Rule for Block<B>
+impl<L, B> Rule for Block<L, B>
 where
+    L: Label,
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
 {
     fn name(&self) -> &str {
-        self.name
+        self.label.name()
+    }
+    fn takes_batch(&self) -> bool {
+        L::TAKES_BATCH
     }
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         (self.backward)(cx)
@@ -206,8 +222,8 @@ fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Result<Saved> {
 ///
 /// A derivative is written in tensor operations, so that it can be differentiated in turn. It returns one gradient per
 /// input; it may leave out (`None`) those for which `needs` is false, and need not undo broadcasting.
-pub fn record<B, F>(
-    name: &'static str,
+pub fn record<L, B, F>(
+    label: L,
     inputs: &[&Tensor],
     y: Array,
     keep: &[Keep],
@@ -215,16 +231,17 @@ pub fn record<B, F>(
     rule: F,
 ) -> Result<Tensor>
 where
+    L: Label,
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
     F: FnOnce(&Forward<'_>) -> Result<Tensor>,
 {
-    record_with_work(name, 0, inputs, y, keep, backward, rule)
+    record_with_work(label, 0, inputs, y, keep, backward, rule)
 }
 
 /// [`record`] for an operation whose derivative takes longer than one pass over its output: `work` is in elements of
 /// element-wise work (a multiply-add counts as about a quarter).
-pub fn record_with_work<B, F>(
-    name: &'static str,
+pub fn record_with_work<L, B, F>(
+    label: L,
     work: u64,
     inputs: &[&Tensor],
     y: Array,
@@ -233,12 +250,14 @@ pub fn record_with_work<B, F>(
     rule: F,
 ) -> Result<Tensor>
 where
+    L: Label,
     B: Fn(&Backward<'_>) -> Result<Grads> + Send + Sync + 'static,
     F: FnOnce(&Forward<'_>) -> Result<Tensor>,
 {
     let history = (is_recorded(inputs) && y.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&y))?;
-        let node = NodeRef::new(Block { name, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
+        let node =
+            NodeRef::new(Block { label, work, backward }, edges_of(inputs), smallvec![meta(&y)], saved);
         Ok::<_, Error>(Edge { node, output: 0 })
     });
     let history = history.transpose()?;
@@ -262,13 +281,14 @@ where
 }
 
 /// Makes the output of a linear operation of one input: its forward-mode rule is the operation itself.
-pub fn linear<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+pub fn linear<L, A, F>(label: L, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
 where
+    L: Label,
     A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
     F: FnOnce(&Tensor) -> Result<Tensor>,
 {
     record(
-        name,
+        label,
         &[x],
         y,
         &[],
@@ -281,8 +301,9 @@ where
 }
 
 /// [`linear`] for an operation whose output shares the input's storage.
-pub fn linear_view<A, F>(name: &'static str, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
+pub fn linear_view<L, A, F>(label: L, x: &Tensor, y: Array, adjoint: A, itself: F) -> Result<Tensor>
 where
+    L: Label,
     A: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
     F: FnOnce(&Tensor) -> Result<Tensor>,
 {
@@ -290,7 +311,7 @@ where
         let backward = move |cx: &Backward<'_>| -> Result<Grads> {
             Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
         };
-        let rule = Block { name, work: 0, backward };
+        let rule = Block { label, work: 0, backward };
         let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
         Edge { node, output: 0 }
     });
@@ -320,7 +341,7 @@ where
     let node = is_recorded(inputs).then(|| {
         let saved = kept(keep, inputs, &outputs)?;
         let metas = outputs.iter().map(meta).collect();
-        Ok::<_, Error>(NodeRef::new(Block { name, work: 0, backward }, edges_of(inputs), metas, saved))
+        Ok::<_, Error>(NodeRef::new(Block { label: name, work: 0, backward }, edges_of(inputs), metas, saved))
     });
     let node = node.transpose()?;
     let made: Vec<Tensor> = (0..)
@@ -353,7 +374,7 @@ where
     let tracked = is_recorded(&[x]);
     let node = tracked.then(|| {
         let metas = outputs.iter().map(meta).collect();
-        NodeRef::new(Block { name, work: 0, backward }, edges_of(&[x]), metas, Saved::Nothing)
+        NodeRef::new(Block { label: name, work: 0, backward }, edges_of(&[x]), metas, Saved::Nothing)
     });
     let made: Vec<Tensor> = (0..)
         .zip(outputs)
@@ -411,8 +432,12 @@ where
     write(&array)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array))?;
-        let node =
-            NodeRef::new(Block { name, work: 0, backward }, edges_of(inputs), smallvec![meta(&array)], saved);
+        let node = NodeRef::new(
+            Block { label: name, work: 0, backward },
+            edges_of(inputs),
+            smallvec![meta(&array)],
+            saved,
+        );
         Ok::<_, Error>(Edge { node, output: 0 })
     });
     let history = history.transpose()?;
@@ -436,7 +461,7 @@ where
         let backward = move |cx: &Backward<'_>| -> Result<Grads> {
             Ok(smallvec![cx.grad(0).map(&adjoint).transpose()?])
         };
-        let rule = Block { name, work: 0, backward };
+        let rule = Block { label: name, work: 0, backward };
         let node = NodeRef::new(rule, edges_of(&[x]), smallvec![meta(&y)], Saved::Nothing);
         Edge { node, output: 0 }
     });

@@ -9,6 +9,7 @@ use crate::array::kernels::reduce;
 use crate::array::kernels::tile::{self, Source};
 use crate::array::{Array, DType, Dims, Layout};
 use crate::error::{Error, Kind, Result};
+use crate::graph::batch::{self, Batch, Batched};
 use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::record::{Backward, linear, linear_view, record};
 use crate::graph::row::{Operand, apply, apply_in_place};
@@ -108,9 +109,10 @@ pub(crate) fn accumulate(existing: Option<&Tensor>, grad: Tensor) -> Result<Tens
     Ok(existing.clone())
 }
 
-/// Undoes broadcasting and promotion: brings a gradient to the shape and dtype of the value it belongs to.
+/// Undoes broadcasting and promotion: brings a gradient, or a batch of them, to the shape and dtype of the value it belongs
+/// to.
 #[inline]
-pub fn fit(grad: Tensor, meta: &OutputMeta) -> Result<Tensor> {
+pub fn fit(grad: Tensor, meta: &OutputMeta, batch: Batch) -> Result<Tensor> {
     let (shape_fits, dtype_fits) = {
         let state = grad.state();
         let layout = state.array.layout();
@@ -119,15 +121,35 @@ pub fn fit(grad: Tensor, meta: &OutputMeta) -> Result<Tensor> {
             state.array.dtype() == meta.dtype,
         )
     };
-    let grad = if shape_fits { grad } else { sum_to(&grad, meta.layout.shape())? };
+    // In a batch the gradient has an axis more than the value, so that the shapes are never the same.
+    let grad = if shape_fits { grad } else { fit_shape(grad, meta.layout.shape(), batch)? };
     if dtype_fits { Ok(grad) } else { to_dtype(&grad, meta.dtype) }
+}
+
+/// Sums the axes along which a value of the shape `own` was broadcast, in each member of a batch.
+fn fit_shape(grad: Tensor, own: &[usize], batch: Batch) -> Result<Tensor> {
+    if batch.is_none() {
+        return sum_to(&grad, own);
+    }
+    let aligned = batch::shape(batch, own, grad.ndim());
+    let grad = if grad.shape() == aligned { grad } else { sum_to(&grad, &aligned)? };
+    let shape = batch::shape(batch, own, 0);
+    if shape == aligned { Ok(grad) } else { drop_axes(&grad, &shape) }
+}
+
+/// The same elements without some axes of extent 1.
+fn drop_axes(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let array = x.array();
+    let y = array.view(shape)?;
+    let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
+    linear("ViewBackward0", x, y, move |g| drop_axes(g, &from), move |t| drop_axes(t, &to))
 }
 
 /// [`fit`] of what a node computed for the edge of this number. A gradient that does not fit is that node's fault.
 #[inline]
-pub fn fit_edge(grad: Tensor, node: &NodeRef, k: usize, edge: &Edge) -> Result<Tensor> {
+pub fn fit_edge(grad: Tensor, node: &NodeRef, k: usize, edge: &Edge, batch: Batch) -> Result<Tensor> {
     let meta = &edge.node.outputs()[edge.output as usize];
-    fit(grad, meta).map_err(|error| invalid_gradient(node, k, error))
+    fit(grad, meta, batch).map_err(|error| invalid_gradient(node, k, error))
 }
 
 #[cold]
@@ -170,7 +192,9 @@ pub fn expand(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let y = array.expand(shape)?;
     let from: Dims = array.shape().into();
     let to: Dims = shape.into();
-    linear_view("ExpandBackward0", x, y, move |g| sum_to(g, &from), move |t| expand(t, &to))
+    let ndim = shape.len();
+    let adjoint = move |g: &Tensor| fit_shape(g.clone(), &from, batch::of(g, ndim));
+    linear_view(Batched("ExpandBackward0"), x, y, adjoint, move |t| expand(t, &to))
 }
 
 /// The same numbers as another dtype; the tensor itself if it has it.
@@ -180,7 +204,7 @@ pub fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let y = x.array().cast(dtype)?;
-    linear("ToCopyBackward0", x, y, move |g| to_dtype(g, from), move |t| to_dtype(t, dtype))
+    linear(Batched("ToCopyBackward0"), x, y, move |g| to_dtype(g, from), move |t| to_dtype(t, dtype))
 }
 
 /// A gradient of ones, for the end of a scalar loss.

@@ -1,10 +1,12 @@
 //! Public names that choose between rows: by an option, by the kind of operand, or by the dtype.
 
+use crate::array::reserve::reserved;
 use crate::array::{Category, DType, Scalar};
 use crate::error::{Error, Result};
-use crate::graph::row::{apply, apply_in_place, result_type};
+use crate::graph::row::{apply, apply_in_place, default_dtype, result_type};
+use crate::graph::vector_space::{add, to_dtype};
 use crate::graph::{Operand, Row, Tensor};
-use crate::ops::{activation, arithmetic, comparison, rounding, special, special_cases};
+use crate::ops::{self, activation, arithmetic, comparison, rounding, special, special_cases};
 
 /// Whether to write the first operand's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -294,22 +296,20 @@ pub fn square(x: &Tensor, place: Place) -> Result<Tensor> {
     power(x.into(), Scalar::Int(2).into(), place)
 }
 
-/// The logarithm of the multivariate gamma function of dimension p.
+/// The logarithm of the multivariate gamma function of dimension p: a sum over p elements for each of `x`.
+///
+/// Fails for a p below one, and where there is no memory for the elements.
 pub fn mvlgamma(x: &Tensor, p: i64) -> Result<Tensor> {
     if p < 1 {
         return Err(Error::runtime("p has to be greater than or equal to 1"));
     }
-    let constant = (p * (p - 1)) as f64 / 4.0 * std::f64::consts::PI.ln();
-    let mut sum: Option<Tensor> = None;
-    for j in 0..p {
-        let part = special::lgamma(&arithmetic::sub(x, j as f64 / 2.0)?)?;
-        sum = Some(match sum {
-            None => part,
-            Some(sum) => crate::graph::vector_space::add(&sum, &part)?,
-        });
-    }
-    let sum = sum.unwrap_or_else(|| x.clone());
-    crate::graph::vector_space::add(&sum, constant)
+    let mut steps = reserved(p as usize)?;
+    steps.extend((0..p).map(|j| j as f64 / 2.0));
+    let steps = Tensor::from_slice(&steps, &[steps.len()])?;
+    let steps = to_dtype(&steps, if x.dtype().is_floating() { x.dtype() } else { default_dtype() })?;
+    let terms = special::lgamma(&arithmetic::sub(&ops::unsqueeze(x, -1)?, &steps)?)?;
+    let dim = p as f64;
+    add(&ops::sum(&terms, Some(&[-1]), false, None)?, dim * (dim - 1.0) / 4.0 * std::f64::consts::PI.ln())
 }
 
 /// a times 2 to the power of b.

@@ -51,15 +51,17 @@ fn in_runs(x: &Tensor, size: isize, dim: isize, bond: Bond) -> Result<Vec<Tensor
             "split_size can only be 0 if dimension size is 0, but got dimension size of {extent}"
         )));
     }
-    cut(names(bond)[0], x, axis, &even(extent, size as usize), bond)
+    cut(names(bond)[0], x, axis, &even(extent, size as usize)?, bond)
 }
 
 /// `extent` in runs of `size`: at least one, and the last one smaller if it must be.
-fn even(extent: usize, size: usize) -> Vec<usize> {
+fn even(extent: usize, size: usize) -> Result<Vec<usize>> {
     if extent == 0 {
-        return vec![0];
+        return Ok(vec![0]);
     }
-    (0..extent).step_by(size).map(|start| size.min(extent - start)).collect()
+    let mut sizes = reserved(extent.div_ceil(size))?;
+    sizes.extend((0..extent).step_by(size).map(|start| size.min(extent - start)));
+    Ok(sizes)
 }
 
 /// Parts of these sizes along an axis; views of one node. The sizes must sum to the extent.
@@ -117,7 +119,7 @@ fn in_chunks(x: &Tensor, chunks: isize, dim: isize, bond: Bond) -> Result<Vec<Te
     if extent == 0 {
         return cut(names(bond)[1], x, axis, &defaults(chunks)?, bond);
     }
-    cut(names(bond)[0], x, axis, &even(extent, extent.div_ceil(chunks)), bond)
+    cut(names(bond)[0], x, axis, &even(extent, extent.div_ceil(chunks))?, bond)
 }
 
 /// Parts along an axis that need not be equal, each a view of its own.

@@ -6,7 +6,8 @@ use crate::array::layout::{self, Dims};
 use crate::array::{Array, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Tensor, linear, linear_view, relabel, vector_space};
+use crate::graph::batch::{self, led};
+use crate::graph::{Batched, Tensor, linear, linear_view, relabel, vector_space};
 use crate::ops::copying::contiguous;
 
 /// A list of axes.
@@ -61,7 +62,9 @@ pub fn view(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
 
 fn viewed(x: &Tensor, from: &Array, y: Array) -> Result<Tensor> {
     let (from, to): (Dims, Dims) = (from.shape().into(), y.shape().into());
-    linear_view("ViewBackward0", x, y, move |g| reshape_to(g, &from), move |t| reshape_to(t, &to))
+    let ndim = to.len();
+    let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
+    linear_view(Batched("ViewBackward0"), x, y, adjoint, move |t| reshape_to(t, &to))
 }
 
 /// The same elements in the same order under another shape; shares memory where strides allow it, else copies.
@@ -81,7 +84,9 @@ pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let copy = contiguous(x)?;
     let y = copy.array().view(shape)?;
     let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
-    linear("UnsafeViewBackward0", &copy, y, move |g| reshape_to(g, &from), move |t| reshape_to(t, &to))
+    let ndim = to.len();
+    let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
+    linear(Batched("UnsafeViewBackward0"), &copy, y, adjoint, move |t| reshape_to(t, &to))
 }
 
 /// [`view`] with another tensor's shape.
@@ -100,7 +105,7 @@ fn signed(shape: &[usize]) -> SmallVec<[isize; 6]> {
 
 /// The tensor itself, as a view: what `x[...]` is.
 pub fn alias(x: &Tensor) -> Result<Tensor> {
-    linear_view("AliasBackward0", x, x.array(), |g| Ok(g.clone()), |t| Ok(t.clone()))
+    linear_view(Batched("AliasBackward0"), x, x.array(), |g| Ok(g.clone()), |t| Ok(t.clone()))
 }
 
 /// Axes `start..=end` as one.
@@ -161,8 +166,10 @@ pub fn transpose(x: &Tensor, dim0: isize, dim1: isize) -> Result<Tensor> {
     let array = x.array();
     let (a, b) = (layout::axis(dim0, array.ndim())?, layout::axis(dim1, array.ndim())?);
     let y = swapped(&array, a, b)?;
-    let back = move |g: &Tensor| transpose(g, a as isize, b as isize);
-    linear_view("TransposeBackward0", x, y, back, back)
+    // Counted from the end, the axes are the same ones in a batch.
+    let ndim = array.ndim() as isize;
+    let back = move |g: &Tensor| transpose(g, a as isize - ndim, b as isize - ndim);
+    linear_view(Batched("TransposeBackward0"), x, y, back, back)
 }
 
 /// The transpose of a matrix; a vector or a number is its own.
@@ -175,7 +182,13 @@ pub fn t(x: &Tensor) -> Result<Tensor> {
         )));
     }
     let y = swapped(&array, 0, array.ndim().saturating_sub(1))?;
-    linear_view("TBackward0", x, y, t, t)
+    let ndim = array.ndim();
+    let adjoint = move |g: &Tensor| match batch::of(g, ndim) {
+        Some(_) if ndim == 2 => transpose(g, -2, -1),
+        Some(_) => Ok(g.clone()),
+        None => t(g),
+    };
+    linear_view(Batched("TBackward0"), x, y, adjoint, t)
 }
 
 /// All axes reversed: `x.T`.
@@ -238,10 +251,13 @@ fn permute_axes(x: &Tensor, order: Axes) -> Result<Tensor> {
         inverse[from] = to;
     }
     linear_view(
-        "PermuteBackward0",
+        Batched("PermuteBackward0"),
         x,
         y,
-        move |g| permute_axes(g, inverse.clone()),
+        move |g| {
+            let lead = g.ndim() - inverse.len();
+            permute_axes(g, (0..lead).chain(inverse.iter().map(|axis| axis + lead)).collect())
+        },
         move |t| permute_axes(t, order),
     )
 }
@@ -348,7 +364,9 @@ pub fn squeeze(x: &Tensor, dims: Option<&[isize]>) -> Result<Tensor> {
     };
     let (array, y) = squeezed(x, dims)?;
     let (from, to): (Dims, Dims) = (array.shape().into(), y.shape().into());
-    linear_view(name, x, y, move |g| reshape_to(g, &from), move |t| reshape_to(t, &to))
+    let ndim = to.len();
+    let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
+    linear_view(Batched(name), x, y, adjoint, move |t| reshape_to(t, &to))
 }
 
 fn squeezed(x: &Tensor, dims: Option<&[isize]>) -> Result<(Array, Array)> {
@@ -371,8 +389,9 @@ pub fn unsqueeze(x: &Tensor, dim: isize) -> Result<Tensor> {
     let array = x.array();
     let axis = layout::axis(dim, array.ndim() + 1)?;
     let y = with_axis(&array, axis)?;
-    let back = move |g: &Tensor| squeeze(g, Some(&[axis as isize]));
-    linear_view("UnsqueezeBackward0", x, y, back, move |t| unsqueeze(t, axis as isize))
+    let ndim = array.ndim() as isize;
+    let back = move |g: &Tensor| squeeze(g, Some(&[axis as isize - ndim - 1]));
+    linear_view(Batched("UnsqueezeBackward0"), x, y, back, move |t| unsqueeze(t, axis as isize))
 }
 
 /// [`squeeze`] of the tensor itself: it changes its shape and keeps its memory.

@@ -117,6 +117,71 @@ def test_a_batch_of_gradients_gives_what_each_gives_alone():
     assert_close(batch, torch.stack(alone))
 
 
+def test_hooks_and_custom_functions_see_one_member_of_a_batch_at_a_time():
+    seen = []
+
+    class Triple(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 3
+
+        @staticmethod
+        def backward(ctx, grad):
+            seen.append(("function", grad.tolist()))
+            return grad * 3
+
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda grad: seen.append(("hook", grad.tolist())) or grad / grad.norm())
+    z = Triple.apply(y)
+    z.grad_fn.register_prehook(lambda grads: seen.append(("before", grads[0].tolist())))
+    z.grad_fn.register_hook(lambda grads, of: seen.append(("after", grads[0].tolist(), of[0].tolist())))
+    (batch,) = torch.autograd.grad(z, x, torch.tensor([[3.0, 4.0], [0.0, 2.0]]), is_grads_batched=True)
+    assert_close(batch, torch.tensor([[1.2, 1.6], [0.0, 2.0]]))
+    assert seen == [
+        ("before", [3.0, 4.0]),
+        ("before", [0.0, 2.0]),
+        ("function", [3.0, 4.0]),
+        ("function", [0.0, 2.0]),
+        ("after", [9.0, 12.0], [3.0, 4.0]),
+        ("after", [0.0, 6.0], [0.0, 2.0]),
+        ("hook", [9.0, 12.0]),
+        ("hook", [0.0, 6.0]),
+    ]
+
+
+def test_a_batch_goes_through_a_checkpoint_once():
+    runs = []
+
+    def block(x):
+        runs.append(x.shape)
+        return torch.tanh(x @ torch.ones(3, 3, dtype=torch.float64)).cumsum(0)
+
+    x = waves(2, 3).requires_grad_()
+    y = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
+    rows = waves(4, 2, 3, phase=1.0)
+    (batch,) = torch.autograd.grad(y, x, rows, is_grads_batched=True)
+    assert len(runs) == 2
+    y = block(x)
+    assert_close(batch, torch.stack([torch.autograd.grad(y, x, row, retain_graph=True)[0] for row in rows]))
+
+
+def test_a_batch_is_differentiable():
+    x = waves(3).requires_grad_()
+    rows = torch.eye(3, dtype=torch.float64)
+    (batch,) = torch.autograd.grad((x**3).cumsum(0), x, rows, is_grads_batched=True, create_graph=True)
+    (of_sum,) = torch.autograd.grad(batch.sum(), x)
+    # Row i of the batch is 3 x^2 up to its own place: column k stands in 3 - k rows.
+    assert_close(of_sum, 6 * x.detach() * torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
+
+
+def test_zeros_for_an_unused_input_have_its_shape_and_no_axis_of_the_batch():
+    x, unused = waves(3).requires_grad_(), waves(2).requires_grad_()
+    rows = torch.ones(4, 3, dtype=torch.float64)
+    _, zeros = torch.autograd.grad(x * x, (x, unused), rows, is_grads_batched=True, materialize_grads=True)
+    assert zeros.tolist() == [0.0, 0.0]
+
+
 def test_a_batch_frees_the_graph_when_it_is_done_unless_told():
     x = waves(3).requires_grad_()
     y = x * x

@@ -219,3 +219,11 @@ def test_softmax_and_log_softmax_sum_to_one_and_survive_large_input():
     for dim in range(3):
         e = np.exp(waves(*SHAPE).numpy())
         assert_close(waves(*SHAPE).softmax(dim), e / e.sum(dim, keepdims=True), slack=8)
+
+
+def test_the_euclidean_norm_has_no_second_derivative_at_zero():
+    x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(torch.linalg.vector_norm(x), x, create_graph=True)
+    assert first.tolist() == [0.0, 0.0]
+    (second,) = torch.autograd.grad(first.sum(), x)
+    assert second.isnan().all()

@@ -121,16 +121,14 @@ def grad(
     `grad_outputs` are the gradients to start from, of the outputs' shapes; left out, an output must have one element.
     An input that no output depends on is an error, unless `allow_unused` (its gradient is None) or
     `materialize_grads` (zeros). With `is_grads_batched` each of `grad_outputs` has a leading axis of any one size, and
-    so has each gradient returned.
+    so has each gradient returned, but for zeros of `materialize_grads`, which have their input's shape.
 
     Raises RuntimeError where an output or input requires no gradient, where shapes do not match, where what the graph
     saved was overwritten or already freed.
     """
-    if is_grads_batched:
-        from ._batched import batched_grad
-
-        return batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
-    return _grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
+    return _grad(
+        outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads, is_grads_batched
+    )
 
 
 def _calculate_shape(output: Tensor, grad: Tensor, is_grads_batched: bool) -> tuple[Size, Size]:

@@ -1,14 +1,15 @@
 //! The graph: backward passes, gradients on request, histories and gradient modes.
 
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use arcgrad::engine::{self, Host, Options, Root};
-use arcgrad::graph::{self, Edge, NodeRef, mode, vector_space};
+use arcgrad::graph::{self, Batch, Edge, NodeRef, mode, vector_space};
 use arcgrad::watch::{self, Watch};
 use arcgrad::{Tensor, error};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::bindings;
@@ -144,6 +145,14 @@ impl Place {
         })
     }
 
+    /// [`Self::root`] for a batch of gradients.
+    fn batched_root(&self, index: usize, grads: &Tensor) -> PyResult<Root> {
+        convert::core(match self {
+            Self::Tensor(y) => engine::batched_root(y, index, grads),
+            Self::Edge(edge) => engine::batched_root_at(edge.clone(), index, grads),
+        })
+    }
+
     fn zeros(&self) -> PyResult<Tensor> {
         match self {
             Self::Tensor(x) => convert::core(vector_space::zeros_like(x)),
@@ -156,21 +165,52 @@ impl Place {
 
 /// Where a pass starts: each output with its gradient.
 fn roots(outputs: &[Place], given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Root>> {
-    let grads = gradients(given, outputs.len())?;
-    if grads.len() != outputs.len() {
-        return Err(PyRuntimeError::new_err(format!(
-            "got {} tensors and {} gradients",
-            outputs.len(),
-            grads.len()
+    let grads = as_many(gradients(given, outputs.len())?, outputs)?;
+    outputs.iter().zip(&grads).enumerate().map(|(i, (y, g))| y.root(i, g.as_ref())).collect()
+}
+
+/// The gradients, if there is one for each output.
+fn as_many<T>(grads: Vec<T>, outputs: &[Place]) -> PyResult<Vec<T>> {
+    if grads.len() == outputs.len() {
+        return Ok(grads);
+    }
+    let message = format!("got {} tensors and {} gradients", outputs.len(), grads.len());
+    Err(PyRuntimeError::new_err(message))
+}
+
+/// Where a pass of several gradients starts, and how many there are: each output's begin with an axis of that extent.
+fn batched_roots(outputs: &[Place], given: Option<&Bound<'_, PyAny>>) -> PyResult<(Vec<Root>, Batch)> {
+    let batches: Option<Vec<Tensor>> = gradients(given, outputs.len())?.into_iter().collect();
+    let batches = batches.ok_or_else(|| {
+        PyValueError::new_err(
+            "grad() with is_grads_batched=True: every output needs its batch of gradients, and none is made up",
+        )
+    })?;
+    let batches = as_many(batches, outputs)?;
+    if batches.iter().any(|g| g.ndim() == 0) {
+        return Err(PyIndexError::new_err(
+            "invalid index of a 0-dim tensor: a batch of gradients has at least one dimension",
+        ));
+    }
+    let roots = outputs.iter().zip(&batches).enumerate().map(|(i, (y, g))| y.batched_root(i, g));
+    let roots = roots.collect::<PyResult<Vec<_>>>()?;
+    let sizes: Vec<usize> = batches.iter().map(|g| g.shape()[0]).collect();
+    if sizes.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(PyValueError::new_err(format!(
+            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes:?} for the mapped \
+             dimension"
         )));
     }
-    outputs.iter().zip(&grads).enumerate().map(|(i, (y, g))| y.root(i, g.as_ref())).collect()
+    let size = sizes.first().map_or(Some(NonZeroUsize::MIN), |&size| NonZeroUsize::new(size));
+    let empty = "index 0 is out of bounds for dimension 0 with size 0: the batch of gradients is empty";
+    size.map(|size| (roots, Some(size))).ok_or_else(|| PyIndexError::new_err(empty))
 }
 
 /// The options at two neighbouring parameters; a recorded graph is kept unless the caller says otherwise.
 fn options(a: &Args<'_, '_>, retain_graph: usize) -> PyResult<Options> {
     let create_graph = a.flag(retain_graph + 1)?;
-    Ok(Options { create_graph, retain_graph: a.optional_flag(retain_graph)?.unwrap_or(create_graph) })
+    let retain_graph = a.optional_flag(retain_graph)?.unwrap_or(create_graph);
+    Ok(Options { retain_graph, create_graph, batch: None })
 }
 
 fn backward(a: &Args<'_, '_>) -> PyResult<()> {
@@ -210,7 +250,9 @@ fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
     if inputs.is_empty() {
         return Err(PyRuntimeError::new_err("`inputs` argument to `grad()` cannot be empty."));
     }
-    let (roots, options) = (roots(&outputs, a.get(2))?, options(a, 3)?);
+    let (roots, batch) =
+        if a.flag(7)? { batched_roots(&outputs, a.get(2))? } else { (roots(&outputs, a.get(2))?, None) };
+    let options = Options { batch, ..options(a, 3)? };
     let edges = inputs.iter().map(|x| x.edge(false)).collect::<PyResult<Vec<_>>>()?;
     let mut answers = hosted(a.py(), |host| host.grad(roots, &edges, options))?;
     for (index, (answer, input)) in answers.iter_mut().zip(&inputs).enumerate() {
@@ -247,7 +289,7 @@ bindings! {
     }
     /// The gradients of outputs with respect to inputs.
     function _grad {
-        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool materialize_grads=False) -> Tensor[]"
+        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool materialize_grads=False, bool is_grads_batched=False) -> Tensor[]"
             => |a| grad(a)?
     }
     /// Asks for a gradient, or no longer.

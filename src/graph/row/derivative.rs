@@ -30,6 +30,11 @@ impl Rule for RowRule {
         self.row.node
     }
 
+    /// What is kept broadcasts to the gradient from the right, whatever the gradient has in front.
+    fn takes_batch(&self) -> bool {
+        true
+    }
+
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Grads> {
         let Some(g) = cx.take_grad(0) else { return Ok(SmallVec::from_elem(None, cx.node().edges().len())) };
         if forward::is_watched() {

@@ -4,7 +4,7 @@ use crate::array::kernels::copy;
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Operand, Tensor};
+use crate::graph::{Batched, Operand, Tensor};
 use crate::ops;
 use crate::ops::numbers::Place;
 use crate::ops::product::arrays::{self, Factor};
@@ -96,7 +96,7 @@ fn add_product(c: &Tensor, a: &Tensor, b: &Tensor, flip: [bool; 2], weights: Wei
     let y = beginning(&v, &[left.rows, right.cols], beta)?;
     arrays::multiply(matrix::KERNEL, alpha, left, right, beta, Factor::matrix(&y, false))?;
     Bilinear {
-        name: "AddmmBackward0",
+        label: Batched("AddmmBackward0"),
         work: arrays::work(left.rows, right.cols, left.cols),
         da: move |g: &Tensor, b: &Tensor| matrix::da(g, b, flip),
         db: move |g: &Tensor, a: &Tensor| matrix::db(g, a, flip),
@@ -127,7 +127,7 @@ pub fn addmv(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<Ten
     let y = beginning(&v, &[left.rows], beta)?;
     arrays::multiply("addmv_impl_cpu", alpha, left, right, beta, Factor::column(&y))?;
     Bilinear {
-        name: "AddmvBackward0",
+        label: "AddmvBackward0",
         work: arrays::work(left.rows, left.cols, 1),
         da: |g: &Tensor, b: &Tensor| vector::da(g, b, false),
         db: |g: &Tensor, a: &Tensor| vector::apply(a, g, true),
@@ -177,7 +177,7 @@ pub fn addr(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<Tens
     let y = beginning(&v, &[x.numel(), z.numel()], beta)?;
     arrays::multiply("addr", alpha, Factor::column(&x), Factor::row(&z), beta, Factor::matrix(&y, false))?;
     Bilinear {
-        name: "AddrBackward0",
+        label: "AddrBackward0",
         work: 0,
         da: |g: &Tensor, b: &Tensor| vector::apply(g, b, false),
         db: |g: &Tensor, a: &Tensor| vector::apply(g, a, true),
@@ -205,7 +205,7 @@ pub fn baddbmm(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<T
     let target = Factor::matrix(&y, false);
     arrays::multiply_each("baddbmm", &[count], alpha, left, right, beta, target)?;
     Bilinear {
-        name: "BaddbmmBackward0",
+        label: "BaddbmmBackward0",
         work: arrays::work(y.numel(), 1, left.cols),
         da: |g: &Tensor, b: &Tensor| batch::da(g, b, [false, false]),
         db: |g: &Tensor, a: &Tensor| batch::db(g, a, [false, false]),
@@ -239,7 +239,7 @@ pub fn addbmm(c: &Tensor, a: &Tensor, b: &Tensor, weights: Weights) -> Result<Te
         return scaled(&ops::expand(c, &[rows as isize, cols as isize])?, beta);
     }
     Bilinear {
-        name: "AddbmmBackward0",
+        label: "AddbmmBackward0",
         work: arrays::work(rows * cols, x.shape()[0], depth),
         da: |g: &Tensor, b: &Tensor| batch::da(g, b, [false, false]),
         db: |g: &Tensor, a: &Tensor| batch::db(g, a, [false, false]),

@@ -4,7 +4,7 @@ use crate::array::layout::{self, Dims};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
-use crate::graph::Tensor;
+use crate::graph::{Batched, Tensor};
 use crate::ops::product::arrays::{self, Factor};
 use crate::ops::product::bilinear::Bilinear;
 
@@ -76,7 +76,7 @@ pub(in crate::ops) fn multiply_each(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> 
     let target = Factor::matrix(&y, false);
     arrays::multiply_each(KERNEL, &batch, Scalar::Int(1), left, right, Scalar::Int(0), target)?;
     Bilinear {
-        name: "BmmBackward0",
+        label: Batched("BmmBackward0"),
         work: arrays::work(y.numel(), 1, left.cols),
         da: move |g: &Tensor, b: &Tensor| da(g, b, flip),
         db: move |g: &Tensor, a: &Tensor| db(g, a, flip),

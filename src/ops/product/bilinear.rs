@@ -4,13 +4,13 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::{Array, Scalar};
 use crate::error::Result;
-use crate::graph::{Backward, Keep, Tensor, record_with_work, vector_space};
+use crate::graph::{Backward, Keep, Label, Tensor, record_with_work, vector_space};
 use crate::ops;
 
 /// A product's derivatives, given the gradient and the other factor, and the product itself.
-pub(super) struct Bilinear<A, B, F> {
+pub(super) struct Bilinear<L, A, B, F> {
     /// The node's name.
-    pub name: &'static str,
+    pub label: L,
     /// Elements of element-wise work.
     pub work: u64,
     /// da from g and b.
@@ -33,8 +33,9 @@ fn kept(a: &Tensor, b: &Tensor, first: u8) -> SmallVec<[Keep; 2]> {
     keep
 }
 
-impl<A, B, F> Bilinear<A, B, F>
+impl<L, A, B, F> Bilinear<L, A, B, F>
 where
+    L: Label,
     A: Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
     B: Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
     F: Fn(&Tensor, &Tensor) -> Result<Tensor>,
@@ -66,9 +67,9 @@ where
 
     /// y = a b, of which `y` holds the numbers.
     pub fn record(self, a: &Tensor, b: &Tensor, y: Array) -> Result<Tensor> {
-        let Self { name, work, da, db, itself } = self;
+        let Self { label, work, da, db, itself } = self;
         record_with_work(
-            name,
+            label,
             work,
             &[a, b],
             y,
@@ -94,9 +95,9 @@ where
         [beta, alpha]: [Scalar; 2],
         y: Array,
     ) -> Result<Tensor> {
-        let Self { name, work, da, db, itself } = self;
+        let Self { label, work, da, db, itself } = self;
         record_with_work(
-            name,
+            label,
             work,
             &[c, a, b],
             y,

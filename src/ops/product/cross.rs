@@ -43,7 +43,7 @@ pub fn linalg_cross(a: &Tensor, b: &Tensor, dim: isize) -> Result<Tensor> {
     let shape = layout::broadcast("linalg.cross", x.shape(), z.shape())?;
     let y = compute(&x.expand(&shape)?, &z.expand(&shape)?, place)?;
     Bilinear {
-        name: "LinalgCrossBackward0",
+        label: "LinalgCrossBackward0",
         work: 0,
         // da = b x g
         da: move |g: &Tensor, b: &Tensor| linalg_cross(b, g, place as isize),

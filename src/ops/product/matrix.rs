@@ -3,8 +3,9 @@
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::Tensor;
+use crate::graph::{Batched, Tensor};
 use crate::ops::product::arrays::{self, Factor};
+use crate::ops::product::batch;
 use crate::ops::product::bilinear::Bilinear;
 
 /// What kernels of matrix products are called in errors.
@@ -36,7 +37,7 @@ pub(super) fn multiply(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> Result<Tensor
     let y = Array::empty(&[left.rows, right.cols], x.dtype())?;
     arrays::multiply(KERNEL, Scalar::Int(1), left, right, Scalar::Int(0), Factor::matrix(&y, false))?;
     Bilinear {
-        name: "MmBackward0",
+        label: Batched("MmBackward0"),
         work: arrays::work(left.rows, right.cols, left.cols),
         da: move |g: &Tensor, b: &Tensor| da(g, b, flip),
         db: move |g: &Tensor, a: &Tensor| db(g, a, flip),
@@ -46,12 +47,16 @@ pub(super) fn multiply(a: &Tensor, b: &Tensor, flip: [bool; 2]) -> Result<Tensor
 }
 
 /// dA = g B^T; of a transposed A, B g^T.
+///
+/// For a batch of g as for one, by broadcasting.
 pub(super) fn da(g: &Tensor, b: &Tensor, [a_flipped, b_flipped]: [bool; 2]) -> Result<Tensor> {
+    let multiply = if g.ndim() > 2 { batch::multiply_each } else { multiply };
     if a_flipped { multiply(b, g, [b_flipped, true]) } else { multiply(g, b, [false, !b_flipped]) }
 }
 
 /// dB = A^T g; of a transposed B, g^T A.
 pub(super) fn db(g: &Tensor, a: &Tensor, [a_flipped, b_flipped]: [bool; 2]) -> Result<Tensor> {
+    let multiply = if g.ndim() > 2 { batch::multiply_each } else { multiply };
     if b_flipped { multiply(g, a, [true, a_flipped]) } else { multiply(a, g, [!a_flipped, false]) }
 }
 

@@ -31,7 +31,7 @@ fn named_dot(name: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Factor::number(&y),
     )?;
     Bilinear {
-        name,
+        label: name,
         work: arrays::work(x.numel(), 4, 1),
         // da = g b
         da: |g: &Tensor, b: &Tensor| ops::mul(g, b),
@@ -86,7 +86,7 @@ pub(super) fn apply(a: &Tensor, b: &Tensor, flipped: bool) -> Result<Tensor> {
     let y = Array::empty(&[left.rows], x.dtype())?;
     arrays::multiply("addmv_impl_cpu", Scalar::Int(1), left, right, Scalar::Int(0), Factor::column(&y))?;
     Bilinear {
-        name: "MvBackward0",
+        label: "MvBackward0",
         work: arrays::work(left.rows, left.cols, 1),
         da: move |g: &Tensor, b: &Tensor| da(g, b, flipped),
         db: move |g: &Tensor, a: &Tensor| apply(a, g, !flipped),
@@ -140,7 +140,7 @@ pub(super) fn rank_one(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let target = Factor::matrix(&y, false);
     arrays::multiply("addr", Scalar::Int(1), Factor::column(&x), Factor::row(&z), Scalar::Int(0), target)?;
     Bilinear {
-        name: "GerBackward0",
+        label: "GerBackward0",
         work: 0,
         // da = g b
         da: |g: &Tensor, b: &Tensor| apply(g, b, false),

@@ -70,8 +70,8 @@ fn slope(x: &Tensor, y: &Tensor, axes: AxisSet, p: f64) -> Result<Tensor> {
         return ops::mul(&ops::sign(x)?, &share_evenly(&equal, axes, x.dtype())?);
     }
     if p == 2.0 {
-        // x / y
-        return ratio_or_zero(x, &y);
+        // x / y, zero where y is; the norm has no curvature there, so that the second derivative is not a number.
+        return ops::choose(&ops::eq(&y.detach(), 0.0)?, 0.0, &ops::div(x, &y)?);
     }
     if p < 1.0 {
         // sign(x) |x|^(p - 1) y^(1 - p), zero where x is

@@ -3,7 +3,8 @@
 use crate::array::kernels::reduce::{self, AxisSet};
 use crate::array::{Array, Dims};
 use crate::error::Result;
-use crate::graph::{Tensor, linear, linear_view};
+use crate::graph::batch::{self, led};
+use crate::graph::{Batched, Tensor, linear, linear_view};
 use crate::with_element;
 
 /// Repeats `x`, which lacks the axes (or has them with extent 1), over them: the adjoint of a sum, as a view.
@@ -12,7 +13,19 @@ pub(crate) fn spread(x: &Tensor, shape: &[usize], axes: AxisSet) -> Result<Tenso
     let from: Dims = array.shape().into();
     let y = array.view(&reduce::shape_of(shape, axes, true))?.expand(shape)?;
     let to: Dims = shape.into();
-    linear_view("ExpandBackward0", x, y, move |g| sum_over(g, &from, axes), move |t| spread(t, &to, axes))
+    let ndim = shape.len();
+    let adjoint = move |g: &Tensor| sum_over(g, &led(g, ndim, &from), behind(g, ndim, axes));
+    linear_view(Batched("ExpandBackward0"), x, y, adjoint, move |t| spread(t, &to, axes))
+}
+
+/// [`spread`] of a gradient, or of a batch of them, of something with `ndim` axes.
+pub(super) fn spread_from(g: &Tensor, ndim: usize, shape: &[usize], axes: AxisSet) -> Result<Tensor> {
+    spread(g, &led(g, ndim, shape), behind(g, ndim, axes))
+}
+
+/// The axes of each member, if `g`, a gradient of something with `ndim` axes, is a batch.
+fn behind(g: &Tensor, ndim: usize, axes: AxisSet) -> AxisSet {
+    axes.behind(batch::of(g, ndim).is_some().into())
 }
 
 /// The sum over the axes, in a given one of the two shapes it can have.
@@ -21,7 +34,9 @@ pub(super) fn sum_over(x: &Tensor, shape: &[usize], axes: AxisSet) -> Result<Ten
     let y = reduce::sum_over(&array, axes, false, array.dtype())?.view(shape)?;
     let from: Dims = array.shape().into();
     let to: Dims = shape.into();
-    linear("SumBackward1", x, y, move |g| spread(g, &from, axes), move |t| sum_over(t, &to, axes))
+    let ndim = to.len();
+    let adjoint = move |g: &Tensor| spread_from(g, ndim, &from, axes);
+    linear(Batched("SumBackward1"), x, y, adjoint, move |t| sum_over(t, &to, axes))
 }
 
 /// The elements of `x` at positions along an axis; the result has the shape of `index`, `x` seen with the axis last or gone.

@@ -7,10 +7,10 @@ use crate::array::{DType, Dims};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::vector_space::{to_dtype, zeros_like};
-use crate::graph::{Keep, Tensor, linear, record};
+use crate::graph::{Batched, Keep, Tensor, linear, record};
 use crate::ops;
 
-use super::spread::spread;
+use super::spread::{spread, spread_from};
 use super::{accumulated, axes, one};
 
 /// Sum over the axes `dim`, all of them for `None` and an empty list. Integers and truths are summed in 64 bits.
@@ -24,7 +24,9 @@ pub fn sum(x: &Tensor, dim: Option<&[isize]>, keepdim: bool, dtype: Option<DType
     let shape: Dims = array.shape().into();
     let dim: Option<SmallVec<[isize; 6]>> = dim.map(Into::into);
     // dx = g, repeated
-    linear(name, x, y, move |g| spread(g, &shape, axes), move |t| sum(t, dim.as_deref(), keepdim, dtype))
+    let ndim = y.ndim();
+    let adjoint = move |g: &Tensor| spread_from(g, ndim, &shape, axes);
+    linear(Batched(name), x, y, adjoint, move |t| sum(t, dim.as_deref(), keepdim, dtype))
 }
 
 /// [`sum`] over a set of axes.
@@ -90,12 +92,13 @@ pub fn mean(x: &Tensor, dim: Option<&[isize]>, keepdim: bool, dtype: Option<DTyp
     let shape: Dims = array.shape().into();
     let share = 1.0 / reduce::count_of(&shape, axes) as f64;
     let dim: Option<SmallVec<[isize; 6]>> = dim.map(Into::into);
+    let ndim = y.ndim();
     // dx = g / n, repeated
     linear(
-        name,
+        Batched(name),
         x,
         y,
-        move |g| spread(&ops::mul(g, share)?, &shape, axes),
+        move |g| spread_from(&ops::mul(g, share)?, ndim, &shape, axes),
         move |t| mean(t, dim.as_deref(), keepdim, dtype),
     )
 }

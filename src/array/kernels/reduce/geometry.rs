@@ -25,6 +25,12 @@ impl AxisSet {
         axis < 64 && self.0 >> axis & 1 == 1
     }
 
+    /// The same axes behind this many others.
+    #[must_use]
+    pub const fn behind(self, others: usize) -> Self {
+        Self(self.0 << others)
+    }
+
     /// The same set with one more.
     #[must_use]
     pub const fn with(self, axis: usize) -> Self {
