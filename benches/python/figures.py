@@ -60,10 +60,12 @@ def measure(root, sides, quick):
                 "import": import_seconds(side, repeats),
                 "deep": probe(side, "deep") or {},
                 "wide": probe(side, "wide") or {},
+                "mechanics": probe(side, "mechanics") or {},
             }
 
-    def figure(probe_name, key):
+    def figure(probe_name, key, scale=1):
         pair = [answers.get(peer, {}).get(probe_name, {}).get(key) for peer in ("arcgrad", "torch")]
+        pair = [None if value is None else value * scale for value in pair]
         return {"value": pair[0], "peer": pair[1]}
 
     def ratio(peer):
@@ -91,6 +93,21 @@ def measure(root, sides, quick):
             0.7,
             peer=ratio("torch"),
             remark={True: "same bits at 1, 2, 3, 4 and 8 threads", False: "THE BITS DIFFER"}.get(bits, ""),
+        ),
+        Figure(
+            "a tensor hook in Python, beyond the call of its function",
+            **figure("mechanics", "hook", 1e6),
+            unit="µs",
+            promised=1,
+        ),
+        *(
+            Figure(
+                f"anomaly mode, MLP step of width {width}",
+                **figure("mechanics", f"anomaly {width}"),
+                unit="x",
+                promised=1.5,
+            )
+            for width in (16, 64)
         ),
     ]
     found[0].peer = answers.get("torch", {}).get("import")

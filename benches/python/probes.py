@@ -6,11 +6,13 @@ import json
 import sys
 import threading
 import time
+import warnings
 
 NODES = 1_000_000
 # A hundredth of what a main thread usually has: a walk that recursed once a node would end the process.
 STACK = 256 * 1024
 BITS_AT = (1, 2, 3, 4, 8)
+HOOKS = 200
 
 
 def imported(peer):
@@ -89,5 +91,65 @@ def wide(peer):
     }
 
 
+def best(run, rounds):
+    """The shortest of many timings of a call, in seconds."""
+    shortest = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest
+
+
+def hooks(torch):
+    """Seconds that a backward pass takes longer for each tensor hook in Python, less a call of the function itself."""
+    x, seed, calls = torch.ones(4).requires_grad_(), torch.ones(4), []
+
+    def hook(grad):
+        calls.append(grad)
+
+    def chain(hooked):
+        shortest = float("inf")
+        for _ in range(50):
+            y = x
+            for _ in range(HOOKS):
+                y = y * 2.0
+                if hooked:
+                    y.register_hook(hook)
+            calls.clear()
+            shortest = min(shortest, best(lambda y=y: y.backward(seed), 1))
+        if hooked and len(calls) != HOOKS:
+            raise AssertionError(f"{len(calls)} of {HOOKS} hooks were called")
+        return shortest
+
+    def called():
+        for _ in range(HOOKS):
+            hook(seed)
+
+    return (chain(True) - chain(False) - best(called, 50)) / HOOKS
+
+
+def mechanics(peer):
+    """What a hook costs, and how many times as long a small training step takes in anomaly mode."""
+    import programs
+    from programs.training import small_mlp
+
+    warnings.simplefilter("ignore")  # anomaly mode says that it is on
+    torch = importlib.import_module(peer)
+    answer = {"hook": hooks(torch)}
+    for width in (16, 64):
+        programs.draw.restart()
+        step = small_mlp(torch, width, "SGD").names["step"]
+        plain, watched = [], []
+        for _ in range(10):
+            plain.append(best(step, 200))
+            with torch.autograd.detect_anomaly():
+                watched.append(best(step, 200))
+        answer[f"anomaly {width}"] = min(watched) / min(plain)
+    return answer
+
+
 if __name__ == "__main__":
-    print(json.dumps({"import": imported, "deep": deep, "wide": wide}[sys.argv[1]](sys.argv[2])))
+    print(
+        json.dumps({"import": imported, "deep": deep, "wide": wide, "mechanics": mechanics}[sys.argv[1]](sys.argv[2]))
+    )

@@ -25,6 +25,16 @@ def training_step(torch, model, optimizer, loss_of):
     return Work("step()", {"step": step})
 
 
+def small_mlp(torch, width, optimizer_name):
+    """A step of three linear layers with tanh between."""
+    nn = torch.nn
+    layers = (nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width))
+    model = load_weights(torch, nn.Sequential(*layers))
+    x, y = draw.tensor(torch, 32, width), draw.tensor(torch, 32, width)
+    optimizer = getattr(torch.optim, optimizer_name)(model.parameters(), lr=1e-3)
+    return training_step(torch, model, optimizer, lambda: nn.functional.mse_loss(model(x), y))
+
+
 def register_small_mlp(width, optimizer_name, promised, aim):
     @program(
         f"width {width}, {optimizer_name}",
@@ -34,18 +44,7 @@ def register_small_mlp(width, optimizer_name, promised, aim):
         memory=True,
     )
     def setup(torch):
-        nn = torch.nn
-        layers = (
-            nn.Linear(width, width),
-            nn.Tanh(),
-            nn.Linear(width, width),
-            nn.Tanh(),
-            nn.Linear(width, width),
-        )
-        model = load_weights(torch, nn.Sequential(*layers))
-        x, y = draw.tensor(torch, 32, width), draw.tensor(torch, 32, width)
-        optimizer = getattr(torch.optim, optimizer_name)(model.parameters(), lr=1e-3)
-        return training_step(torch, model, optimizer, lambda: nn.functional.mse_loss(model(x), y))
+        return small_mlp(torch, width, optimizer_name)
 
 
 register_small_mlp(16, "SGD", 0.30, 0.12)
