@@ -99,7 +99,7 @@ fn every_file_opens_with_what_lives_there() {
 fn every_note_that_is_cited_is_written() {
     let mut notes = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/engine.md")).unwrap();
     let mut cited = Vec::new();
-    for path in files("src", "rs") {
+    for path in [files("src", "rs"), files("python/src", "rs")].concat() {
         let text = fs::read_to_string(&path).unwrap();
         for part in text.split("Note [").skip(1) {
             let name = part.split(']').next().unwrap().to_owned();

@@ -30,7 +30,9 @@ def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rounds, no heavy program; writes no document")
-    parser.add_argument("--only", nargs="+", metavar="PATTERN", help="programs whose 'group: name' contains one")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PATTERN", help="programs whose 'group: name' contains one (* and ? match)"
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads of every side")
     parser.add_argument("--peers", nargs="+", default=peers.PEERS, choices=peers.PEERS)
     parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="a peer's own interpreter")

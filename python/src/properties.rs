@@ -1,4 +1,4 @@
-//! Attributes of tensors that are read without a call: one row per attribute.
+//! How attributes that are read without a call reach Python; which there are is in `bindings/properties.rs`.
 
 use std::ffi::CString;
 use std::os::raw::{c_int, c_void};

@@ -41,8 +41,8 @@ pub trait Rule: Any + Send + Sync {
         elements
     }
 
-    /// Whether `backward` takes a batch of gradients, each with a leading axis, as it takes one: see Note [A batch of
-    /// gradients]. If not, it is called for one member after the other.
+    /// Whether `backward` takes a batch of gradients, each with a leading axis, as it takes one: see
+    /// Note [A batch of gradients]. If not, it is called for one member after the other.
     fn takes_batch(&self) -> bool {
         false
     }

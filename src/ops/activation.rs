@@ -1,4 +1,4 @@
-//! Rows of activation functions. A convention at a kink stands on its row.
+//! Rows of activation functions; those composed of others are in `nn/activation.rs`. A convention at a kink stands on its row.
 
 use crate::rows;
 
