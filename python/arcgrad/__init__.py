@@ -11,7 +11,7 @@ from math import e as e, inf as inf, nan as nan, pi as pi
 
 from . import _core as _core, autograd as autograd, linalg as linalg
 from ._core import *  # noqa: F403
-from ._core import __version__ as __version__
+from ._core import __version__ as __version__, _unique as _unique, _unique2 as _unique2
 from ._layout import (
     channels_last as channels_last,
     channels_last_3d as channels_last_3d,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from . import (
         _C as _C,
+        _VF as _VF,
         cuda as cuda,
         nn as nn,
         ops as ops,
@@ -78,6 +79,7 @@ newaxis = None
 _SUBMODULES = frozenset(
     [
         "_C",
+        "_VF",
         "cuda",
         "linalg",
         "nn",

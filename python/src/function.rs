@@ -11,6 +11,7 @@ use crate::collector;
 use crate::convert::{self, Answer, core};
 use crate::error::carry;
 use crate::node::PyNode;
+use crate::tensor::PyTensor;
 
 /// The rule of a function: its context knows the derivative.
 pub struct PyFunction {
@@ -174,15 +175,30 @@ pub fn attach(
             1,
         )?;
     }
+    // From here on the node keeps what is to be kept, and frees it when a pass does.
+    let told = [
+        ("to_save", !cx.saved.is_empty()),
+        ("dirty_tensors", !cx.dirty.is_empty()),
+        ("non_differentiable", !cx.non_differentiable.is_empty()),
+    ];
+    for (attribute, _) in told.iter().filter(|(_, given)| *given) {
+        context.delattr(*attribute)?;
+    }
     if let Some(node) = &attached.node {
         PyNode::adopt(context.cast::<PyNode>()?, node)?;
     }
-    if forward::propagates() && inputs.iter().any(|x| x.tangent().is_some()) {
+    let is_dual = forward::propagates() && inputs.iter().any(|x| x.tangent().is_some());
+    if is_dual {
         push_forward(context, &arguments, &inputs, &cx, &attached.outputs)?;
     }
     let made = given.iter().zip(attached.outputs).map(|(given, made)| match made {
         // What forward returned comes back as the same object, subclass and attributes included, if it is the same tensor.
         Some(made) if convert::tensor(given).is_some_and(|y| y.is(&made)) => Ok(given.clone().unbind()),
+        // A view of an object of another class is made by that class.
+        Some(_) if attached.node.is_none() && !is_dual && !given.is_exact_instance_of::<PyTensor>() => {
+            let _guard = mode::no_grad();
+            Ok(given.call_method1("view_as", (given,))?.unbind())
+        }
         Some(made) => made.object(py),
         None => Ok(given.clone().unbind()),
     });

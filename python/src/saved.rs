@@ -121,17 +121,26 @@ impl SavedTensor {
 }
 
 fn value(py: Python<'_>, node: &NodeRef, value: &SavedValue) -> PyResult<Py<PyAny>> {
+    let value = core(value.opened())?;
     match core(value.check(node))? {
         Unpacked::Nothing => Ok(py.None()),
         Unpacked::Scalar(number) => convert::number(py, number),
-        kept => core(kept.tensor(node))?.object(py),
+        kept => {
+            let x = core(kept.tensor(node))?;
+            value.original(&x).unwrap_or(x).object(py)
+        }
     }
+}
+
+/// The saved values that are anything to Python, with their numbers.
+fn shown(values: &[SavedValue]) -> impl Iterator<Item = (usize, &SavedValue)> {
+    values.iter().enumerate().filter(|(_, kept)| !matches!(kept, SavedValue::Data(_)))
 }
 
 /// Everything that a node saved.
 pub fn all<'py>(py: Python<'py>, node: &NodeRef) -> PyResult<Bound<'py, PyTuple>> {
     let values = core(node.saved_values())?;
-    PyTuple::new(py, values.iter().map(|kept| value(py, node, kept)).collect::<PyResult<Vec<_>>>()?)
+    PyTuple::new(py, shown(&values).map(|(_, kept)| value(py, node, kept)).collect::<PyResult<Vec<_>>>()?)
 }
 
 fn raw(py: Python<'_>, node: &NodeRef, index: usize) -> PyResult<Py<PyAny>> {
@@ -170,7 +179,7 @@ fn second(node: &NodeRef) -> String {
 /// The attributes under which what a node saved is to be had.
 pub fn names(node: &NodeRef) -> Vec<String> {
     let values = node.saved_values().unwrap_or_default();
-    let names = values.iter().enumerate().map(|(index, kept)| name(node, index, kept));
+    let names = shown(&values).map(|(index, kept)| name(node, index, kept));
     names.flat_map(|name| [format!("_saved_{name}"), format!("_raw_saved_{name}")]).collect()
 }
 
@@ -182,9 +191,9 @@ pub fn attribute(py: Python<'_>, node: &NodeRef, attribute: &str) -> PyResult<Op
     };
     let values = core(node.saved_values())?;
     if is_raw && wanted == "tensors" {
-        let all = (0..values.len()).map(|index| raw(py, node, index)).collect::<PyResult<Vec<_>>>()?;
+        let all = shown(&values).map(|(index, _)| raw(py, node, index)).collect::<PyResult<Vec<_>>>()?;
         return Ok(Some(PyTuple::new(py, all)?.into_any().unbind()));
     }
-    let found = values.iter().enumerate().find(|(index, kept)| name(node, *index, kept) == wanted);
+    let found = shown(&values).find(|(index, kept)| name(node, *index, kept) == wanted);
     found.map(|(index, kept)| if is_raw { raw(py, node, index) } else { value(py, node, kept) }).transpose()
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
 use crate::graph::packing::pack;
 use crate::graph::record::{Backward, is_recorded};
-use crate::graph::saved::{Role, Saved, SavedValue};
+use crate::graph::saved::{Place, Role, Saved, SavedValue};
 use crate::graph::tensor::Tensor;
 use crate::graph::{forward, mode, seen, view};
 
@@ -177,6 +177,7 @@ pub fn attach<R: Rule>(
                 return Ok(Some(Tensor::view_of(y.array(), None, base.clone(), view::Origin::Function)));
             }
             return match (y.requires_grad(), is_input, y.is_view()) {
+                (false, true, _) if !is(&cx.dirty, y) => Ok(Some(itself(y, None, view::Origin::Function))),
                 (false, ..) | (true, false, true) => Ok(Some(y.clone())),
                 (true, true, _) => Ok(Some(y.detach())),
                 (true, false, false) => y.detach_().map(|()| Some(y.clone())),
@@ -210,8 +211,7 @@ pub fn attach<R: Rule>(
                      x.view_as(x) or setup ctx inside the forward function itself.",
                 ));
             }
-            let base = y.base().unwrap_or(y).clone();
-            return Ok(Some(Tensor::view_of(y.array(), Some(edge), base, origin)));
+            return Ok(Some(itself(y, Some(edge), origin)));
         }
         if let Some(base) = y.base() {
             return Ok(Some(Tensor::view_of(y.array(), Some(edge), base.clone(), origin)));
@@ -226,6 +226,14 @@ pub fn attach<R: Rule>(
     }
     let stray_dirty = cx.dirty.iter().any(|y| !inputs.iter().any(|x| x.is(y)));
     Ok(Attached { node, outputs: made, stray_dirty })
+}
+
+/// An input that is returned as it is: a view of itself, so that the tensor that goes in is not the one that comes out.
+fn itself(x: &Tensor, history: Option<Edge>, origin: view::Origin) -> Tensor {
+    if x.is_inference() {
+        return Tensor::inference(x.array());
+    }
+    Tensor::view_of(x.array(), history, x.base().unwrap_or(x).clone(), origin)
 }
 
 /// Keeps tensors in a node. What is an input or an output is kept as such, so that the node does not own itself.
@@ -248,7 +256,7 @@ fn save(
         if let Some(input) = input.filter(|&input| {
             u16::try_from(input).is_ok() && node.edges()[input].is_some() == x.requires_grad()
         }) {
-            return SavedValue::array(x.array(), Role::Input(input as u16));
+            return SavedValue::of(x, Place::Role(Role::Input(input as u16)));
         }
         SavedValue::other(x)
     });

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 pub mod forward;
 mod function;
 mod hooks;
+mod keep;
 mod live;
 pub mod mode;
 mod node;
@@ -27,6 +28,7 @@ pub use batch::{Batch, Batched, Label};
 pub use function::{Attached, Context, Function, attach};
 pub(crate) use hooks::run_hooks;
 pub use hooks::{HookHandle, LeafHook, NodeHook, NodePreHook, TensorHook};
+pub use keep::Keep;
 pub use live::{Lives, Mark, live_nodes, lives_since, mark, reachable_lives};
 pub use node::{Edge, Grads, Node, NodeRef, OutputMeta, Rule, WeakNode};
 pub(crate) use node::{clock, set_clock};
@@ -36,12 +38,12 @@ pub use packing::{
     push_saved_tensor_hooks, saved_tensor_hooks,
 };
 pub use record::{
-    Backward, Forward, Keep, Onto, assume, linear, linear_view, overwrite, record, record_many, record_views,
+    Backward, Forward, Onto, assume, linear, linear_view, overwrite, record, record_many, record_views,
     record_with_work, relabel,
 };
 pub use row::{Operand, Row};
-pub use saved::{Kept, Place, Role, Saved, SavedValue, Unpacked};
+pub use saved::{Data, Kept, Place, Role, Saved, SavedValue, Unpacked};
 pub(crate) use seen::Derivative;
 pub use seen::{Range, has_nan};
 pub use tensor::{Tensor, WeakTensor};
-pub use term::{Term, TermMask};
+pub use term::{Term, TermMask, Value};

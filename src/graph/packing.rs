@@ -17,7 +17,8 @@ pub type Package = Box<dyn Any + Send + Sync>;
 
 /// Packs and unpacks saved tensors.
 pub trait SavedTensorHooks: Any + Send + Sync {
-    /// Called, without recording, when a tensor is saved: with its numbers, without its history.
+    /// Called, without recording, when a tensor is saved: with its numbers, without its history. A custom function's tensor
+    /// that has no history comes itself.
     fn pack(&self, x: Tensor) -> Result<Package>;
     /// Called, without recording, whenever a derivative asks for the tensor. The shape and dtype must be those of before.
     fn unpack(&self, package: &(dyn Any + Send + Sync)) -> Result<Tensor>;
@@ -71,11 +72,15 @@ impl Packed {
         let (array, place) = match value {
             SavedValue::Tensor { array, role, .. } => (array, Place::Role(*role)),
             SavedValue::Kept(kept) => (&kept.array, kept.place.clone()),
-            SavedValue::Nothing | SavedValue::Scalar(_) | SavedValue::Packed(_) => return Ok(value.clone()),
+            SavedValue::Nothing | SavedValue::Scalar(_) | SavedValue::Data(_) | SavedValue::Packed(_) => {
+                return Ok(value.clone());
+            }
         };
         let _guard = mode::no_grad();
         let before = array.storage().version();
-        let package = aside(|| hooks.pack(Tensor::new(array.clone())))?;
+        let bare = Tensor::new(array.clone());
+        let given = value.original(&bare).unwrap_or(bare);
+        let package = aside(|| hooks.pack(given))?;
         if array.storage().version() != before {
             return Err(Error::runtime(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be \
@@ -88,14 +93,11 @@ impl Packed {
 
     /// The value again.
     pub(crate) fn open(&self) -> Result<SavedValue> {
-        let array = {
+        let x = {
             let _guard = mode::no_grad();
-            aside(|| self.hooks.unpack(&*self.package))?.array()
+            aside(|| self.hooks.unpack(&*self.package))?
         };
-        Ok(match &self.place {
-            Place::Role(role) => SavedValue::array(array, *role),
-            place @ Place::Other(_) => SavedValue::kept(array, place.clone()),
-        })
+        Ok(SavedValue::of(&x, self.place.clone()))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The one door into the graph: give an operation's output a history, if somebody will want it.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -9,10 +11,10 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::batch::{self, Label};
 use crate::graph::forward::Place;
+use crate::graph::keep::{Keep, kept};
 use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
-use crate::graph::packing::pack;
-use crate::graph::row::{check_writable, inference_saved};
-use crate::graph::saved::{Role, Saved, SavedValue, SavedValues, Unpacked};
+use crate::graph::row::check_writable;
+use crate::graph::saved::{Saved, SavedValue, SavedValues, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{forward, mode, view};
 
@@ -94,6 +96,16 @@ impl<'a> Backward<'a> {
         if forward::propagates() { forward::restore(self.node, index, value) } else { Ok(value) }
     }
 
+    /// Kept data of this type.
+    pub fn data<T: Any + Send + Sync>(&self, index: usize) -> Result<Arc<T>> {
+        let data = self.values(|values| match values.get(index) {
+            Some(SavedValue::Data(data)) => Ok(Some(data.clone())),
+            _ => Ok(None),
+        })?;
+        let data = data.and_then(|data| data.downcast().ok());
+        Ok(data.unwrap_or_else(|| unreachable!("{} has no such data at {index}", self.node.name())))
+    }
+
     /// Reads the kept values in place: under the node's lock, unless this pass took them.
     #[inline]
     pub(crate) fn values<R>(&self, read: impl FnOnce(&[SavedValue]) -> Result<R>) -> Result<R> {
@@ -151,15 +163,6 @@ impl Forward<'_> {
     }
 }
 
-/// What a block keeps for its derivative.
-#[derive(Clone, Copy)]
-pub enum Keep {
-    /// The input of this number.
-    Input(u8),
-    /// The output of this number.
-    Output(u8),
-}
-
 /// A rule made of a name and a closure: what blocks are recorded as.
 struct Block<L, B> {
     label: L,
@@ -200,21 +203,6 @@ fn meta(y: &Array) -> OutputMeta {
     OutputMeta { layout: y.layout().clone(), dtype: y.dtype() }
 }
 
-fn kept(keep: &[Keep], inputs: &[&Tensor], outputs: &[Array]) -> Result<Saved> {
-    if keep.is_empty() {
-        return Ok(Saved::Nothing);
-    }
-    let of_inference = |k: &Keep| matches!(*k, Keep::Input(i) if inputs[usize::from(i)].is_inference());
-    if keep.iter().any(of_inference) {
-        return Err(inference_saved());
-    }
-    let values = keep.iter().map(|k| match *k {
-        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i.into())),
-        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i.into())),
-    });
-    pack(Saved::Live(values.collect()))
-}
-
 /// Makes the output tensor of an operation with one output, and gives it a history if an input wants a gradient.
 ///
 /// In this order: the node's name (PyTorch's), the inputs, the output's numbers, what to keep, the derivative, and the
@@ -226,7 +214,7 @@ pub fn record<L, B, F>(
     label: L,
     inputs: &[&Tensor],
     y: Array,
-    keep: &[Keep],
+    keep: &[Keep<'_>],
     backward: B,
     rule: F,
 ) -> Result<Tensor>
@@ -245,7 +233,7 @@ pub fn record_with_work<L, B, F>(
     work: u64,
     inputs: &[&Tensor],
     y: Array,
-    keep: &[Keep],
+    keep: &[Keep<'_>],
     backward: B,
     rule: F,
 ) -> Result<Tensor>
@@ -330,7 +318,7 @@ pub fn record_many<B, F>(
     name: &'static str,
     inputs: &[&Tensor],
     outputs: Vec<Array>,
-    keep: &[Keep],
+    keep: &[Keep<'_>],
     backward: B,
     rule: F,
 ) -> Result<Vec<Tensor>>
@@ -409,7 +397,7 @@ pub fn overwrite<W, B, F>(
     onto: Onto,
     name: &'static str,
     inputs: &[&Tensor],
-    keep: &[Keep],
+    keep: &[Keep<'_>],
     write: W,
     backward: B,
     rule: F,

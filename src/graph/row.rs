@@ -55,6 +55,8 @@ pub struct Row {
     pub forward: Kernel,
     /// At most one for each input.
     pub derivatives: &'static [Derivative],
+    /// The input whose derivative is not implemented, and what an error calls it.
+    pub unknown: Option<(u8, &'static str)>,
     /// Where the gradient check draws its points.
     pub domain: (f64, f64),
 }
@@ -91,6 +93,20 @@ fn float(dtype: DType) -> DType {
     if dtype.is_floating() { dtype } else { default_dtype() }
 }
 
+/// What a backward pass says that needs a derivative which is not implemented.
+#[cold]
+pub fn no_derivative(what: &str) -> Error {
+    Error::not_implemented(format!("the derivative for '{what}' is not implemented."))
+}
+
+/// What forward mode says there.
+#[cold]
+pub fn no_forward_mode(op: &str) -> Error {
+    Error::not_implemented(format!(
+        "Trying to use forward AD with {op} that does not support it because it has not been implemented yet."
+    ))
+}
+
 impl Row {
     /// What is computed in, what the tile gives, and what the result is, for operands of this common dtype.
     #[inline]
@@ -114,6 +130,14 @@ impl Row {
 
     fn derivative(&self, input: usize) -> Option<&'static Derivative> {
         self.derivatives.iter().find(|d| usize::from(d.input) == input)
+    }
+
+    /// Fails if the derivative of this input is not implemented.
+    fn check_known(&self, input: usize, refusal: impl FnOnce(&str) -> Error) -> Result<()> {
+        match self.unknown {
+            Some((unknown, what)) if usize::from(unknown) == input => Err(refusal(what)),
+            _ => Ok(()),
+        }
     }
 
     /// What the derivatives of these inputs need, one bit each.

@@ -1,5 +1,6 @@
 //! What a node keeps for its derivative, and the check that nobody overwrote it since.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -9,7 +10,10 @@ use crate::array::{Array, Scalar, sharing};
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Edge, NodeRef};
 use crate::graph::packing::Packed;
-use crate::graph::tensor::Tensor;
+use crate::graph::tensor::{Tensor, WeakTensor};
+
+/// Anything that a derivative can need.
+pub type Data = Arc<dyn Any + Send + Sync>;
 
 /// Several saved values.
 pub type SavedValues = SmallVec<[SavedValue; 2]>;
@@ -55,6 +59,8 @@ pub enum SavedValue {
     Nothing,
     /// A number, as it was given.
     Scalar(Scalar),
+    /// What a derivative needs that is no tensor: places, classes. Nobody but the derivative sees it.
+    Data(Data),
     /// A tensor. Its history is not kept here but read off the node's own edge (or is the node itself), so that what is saved
     /// can never own the node that saves it.
     Tensor {
@@ -82,6 +88,8 @@ pub struct Kept {
     contents: Option<u64>,
     /// Where it stood.
     pub place: Place,
+    /// The tensor itself, which is not kept alive: it may come to own the node.
+    original: Option<WeakTensor>,
 }
 
 /// What a saved tensor of which more is kept is to its node.
@@ -108,7 +116,7 @@ impl Kept {
         let storage = array.storage();
         let version = storage.version();
         let contents = storage.is_shared().then(|| sharing::fingerprint(&array));
-        Self { array, version, contents, place }
+        Self { array, version, contents, place, original: None }
     }
 
     fn is_intact(&self) -> bool {
@@ -152,9 +160,35 @@ impl SavedValue {
         Self::Kept(Box::new(Kept::new(array, place)))
     }
 
+    /// Keeps a tensor as it is now, and remembers which one it was ([`Self::original`]).
+    pub(crate) fn of(x: &Tensor, place: Place) -> Self {
+        let kept = Kept::new(x.array(), place);
+        Self::Kept(Box::new(Kept { original: Some(x.downgrade()), ..kept }))
+    }
+
     /// Keeps a tensor that is neither an input nor an output.
     pub(crate) fn other(x: &Tensor) -> Self {
-        Self::kept(x.array(), Place::Other(x.gradient_edge()))
+        Self::of(x, Place::Other(x.gradient_edge()))
+    }
+
+    /// The tensor that was saved, if somebody holds it and it still has the numbers and the history of `unpacked`, which was
+    /// made from this value.
+    pub fn original(&self, unpacked: &Tensor) -> Option<Tensor> {
+        let Self::Kept(kept) = self else { return None };
+        let x = kept.original.as_ref()?.upgrade()?;
+        let is_same_edge = match (x.gradient_edge(), unpacked.gradient_edge()) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.node.is(&b.node) && a.output == b.output,
+            _ => false,
+        };
+        let shows_the_same = {
+            let (now, then) = (&x.state().array, &kept.array);
+            now.storage().is(then.storage())
+                && now.offset() == then.offset()
+                && now.shape() == then.shape()
+                && now.strides() == then.strides()
+        };
+        (is_same_edge && shows_the_same).then_some(x)
     }
 
     /// Says that an output is kept as it is although its version is yet to be raised by the operation itself.
@@ -171,7 +205,7 @@ impl SavedValue {
         match self {
             Self::Tensor { array, role, .. } => Some((array, Some(*role))),
             Self::Kept(kept) => Some((&kept.array, kept.place.role())),
-            Self::Nothing | Self::Scalar(_) | Self::Packed(_) => None,
+            Self::Nothing | Self::Scalar(_) | Self::Data(_) | Self::Packed(_) => None,
         }
     }
 
@@ -186,7 +220,7 @@ impl SavedValue {
     /// The numbers, provided they were not overwritten.
     pub fn check(&self, node: &NodeRef) -> Result<Unpacked> {
         match self {
-            Self::Nothing => Ok(Unpacked::Nothing),
+            Self::Nothing | Self::Data(_) => Ok(Unpacked::Nothing),
             Self::Scalar(value) => Ok(Unpacked::Scalar(*value)),
             Self::Packed(_) => self.opened()?.check(node),
             Self::Kept(kept) => {
@@ -204,7 +238,7 @@ impl SavedValue {
     }
 
     /// The value with its package opened.
-    pub(crate) fn opened(&self) -> Result<Self> {
+    pub fn opened(&self) -> Result<Self> {
         match self {
             Self::Packed(packed) => packed.open(),
             other => Ok(other.clone()),
@@ -220,8 +254,8 @@ impl SavedValue {
             Self::Tensor { array, version, role } => Err(modified(node, array, *version, Some(*role))),
             Self::Kept(kept) if kept.is_intact() => Ok(Source::Array(&kept.array)),
             Self::Kept(kept) => Err(modified(node, &kept.array, kept.version, kept.place.role())),
-            Self::Packed(_) | Self::Nothing => {
-                unreachable!("kernels read open packages, and no custom function's values")
+            Self::Packed(_) | Self::Nothing | Self::Data(_) => {
+                unreachable!("kernels of rows read open packages, numbers and tensors")
             }
         }
     }

@@ -220,15 +220,17 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
         return Ok(());
     }
     if *origin != Origin::Single {
-        let made = match (made_by(x), origin) {
+        let maker = made_by(x);
+        let in_function = maker.is_none() && *origin == Origin::Function;
+        let made = match (maker, origin) {
             (Some(name), Origin::NoGrad | Origin::InferenceMode) => {
                 format!("{name} is a view of a view which was created {}", origin.place())
             }
             (Some(name), _) => format!("{name} is a view"),
-            (None, Origin::Function | Origin::Multiple | Origin::Single) => "A view".to_owned(),
             (None, _) => format!("A view was created {}", origin.place()),
         };
-        return Err(Error::runtime(format!("{made} and is being modified inplace{}", origin.why())));
+        let how = if in_function { " with grad mode enabled" } else { "" };
+        return Err(Error::runtime(format!("{made} and is being modified inplace{how}{}", origin.why())));
     }
     if base.requires_grad() && base.is_leaf() {
         return Err(Error::runtime(format!(

@@ -11,6 +11,7 @@ pub mod exponential;
 pub mod gather;
 pub mod indexing;
 pub mod join;
+mod linear;
 pub mod linear_algebra;
 pub mod nn;
 pub mod numbers;

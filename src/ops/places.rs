@@ -9,10 +9,11 @@ use smallvec::smallvec;
 
 use crate::array::Array;
 use crate::array::kernels::combine::Combine;
-use crate::array::kernels::index;
+use crate::array::kernels::index as kernel;
 use crate::array::layout::Dims;
 use crate::error::{Error, Result};
-use crate::graph::{Onto, Tensor, linear, overwrite};
+use crate::graph::{Data, Keep, Onto, Tensor, overwrite};
+use crate::ops::linear::linear_with;
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::view::Axes;
 
@@ -69,13 +70,13 @@ impl Places {
 
     fn read(&self, x: &Array) -> Result<Array> {
         let y = Array::empty(&self.read, x.dtype())?;
-        index::read(x, &self.axes, self.outer_end, &self.positions, &y);
+        kernel::read(x, &self.axes, self.outer_end, &self.positions, &y);
         Ok(y)
     }
 
     fn write(&self, y: &Array, values: &Array, how: Combine) -> Result<()> {
         let values = values.cast(y.dtype())?.expand(&self.read)?.contiguous()?;
-        index::write(y, &self.axes, self.outer_end, &self.positions, &values, how);
+        kernel::write(y, &self.axes, self.outer_end, &self.positions, &values, how);
         Ok(())
     }
 }
@@ -83,8 +84,11 @@ impl Places {
 /// y = x at the places, as a copy. Its adjoint adds at the places.
 pub(crate) fn read(name: &'static str, x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
     let y = places.read(&x.array())?;
-    let (adjoint, again) = (places.clone(), places.clone());
-    linear(name, x, y, move |g| spread(g, &adjoint), move |t| read(name, t, &again))
+    linear_with(name, x, y, places, spread, |t| read(name, t, places))
+}
+
+fn index(x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
+    read("IndexBackward0", x, places)
 }
 
 /// Zeros with `x` added at the places: the adjoint of [`read`].
@@ -92,14 +96,7 @@ pub(crate) fn spread(x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
     let array = x.array();
     let y = Array::zeros(&places.whole, array.dtype())?;
     places.write(&y, &array, Combine::Add)?;
-    let (adjoint, again) = (places.clone(), places.clone());
-    linear(
-        "IndexPutBackward0",
-        x,
-        y,
-        move |g| read("IndexBackward0", g, &adjoint),
-        move |t| spread(t, &again),
-    )
+    linear_with("IndexPutBackward0", x, y, places, index, |t| spread(t, places))
 }
 
 /// `x` with `src`, broadcast to the shape of the places, written or added at them.
@@ -116,24 +113,26 @@ pub(crate) fn write(
         source = source.copied()?;
     }
     let how = if accumulate { Combine::Add } else { Combine::Replace };
-    let (adjoint, again) = (places.clone(), places.clone());
+    let kept: Data = places.clone();
+    let keep = [Keep::Data(&kept)];
     overwrite(
         onto,
         name,
         &[x, src],
-        &[],
+        // What is added to passes its gradient on whole.
+        if accumulate && !src.requires_grad() { &[] } else { &keep },
         |y| places.write(y, &source, how),
         // dx = g, with zeros at the places if they were replaced; dsrc = g at the places.
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None]) };
-            let dx = || if accumulate { Ok(g.clone()) } else { clear(g, &adjoint) };
-            let dsrc = || read("IndexBackward0", g, &adjoint);
+            let dx = || if accumulate { Ok(g.clone()) } else { clear(g, &cx.data(0)?) };
+            let dsrc = || index(g, &cx.data(0)?);
             Ok(smallvec![cx.needs(0).then(dx).transpose()?, cx.needs(1).then(dsrc).transpose()?])
         },
         |cx| {
             let x = tangent_or_zeros(cx.tangent(0), cx.output())?;
             let src = tangent_or_zeros(cx.tangent(1), cx.input(1))?;
-            write(Onto::Copy, name, &x, &src, &again, accumulate)
+            write(Onto::Copy, name, &x, &src, places, accumulate)
         },
     )
 }
@@ -143,8 +142,7 @@ pub(crate) fn clear(x: &Tensor, places: &Arc<Places>) -> Result<Tensor> {
     let zero = Tensor::zeros(&[], x.dtype())?;
     let y = x.array().copied()?;
     places.write(&y, &zero.array(), Combine::Replace)?;
-    let (adjoint, again) = (places.clone(), places.clone());
-    linear("IndexPutBackward0", x, y, move |g| clear(g, &adjoint), move |t| clear(t, &again))
+    linear_with("IndexPutBackward0", x, y, places, clear, |t| clear(t, places))
 }
 
 /// Positions along an axis of this extent; negative ones count from the end.

@@ -10,9 +10,9 @@ use crate::array::reserve::defaults;
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::row::default_dtype;
+use crate::graph::row::{self, default_dtype};
 use crate::graph::vector_space::to_dtype;
-use crate::graph::{Keep, Tensor, record_many};
+use crate::graph::{Keep, Tensor, record, record_many};
 use crate::ops::gather::{gather, index_select, take};
 use crate::ops::part::tangent_or_zeros;
 use crate::ops::scatter::scatter_add;
@@ -209,7 +209,18 @@ fn grouped(x: &Tensor, dim: Option<isize>, neighbours: bool) -> Result<Unique> {
             Tensor::from_slice(&inverse, &x.shape())?,
         ),
     };
+    let values = underived(x, values.array(), neighbours, axis.is_some())?;
     Ok(Unique { values, inverse, counts: Tensor::from_slice(&counts, &[counts.len()])? })
+}
+
+/// The values found in `x`, which depend on it by a derivative that PyTorch too refuses to give.
+fn underived(x: &Tensor, values: Array, neighbours: bool, along: bool) -> Result<Tensor> {
+    let (node, op) = match (neighbours, along) {
+        (true, _) => ("UniqueConsecutiveBackward0", "unique_consecutive"),
+        (false, true) => ("UniqueDimBackward0", "unique_dim"),
+        (false, false) => ("Unique2Backward0", "_unique2"),
+    };
+    record(node, &[x], values, &[], move |_| Err(row::no_derivative(op)), |_| Err(row::no_forward_mode(op)))
 }
 
 /// Each value once, in ascending order; or each slice along an axis.

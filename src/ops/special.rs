@@ -62,7 +62,19 @@ rows! {
     real entr(x) -> y = x.entr(), as "SpecialEntrBackward0", on 0.2..2.0, { dx(g, x) = g * (-x.ln() - 1.0) };
 
     /// The Hurwitz zeta function.
-    real zeta(a, b) -> y = a.zeta(b), as "SpecialZetaBackward0", { };
+    real zeta(a, b) -> y = a.zeta(b), as "SpecialZetaBackward0", unknown a as "zeta", on 2.0..4.0, {
+        db(g, a, b) = -g * a * (a + 1.0).zeta(b)
+    };
+
+    /// The regularised lower incomplete gamma function: the share of the gamma function's integral that lies below b.
+    real igamma(a, b) -> y = a.igamma(b), unknown a as "igamma: input", on 0.5..4.0, {
+        db(g, a, b) = g * ((a - 1.0) * b.ln() - b - a.lgamma()).exp()
+    };
+
+    /// The regularised upper incomplete gamma function: the share that lies above b.
+    real igammac(a, b) -> y = a.igammac(b), unknown a as "igammac: input", on 0.5..4.0, {
+        db(g, a, b) = -g * ((a - 1.0) * b.ln() - b - a.lgamma()).exp()
+    };
 
     /// The Bessel function of the first kind of order 0.
     real bessel_j0(x) -> y = x.bessel_j0(), { };

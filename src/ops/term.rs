@@ -2,9 +2,9 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::array::Scalar;
+use crate::array::{DType, Scalar};
 use crate::error::Result;
-use crate::graph::{Operand, Tensor, Term, TermMask, vector_space};
+use crate::graph::{Operand, Tensor, Term, TermMask, Value, vector_space};
 use crate::ops;
 
 /// What can stand beside a term: another term, or a constant.
@@ -35,12 +35,42 @@ impl From<f64> for Side<'_> {
     }
 }
 
+/// What a side is, seen from outside.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    Tensor(&'a Tensor),
+    Number(&'a Tensor),
+    Constant(f64),
+}
+
 impl Side<'_> {
-    fn operand(&self) -> Result<Operand<'_>> {
+    fn seen(&self) -> Result<Seen<'_>> {
         match self {
-            Side::Term(Term(Ok(x))) | Side::Owned(Term(Ok(x))) => Ok(Operand::Tensor(x)),
+            Side::Term(Term(Ok(x))) | Side::Owned(Term(Ok(x))) => Ok(match x {
+                Value::Tensor(x) => Seen::Tensor(x),
+                Value::Number(x) => Seen::Number(x),
+            }),
             Side::Term(Term(Err(e))) | Side::Owned(Term(Err(e))) => Err(e.clone()),
-            Side::Constant(c) => Ok(Operand::Scalar(Scalar::Float(*c))),
+            Side::Constant(c) => Ok(Seen::Constant(*c)),
+        }
+    }
+}
+
+impl<'a> Seen<'a> {
+    /// As an operand beside a tensor.
+    fn beside_tensors(self) -> Result<Operand<'a>> {
+        Ok(match self {
+            Self::Tensor(x) => Operand::Tensor(x),
+            Self::Number(x) => Operand::Scalar(x.item()?),
+            Self::Constant(c) => Operand::Scalar(Scalar::Float(c)),
+        })
+    }
+
+    /// As an operand among numbers.
+    fn among_numbers(self) -> Operand<'a> {
+        match self {
+            Self::Tensor(x) | Self::Number(x) => Operand::Tensor(x),
+            Self::Constant(c) => Operand::Scalar(Scalar::Float(c)),
         }
     }
 }
@@ -48,7 +78,15 @@ impl Side<'_> {
 type Binary = fn(Operand<'_>, Operand<'_>) -> Result<Tensor>;
 
 fn combine(op: Binary, a: &Side<'_>, b: &Side<'_>) -> Term {
-    Term(a.operand().and_then(|a| op(a, b.operand()?)))
+    let combined = || {
+        Ok(match (a.seen()?, b.seen()?) {
+            (a @ Seen::Tensor(_), b) | (a, b @ Seen::Tensor(_)) => {
+                Value::Tensor(op(a.beside_tensors()?, b.beside_tensors()?)?)
+            }
+            (a, b) => Value::Number(op(a.among_numbers(), b.among_numbers())?),
+        })
+    };
+    Term(combined())
 }
 
 macro_rules! operators {
@@ -91,7 +129,7 @@ impl Neg for Term {
 
 impl Term {
     fn map(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Term {
-        Term(self.0.as_ref().map_err(Clone::clone).and_then(f))
+        Term(self.0.as_ref().map_err(Clone::clone).and_then(|x| x.map(f)))
     }
 }
 
@@ -106,7 +144,7 @@ macro_rules! functions {
 
 functions! {
     tanh = tanh, exp = exp, exp2 = exp2, ln = log, signum = sign, trunc = trunc, floor = floor, cos = cos, sin = sin,
-    cosh = cosh, sinh = sinh, rsqrt = rsqrt, sigmoid = sigmoid, log_sigmoid = logsigmoid, digamma = digamma, ndtr = ndtr, recip = reciprocal,
+    cosh = cosh, sinh = sinh, rsqrt = rsqrt, sigmoid = sigmoid, log_sigmoid = logsigmoid, digamma = digamma, lgamma = lgamma, ndtr = ndtr, recip = reciprocal,
     normal_density = normal_density, erfcx = erfcx, i0 = i0, i1 = i1, i0e = i0e, i1e = i1e,
 }
 
@@ -116,9 +154,13 @@ impl Term {
         self.map(vector_space::zeros_like)
     }
 
-    /// `ops::pow`.
+    /// `ops::pow`; of a tensor to the power of two no square, whose derivatives end one before those of a power do.
     pub fn pow<'a>(&'a self, exponent: impl Into<Side<'a>>) -> Term {
-        combine(|a, b| ops::power(a, b, ops::Place::New), &self.into(), &exponent.into())
+        let op: Binary = |a, b| match (a, b) {
+            (Operand::Tensor(_), Operand::Scalar(_)) => ops::special_cases::pow_number(a, b),
+            _ => ops::power(a, b, ops::Place::New),
+        };
+        combine(op, &self.into(), &exponent.into())
     }
 
     /// `ops::xlogy`.
@@ -129,6 +171,11 @@ impl Term {
     /// `ops::xlog1py`.
     pub fn xlog1py<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
         combine(|a, b| ops::xlog1py(a, b), &self.into(), &other.into())
+    }
+
+    /// `ops::zeta`.
+    pub fn zeta<'a>(&'a self, other: impl Into<Side<'a>>) -> Term {
+        combine(|a, b| ops::zeta(a, b), &self.into(), &other.into())
     }
 
     /// The derivative of order `n` of digamma, where `n` may be a term that holds one number.
@@ -152,10 +199,20 @@ impl Term {
     }
 }
 
-fn choose(condition: &Result<Tensor>, yes: &Side<'_>, no: &Side<'_>) -> Term {
-    let chosen = || {
-        let condition = condition.as_ref().map_err(Clone::clone)?;
-        ops::choose(condition, yes.operand()?, no.operand()?)
+fn choose(condition: &Result<Value>, yes: &Side<'_>, no: &Side<'_>) -> Term {
+    let chosen = || match condition.as_ref().map_err(Clone::clone)? {
+        Value::Tensor(condition) => {
+            let (yes, no) = (yes.seen()?.beside_tensors()?, no.seen()?.beside_tensors()?);
+            Ok(Value::Tensor(ops::choose(condition, yes, no)?))
+        }
+        Value::Number(condition) => {
+            let side = if condition.item()?.is_true() { yes } else { no };
+            Ok(match side.seen()? {
+                Seen::Tensor(x) => Value::Tensor(x.clone()),
+                Seen::Number(x) => Value::Number(x.clone()),
+                Seen::Constant(c) => Value::Number(Tensor::scalar(c, DType::F64)?),
+            })
+        }
     };
     Term(chosen())
 }
@@ -185,7 +242,10 @@ macro_rules! mask_operators {
         impl std::ops::$trait for TermMask {
             type Output = TermMask;
             fn $method(self, other: TermMask) -> TermMask {
-                TermMask(self.0.and_then(|a| ops::$op(&a, &other.0?)))
+                TermMask(self.0.and_then(|a| Ok(match (a, other.0?) {
+                    (Value::Number(a), Value::Number(b)) => Value::Number(ops::$op(&a, &b)?),
+                    (a, b) => Value::Tensor(ops::$op(&a.tensor(), &b.tensor())?),
+                })))
             }
         }
     )* };

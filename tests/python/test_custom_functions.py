@@ -1,5 +1,8 @@
 """What a custom function says of its inputs and outputs, and the sentences for saying it wrongly. All as in PyTorch."""
 
+import gc
+import weakref
+
 import pytest
 
 import arcgrad as torch
@@ -190,3 +193,113 @@ def test_an_instance_of_a_function_is_no_node_and_says_so(name):
     with pytest.raises(RuntimeError, match="underlying PyNode has already been deallocated"):
         instance.metadata  # noqa: B018
     assert not hasattr(instance, "anything_else")
+
+
+def test_what_was_saved_comes_back_as_the_same_object_as_long_as_it_is_what_it_was():
+    def forward(ctx, x, y, constant):
+        ctx.save_for_backward(x, y, constant)
+        return x * 1
+
+    def backward(ctx, grad):
+        saved.append(ctx.saved_tensors)
+        return grad, None, None
+
+    saved = []
+    keep = function(forward, backward)
+    x, constant = leaf(1.0), torch.tensor([3.0])
+    y = x * 2
+    keep.apply(x, y, constant).backward()
+    assert [a is b for a, b in zip(saved[0], (x, y, constant), strict=True)] == [True, True, True]
+    # A tensor that shows other numbers by now is not what was saved.
+    z = keep.apply(x, y, constant)
+    constant.data = torch.tensor([4.0])
+    z.backward()
+    assert saved[1][2] is not constant
+    assert saved[1][2].tolist() == [3.0]
+
+
+def test_what_was_saved_is_freed_by_the_pass_though_the_context_lives_on():
+    def forward(ctx, x):
+        kept = torch.ones(1)
+        alive.append(weakref.ref(kept))
+        ctx.save_for_backward(kept)
+        return x * 1
+
+    alive = []
+    y = function(forward).apply(leaf(1.0))
+    context = y.grad_fn
+    assert context.saved_tensors[0].tolist() == [1.0]
+    y.backward()
+    assert alive[0]() is None
+    assert context.to_save == ()
+
+
+def test_what_was_saved_keeps_no_tensor_alive_and_makes_no_cycle():
+    def forward(ctx, x, state):
+        ctx.save_for_backward(state)
+        return x * state
+
+    x, state = leaf(1.0), torch.tensor([3.0])
+    y = function(forward).apply(x, state)
+    state += y  # the saved tensor now owns the node that saved it
+    gone = weakref.ref(y.grad_fn)
+    del y, state
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_input_returned_as_it_is_comes_back_as_a_view_of_itself_also_where_nothing_is_recorded():
+    same = function(lambda ctx, x: x)
+    for x in (leaf(1.0), torch.ones(1), torch.ones(1, dtype=torch.int64)):
+        y = same.apply(x)
+        assert y is not x
+        assert y._base is x
+        assert y.requires_grad is x.requires_grad
+    # A write that would have to be recorded past the function is refused; another is seen in both.
+    x = torch.zeros(1)
+    y = same.apply(x)
+    with pytest.raises(RuntimeError, match=r"A view was created in no_grad mode .* with grad mode enabled. This view"):
+        y.add_(leaf(1.0))
+    y.add_(1)
+    assert x.tolist() == [1.0]
+    with torch.inference_mode():
+        x = torch.zeros(1)
+        y = same.apply(x)
+        assert y is not x
+        assert not y._is_view()
+    # One that was written to and marked so is itself.
+    x = torch.ones(1)
+    assert function(double_in_place).apply(x) is x
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_the_tangent_of_an_input_returned_as_it_is_must_be_a_view_of_the_given_one(requires_grad):
+    def pair(jvp):
+        return function(lambda ctx, x, y: (x + y, x), lambda ctx, a, b: (a + b, a), jvp=lambda ctx, t, _: (t, jvp(t)))
+
+    def leaf():
+        return torch.tensor(1.0, requires_grad=requires_grad)
+
+    x, y, tangent = leaf(), leaf(), torch.tensor(1.0)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(x, tangent)
+        _, out = pair(lambda t: t.view_as(t)).apply(dual, y)
+        assert fwAD.unpack_dual(out).tangent._base is tangent
+        for wrong in (lambda t: t, lambda t: t * 2):
+            with pytest.raises(RuntimeError, match=r"returning a view \(or an input as-is\)"):
+                pair(wrong).apply(dual, y)
+
+
+def test_an_object_of_another_class_returned_as_it_is_stays_of_its_class():
+    class Boxed(torch.Tensor):
+        def __init__(self, data):
+            super().__init__()
+            self.inside = data
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return cls(func(*[a.inside if isinstance(a, cls) else a for a in args], **(kwargs or {})))
+
+    y = function(lambda ctx, x: x).apply(Boxed(torch.ones(2)))
+    assert type(y) is Boxed
+    assert y.inside.tolist() == [1.0, 1.0]

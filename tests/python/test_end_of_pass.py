@@ -166,3 +166,33 @@ def test_writes_inside_a_preserved_version_counter_are_not_counted():
     assert (x._version, x.tolist()) == (1, [6, 6])
     with pytest.raises(RuntimeError, match="Cannot set"):
         torch._C._autograd._unsafe_set_version_counter((x,), (-1,))
+
+
+def test_a_warning_of_a_derivative_arrives_as_a_warning():
+    x = leaf(1.0)
+    y = torch._C._nn._test_warn_in_autograd(x)
+    with pytest.warns(UserWarning, match="Warn from backward"):
+        y.backward()
+    assert x.grad.tolist() == [1.0]
+
+
+def test_resize_changes_the_shape_and_no_count():
+    from arcgrad.autograd._functions import Resize
+
+    x = leaf(1.0, 2.0)
+    y = Resize.apply(x, (2, 1))
+    assert y._base is x
+    y.backward(torch.tensor([[3.0], [4.0]]))
+    assert x.grad.tolist() == [3.0, 4.0]
+    with pytest.raises(RuntimeError, match=r"requested resize to 3 \(3 elements in total\)"):
+        Resize.apply(x, (3,))
+
+
+def test_volatile_is_always_false_and_says_that_it_is_gone():
+    x = leaf(1.0)
+    with pytest.warns(UserWarning, match="volatile was removed"):
+        assert x.volatile is False
+    with pytest.warns(UserWarning, match="now has no effect"):
+        x.volatile = True
+    with pytest.warns(UserWarning, match="volatile was removed"):
+        assert x.volatile is False

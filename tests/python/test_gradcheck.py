@@ -106,3 +106,29 @@ def test_single_precision_is_warned_of_once_for_each_input():
         warnings.simplefilter("always")
         torch.autograd.gradcheck(lambda a, b: a * b, (x, x), atol=1e-1, rtol=1e-1, eps=1e-2)
     assert [str(warning.message)[:9] for warning in caught] == ["Input #0 ", "Input #1 "]
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_a_derivative_that_draws_random_numbers_has_no_batch(forward):
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            torch.randn_like(g)
+            return g * 2
+
+        @staticmethod
+        def jvp(ctx, t):
+            torch.randn_like(t)
+            return t * 2
+
+    x = waves(2).requires_grad_()
+    batched = (
+        {"check_forward_ad": True, "check_batched_forward_grad": True} if forward else {"check_batched_grad": True}
+    )
+    assert torch.autograd.gradcheck(Doubled.apply, (x,), check_forward_ad=forward)
+    with pytest.raises(RuntimeError, match="vmap: We do not yet support calling random operations inside of vmap"):
+        torch.autograd.gradcheck(Doubled.apply, (x,), **batched)

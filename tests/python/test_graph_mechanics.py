@@ -231,3 +231,47 @@ def test_a_hook_hears_of_a_missing_gradient_and_cannot_make_one_up():
     z.register_hook(lambda g: torch.full((2,), 5.0))
     with pytest.raises(RuntimeError, match="can't replace a None gradient with a non-None value"):
         torch._C._functions.UndefinedGrad()(z).sum().backward()
+
+
+ROWS = torch.tensor([0, 2, 1])
+# Operations that know places or classes, which a pass frees with everything else that was saved.
+KNOWING = {
+    "index": lambda x: x[ROWS],
+    "two indices": lambda x: x[ROWS, ROWS],
+    "mask": lambda x: x[x.detach() > 1],
+    "index_select": lambda x: x.index_select(0, ROWS),
+    "take": lambda x: x.take(ROWS),
+    "masked_select": lambda x: x.masked_select(x.detach() > 1),
+    "index_put": lambda x: x.index_put((ROWS,), x.detach()[:3]),
+    "index_put of a source": lambda x: x.detach().index_put((ROWS,), x[:3], accumulate=True),
+    "index_add": lambda x: x.detach().index_add(0, ROWS, x[:3]),
+    "index_copy": lambda x: x.index_copy(0, ROWS, x.detach()[:3]),
+    "index_fill": lambda x: x.index_fill(0, ROWS, 2.0),
+    "put": lambda x: x.put(ROWS, x.detach()[0, :3]),
+    "masked_scatter": lambda x: x.masked_scatter(x.detach() > 1, x.detach()),
+    "repeat_interleave": lambda x: x.repeat_interleave(torch.tensor([1, 2, 0, 1]), 0),
+    "embedding": lambda x: torch.nn.functional.embedding(ROWS, x),
+    "nll_loss": lambda x: torch.nn.functional.nll_loss(x, torch.tensor([0, 1, 2, 3])),
+}
+
+
+@pytest.mark.parametrize("name", KNOWING)
+def test_a_second_pass_over_places_and_classes_is_refused_as_over_tensors(name):
+    x = torch.arange(24.0).reshape(4, 6).div(10).requires_grad_()
+    y = KNOWING[name](x)
+    g = torch.ones_like(y)
+    y.backward(g, retain_graph=True)
+    first = x.grad.clone()
+    y.backward(g)
+    assert x.grad.equal(2 * first)
+    with pytest.raises(RuntimeError, match="Specify retain_graph=True"):
+        y.backward(g)
+
+
+def test_a_second_pass_over_an_assignment_by_index_is_refused():
+    b = torch.randn(3, requires_grad=True)
+    c = torch.zeros(3)
+    c[[1, 2]] = b[[1, 1]]
+    c.sum().backward()
+    with pytest.raises(RuntimeError, match="Specify retain_graph=True"):
+        c.sum().backward()

@@ -327,3 +327,50 @@ def test_in_place_activations_write_over_their_input():
         layer.inplace = False
         layer(other).sum().backward()
         assert leaf.grad.tolist() == other.grad.tolist()
+
+
+def test_data_parallel_without_gpus_is_the_module_it_wraps():
+    module = nn.Linear(2, 3)
+    parallel = nn.DataParallel(module)
+    assert parallel.module is module
+    assert list(parallel.state_dict()) == ["module.weight", "module.bias"]
+    assert repr(parallel) == "DataParallel(\n  (module): Linear(in_features=2, out_features=3, bias=True)\n)"
+    x = arcgrad.ones(4, 2)
+    assert parallel(x).equal(module(x))
+    assert parallel(input=x).equal(module(x))
+    assert nn.parallel.DataParallel is nn.DataParallel
+
+
+class Noted(arcgrad.Tensor):
+    """A tensor of another class."""
+
+
+class Leaving(arcgrad.Tensor):
+    """A tensor whose `detach` leaves the class."""
+
+    def detach(self):
+        return super().detach().as_subclass(arcgrad.Tensor)
+
+
+def test_a_parameter_of_another_class_is_of_that_class_and_a_parameter():
+    data = arcgrad.ones(2).as_subclass(Noted)
+    assert not isinstance(data, nn.Parameter)
+    p = nn.Parameter(data)
+    assert type(p) is Noted
+    assert isinstance(p, nn.Parameter)
+    assert p is not data
+    assert (p.requires_grad, p.is_leaf, nn.Parameter(data, requires_grad=False).requires_grad) == (True, True, False)
+    module = nn.Module()
+    module.w = p
+    assert list(module.parameters()) == [p]
+    y = (module.w * 2).sum()
+    assert type(y) is Noted
+    assert not isinstance(y, nn.Parameter)
+    y.backward()
+    assert p.grad.tolist() == [2.0, 2.0]
+    module.double()
+    assert type(module.w) is Noted
+    assert isinstance(module.w, nn.Parameter)
+    assert module.w.dtype == arcgrad.float64
+    with pytest.raises(RuntimeError, match=r"Parameter from an instance of type Leaving requires that detach\(\)"):
+        nn.Parameter(arcgrad.ones(2).as_subclass(Leaving))

@@ -22,7 +22,7 @@ from .._core import (
     _will_reach,
 )
 from ..autograd.grad_mode import _FORWARD, _GRAD
-from . import _autograd as _autograd, _functions as _functions
+from . import _autograd as _autograd, _functions as _functions, _nn as _nn
 
 __all__ = [
     "DisableTorchFunction",
@@ -34,6 +34,7 @@ __all__ = [
     "_functions",
     "_is_fwd_grad_enabled",
     "_is_multithreading_enabled",
+    "_nn",
     "_set_fwd_grad_enabled",
     "_set_grad_enabled",
     "_set_multithreading_enabled",

@@ -1,6 +1,6 @@
 """Neural network layers, the functions behind them, and how their parameters start."""
 
-from . import functional, init, modules, utils
+from . import functional, init, modules, parallel, utils
 from .modules import (
     CELU,
     ELU,
@@ -82,6 +82,7 @@ from .modules import (
     TripletMarginLoss,
     Unflatten,
 )
+from .parallel import DataParallel
 from .parameter import Parameter
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -168,5 +170,6 @@ __all__ = [
     "functional",
     "init",
     "modules",
+    "parallel",
     "utils",
 ]

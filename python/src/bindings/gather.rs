@@ -2,7 +2,7 @@
 
 use arcgrad::graph::{Onto, Operand};
 use arcgrad::ops::{self, Reduce, Unique};
-use arcgrad::{Scalar, Tensor};
+use arcgrad::{DType, Scalar, Tensor};
 use pyo3::prelude::*;
 
 use crate::bindings;
@@ -163,6 +163,21 @@ bindings! {
             found_values(a.py(), found, a.flag(2)?, a.flag(3)?)?
         }
     }
+    /// Each value once, where each element is among them, and how often each occurs.
+    function _unique2 {
+        "(Tensor input, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> Tensor[]" => |a| {
+            let found = core(a.call(ops::unique, (a.tensor(0)?, None)))?;
+            all_found(found, a.flag(2)?, a.flag(3)?)?
+        }
+    }
+    /// Each value once, and where each element is among them.
+    function _unique {
+        "(Tensor input, bool sorted=True, bool return_inverse=False) -> Tensor[]" => |a| {
+            let mut found = all_found(core(a.call(ops::unique, (a.tensor(0)?, None)))?, a.flag(2)?, false)?;
+            found.pop();
+            found
+        }
+    }
     /// Each value once for each run of equal ones.
     both unique_consecutive {
         "(Tensor input, bool return_inverse=False, bool return_counts=False, int? dim=None) -> Any" => |a| {
@@ -238,6 +253,12 @@ fn scatter(a: &Args<'_, '_>, onto: Onto, reduces: bool) -> PyResult<Py<PyAny>> {
         Operand::Tensor(src) => ops::scatter_value(onto, x, dim, index, core(src.item())?).object(a.py()),
         Operand::Scalar(value) => ops::scatter_value(onto, x, dim, index, value).object(a.py()),
     }
+}
+
+/// All three parts; those not asked for are empty.
+fn all_found(found: Unique, inverse: bool, counts: bool) -> PyResult<Vec<Tensor>> {
+    let part = |x: Tensor, asked: bool| if asked { Ok(x) } else { core(Tensor::zeros(&[0], DType::I64)) };
+    Ok(vec![found.values, part(found.inverse, inverse)?, part(found.counts, counts)?])
 }
 
 fn found_values(py: Python<'_>, found: Unique, inverse: bool, counts: bool) -> PyResult<Py<PyAny>> {

@@ -1,5 +1,7 @@
 //! What a tensor says about itself, as attributes.
 
+use std::ffi::CStr;
+
 use arcgrad::ops;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -17,6 +19,10 @@ pub fn no_imaginary_part() -> PyErr {
 
 fn truth(py: Python<'_>, yes: bool) -> PyResult<Py<PyAny>> {
     yes.object(py)
+}
+
+fn warn(py: Python<'_>, message: &CStr) -> PyResult<()> {
+    PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), message, 1)
 }
 
 /// The attributes of `Tensor`.
@@ -66,19 +72,28 @@ pub static PROPERTIES: &[Property] = &[
         get: |x| {
             let this = &x.get().0;
             if !this.is_leaf() && !this.retains_grad() {
-                let category = x.py().get_type::<pyo3::exceptions::PyUserWarning>();
-                pyo3::PyErr::warn(
+                warn(
                     x.py(),
-                    &category,
                     c"The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be \
                       populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf \
                       Tensor, use .retain_grad() on the non-leaf Tensor.",
-                    1,
                 )?;
             }
             this.grad().object(x.py())
         },
         set: Some(set_grad),
+    },
+    Property {
+        name: "volatile",
+        doc: "Always False: what once said that nothing is recorded. Deprecated in PyTorch too.",
+        kind: "bool",
+        get: |x| {
+            warn(x.py(), c"volatile was removed (Variable.volatile is always False)")?;
+            truth(x.py(), false)
+        },
+        set: Some(|x, _| {
+            warn(x.py(), c"volatile was removed and now has no effect. Use `with torch.no_grad():` instead.")
+        }),
     },
     Property {
         name: "grad_fn",

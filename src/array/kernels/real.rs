@@ -22,6 +22,7 @@ mod error_function;
 mod exponential;
 mod gamma;
 mod hyperbolic;
+mod incomplete_gamma;
 mod logarithm;
 mod polynomial;
 mod power;
@@ -166,6 +167,10 @@ pub trait Real:
     fn polygamma(self, n: u32) -> Self;
     /// Hurwitz zeta function: the sum of `(q + k)^-x` over `k >= 0`, with `x = self`.
     fn zeta(self, q: Self) -> Self;
+    /// The regularised lower incomplete gamma function of `a = self`: the share of the gamma function's integral below `x`.
+    fn igamma(self, x: Self) -> Self;
+    /// The regularised upper incomplete gamma function: the share above `x`.
+    fn igammac(self, x: Self) -> Self;
     /// Modified Bessel function of the first kind, order 0. 0.51 ulp, 4.3 ulp.
     fn i0(self) -> Self;
     /// `e^-|x| i0(x)`. 0.51 ulp, 6.5 ulp.
@@ -349,6 +354,14 @@ macro_rules! real {
             #[inline(always)]
             fn zeta(self, q: Self) -> Self {
                 gamma::zeta(f64::from(self), f64::from(q)) as Self
+            }
+            #[inline(always)]
+            fn igamma(self, x: Self) -> Self {
+                incomplete_gamma::igamma(f64::from(self), f64::from(x)) as Self
+            }
+            #[inline(always)]
+            fn igammac(self, x: Self) -> Self {
+                incomplete_gamma::igammac(f64::from(self), f64::from(x)) as Self
             }
             #[inline(always)]
             fn polygamma(self, n: u32) -> Self {

@@ -249,6 +249,8 @@ impl<T: Real, const FAR: bool> V<T, FAR> {
         pow,
         atan2,
         zeta,
+        igamma,
+        igammac,
         hypot,
         logaddexp,
         logaddexp2,

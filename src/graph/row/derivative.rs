@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::promotion::Operand;
-use super::{Derivative, Row, Takes};
+use super::{Derivative, Row, Takes, no_derivative, no_forward_mode};
 use crate::array::Scalar;
 use crate::array::kernels::tile::{self, Source};
 use crate::error::{Error, Result};
@@ -67,12 +67,20 @@ impl RowRule {
         for input in 0..cx.node().edges().len() {
             let derivative = if cx.needs(input) { self.row.derivative(input) } else { None };
             grads.push(match derivative {
-                None => None,
+                None => self.none(cx, input)?,
                 Some(d) if d.identity => Some(g.clone()),
                 Some(d) => Some(evaluate_numbers(d, g, &kept)?),
             });
         }
         Ok(grads)
+    }
+
+    /// The gradient of an input that has no derivative, or whose gradient nobody wants.
+    fn none(&self, cx: &Backward<'_>, input: usize) -> Result<Option<Tensor>> {
+        if cx.needs(input) {
+            self.row.check_known(input, no_derivative)?;
+        }
+        Ok(None)
     }
 
     #[cold]
@@ -87,7 +95,7 @@ impl RowRule {
         for input in 0..cx.node().edges().len() {
             let derivative = self.row.derivative(input).filter(|_| cx.needs(input));
             grads.push(match derivative {
-                None => None,
+                None => self.none(cx, input)?,
                 Some(d) if d.identity => Some(g.clone()),
                 Some(d) => Some(tied(evaluate_terms(d, g, &kept, cx.node())?, &kept, cx.node())?),
             });
@@ -145,15 +153,15 @@ fn evaluate_terms(
 ) -> Result<Tensor> {
     let mut terms: SmallVec<[Term; 4]> = SmallVec::new();
     for &takes in d.takes {
-        terms.push(Term(Ok(match takes {
-            Takes::Grad => g.clone(),
+        terms.push(match takes {
+            Takes::Grad => Term::of(g.clone()),
             _ => match find(kept, takes) {
-                Unpacked::Scalar(s) => Tensor::scalar(*s, g.dtype())?,
-                kept => kept.clone().tensor(node)?,
+                Unpacked::Scalar(s) => Term::number(*s, g),
+                kept => Term::of(kept.clone().tensor(node)?),
             },
-        })));
+        });
     }
-    (d.terms)(&terms).0
+    (d.terms)(&terms).tensor()
 }
 
 /// Forward mode: the sum of the derivatives' formulas, each with its input's tangent for `g`.
@@ -174,22 +182,27 @@ pub(super) fn propagate_row<const N: usize>(
         })
         .collect();
     forward::propagate(place, &inputs, std::slice::from_ref(y), node.as_ref(), || {
+        for (input, x) in operands.iter().enumerate() {
+            if matches!(x, Operand::Tensor(x) if x.tangent().is_some()) {
+                row.check_known(input, |_| no_forward_mode(row.name))?;
+            }
+        }
         let mut sum: Option<Tensor> = None;
         for d in row.derivatives {
             let Operand::Tensor(x) = operands[usize::from(d.input)] else { continue };
             let Some(tangent) = x.tangent() else { continue };
             let mut terms: SmallVec<[Term; 4]> = SmallVec::new();
             for takes in d.takes {
-                terms.push(Term(Ok(match takes {
-                    Takes::Grad => tangent.clone(),
-                    Takes::Output => y.clone(),
+                terms.push(match takes {
+                    Takes::Grad => Term::of(tangent.clone()),
+                    Takes::Output => Term::of(y.clone()),
                     Takes::Input(i) => match operands[usize::from(*i)] {
-                        Operand::Tensor(x) => x.clone(),
-                        Operand::Scalar(s) => Tensor::scalar(s, y.dtype())?,
+                        Operand::Tensor(x) => Term::of(x.clone()),
+                        Operand::Scalar(s) => Term::number(s, y),
                     },
-                })));
+                });
             }
-            let part = (d.terms)(&terms).0?;
+            let part = (d.terms)(&terms).tensor()?;
             sum = Some(match sum {
                 None => part,
                 Some(sum) => vector_space::add_grads(sum, part)?,

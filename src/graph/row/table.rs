@@ -14,6 +14,8 @@
 //! * The formula of a derivative is read twice: over numbers, as one pass over memory, and over terms, in recorded tensor
 //!   operations, when the derivative is to be differentiated. The same formula with a tangent for `g` is forward mode.
 //! * `name(x, slope = 0.01)`: an input may have a default for Python. An input without a derivative is usually a number.
+//! * `unknown a as "igamma: input"` says that the derivative of input `a` exists and is not implemented: to ask for it is an
+//!   error that names it so.
 //! * `on` is the domain from which the gradient check draws (-2..2 if not said); `as` is the node's name where it is not
 //!   the op's name in camel case with `Backward0`.
 
@@ -25,7 +27,7 @@ macro_rules! rows {
         $crate::rows! { @methods $($rows)* }
     };
     (table $table:ident; $( $(#[doc = $doc:literal])* $kind:ident $name:ident ( $($x:ident $(= $default:literal)?),+ ) -> $y:ident = $forward:expr
-        $(, as $node:literal)? $(, on $low:literal .. $high:literal)?
+        $(, as $node:literal)? $(, unknown $u:ident as $unknown:literal)? $(, on $low:literal .. $high:literal)?
         , { $( $d:ident ( $($k:ident),+ ) = $rule:expr ),* $(,)? } );* $(;)?
     ) => {
         $(
@@ -41,7 +43,7 @@ macro_rules! rows {
             pub mod $name {
                 use $crate::array::kernels::{formula, integer::{Integer, N}, real::Real, value::{Mask, V}};
                 use $crate::array::Bool;
-                use $crate::graph::row::{Derivative, Kind, NodeName, Row, Takes, differentiated, same};
+                use $crate::graph::row::{Derivative, Kind, NodeName, Row, Takes, differentiated, input_named, same};
 
                 const INPUTS: &[&str] = &[$( stringify!($x) ),+];
                 const ARITY: usize = INPUTS.len();
@@ -75,6 +77,7 @@ macro_rules! rows {
                             $crate::graph::Term::from($rule)
                         },
                     } ),*],
+                    unknown: $crate::rows!(@unknown $(INPUTS, stringify!($u), $unknown)?),
                     domain: $crate::rows!(@domain $($low, $high)?),
                 };
             }
@@ -85,7 +88,8 @@ macro_rules! rows {
     // A row's formula does not matter to its method; its shape must be read all the same.
     (@methods $( $(#[doc = $doc:literal])* $kind:ident $name:ident (
             $first:ident $(= $d0:literal)? $(, $rest:ident $(= $default:literal)?)*
-        ) -> $y:ident = $forward:expr $(, as $node:literal)? $(, on $low:literal .. $high:literal)? , { $($rules:tt)* } );*
+        ) -> $y:ident = $forward:expr $(, as $node:literal)? $(, unknown $u:ident as $unknown:literal)?
+            $(, on $low:literal .. $high:literal)? , { $($rules:tt)* } );*
         $(;)?
     ) => {
         // Operands share one lifetime, be there one or several.
@@ -169,6 +173,8 @@ macro_rules! rows {
     (@node $name:ident $node:literal) => { NodeName::given($node) };
     (@default) => { None };
     (@default $value:literal) => { Some(stringify!($value)) };
+    (@unknown) => { None };
+    (@unknown $inputs:expr, $input:expr, $what:literal) => { Some((input_named($input, $inputs), $what)) };
     (@domain) => { (-2.0, 2.0) };
     (@domain $low:literal, $high:literal) => { ($low, $high) };
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use crate::array::kernels::class_loss::{self as kernel, Classes};
 use crate::array::{Array, DType, Dims, Scalar};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::vector_space::sum_to;
-use crate::graph::{Tensor, linear};
+use crate::graph::vector_space::{sum_to, zeros_like};
+use crate::graph::{Data, Keep, Tensor, record};
 use crate::ops;
+use crate::ops::linear::linear_with;
 use crate::ops::nn::loss::{Reduction, reduced};
-use crate::ops::nn::{linear_tied, shaped};
+use crate::ops::nn::{shaped, tied};
 
 /// A target of this value counts for nothing.
 pub const IGNORE_INDEX: i64 = -100;
@@ -36,15 +39,16 @@ pub fn nll_loss(
             &weight.shape()[..]
         )));
     }
-    let classes = Arc::new(Classes {
+    let classes = Classes {
         at: classes(target, count, ignore_index)?,
         count,
         positions: shape.get(2..).map_or(1, |rest| rest.iter().product()),
         weight: weight.map(Tensor::to_vec::<f64>).transpose()?,
-    });
+    };
     let scale = if reduction == Reduction::Mean { 1.0 / classes.total() } else { 1.0 };
     let name = if shape.len() > 2 { "NllLoss2DBackward0" } else { "NllLossBackward0" };
-    picked(x, Picking { name, classes, scale, reduced: reduction != Reduction::None, target: target.shape() })
+    let reduced = reduction != Reduction::None;
+    picked(x, &Arc::new(Picking { name, classes, scale, reduced, target: target.shape() }))
 }
 
 fn check_shapes(x: &Tensor, target: &Tensor) -> Result<()> {
@@ -91,17 +95,16 @@ fn classes(target: &Tensor, count: usize, ignore_index: i64) -> Result<Vec<Optio
 }
 
 /// Which entries of a table are taken, and what becomes of them.
-#[derive(Clone)]
 struct Picking {
     name: &'static str,
-    classes: Arc<Classes>,
+    classes: Classes,
     scale: f64,
     reduced: bool,
     target: Dims,
 }
 
 /// Linear in x, with [`spread`] for its adjoint.
-fn picked(x: &Tensor, picking: Picking) -> Result<Tensor> {
+fn picked(x: &Tensor, picking: &Arc<Picking>) -> Result<Tensor> {
     let array = x.array().contiguous()?;
     if !array.dtype().is_floating() {
         return Err(Error::unsupported("nll_loss_out_frame", array.dtype()));
@@ -115,23 +118,27 @@ fn picked(x: &Tensor, picking: Picking) -> Result<Tensor> {
         y
     };
     let shape: Dims = array.shape().into();
-    let back = picking.clone();
-    linear_tied(picking.name, x, y, move |g| spread(g, &back, &shape), move |t| picked(t, picking))
+    let kept: Data = picking.clone();
+    record(
+        picking.name,
+        &[x],
+        y,
+        &[Keep::Input(0), Keep::Data(&kept)],
+        move |cx| {
+            let picking = cx.data(1)?;
+            let Some(g) = cx.grad(0) else { return Ok(smallvec![None]) };
+            Ok(smallvec![Some(tied(spread(g, &picking, &shape)?, || cx.saved(0))?)])
+        },
+        |cx| cx.tangent(0).map_or_else(|| zeros_like(cx.output()), |t| picked(&t, picking)),
+    )
 }
 
 /// Linear in g, with [`picked`] for its adjoint.
-fn spread(g: &Tensor, picking: &Picking, shape: &[usize]) -> Result<Tensor> {
+fn spread(g: &Tensor, picking: &Arc<Picking>, shape: &[usize]) -> Result<Tensor> {
     let array = g.array().contiguous()?;
     let dx = Array::zeros(shape, array.dtype())?;
     kernel::spread(&picking.classes, &array, picking.scale, &dx);
-    let (back, again, to) = (picking.clone(), picking.clone(), Dims::from_slice(shape));
-    linear(
-        "NllLossBackwardBackward0",
-        g,
-        dx,
-        move |h| picked(h, back.clone()),
-        move |t| spread(t, &again, &to),
-    )
+    linear_with("NllLossBackwardBackward0", g, dx, picking, picked, |t| spread(t, picking, shape))
 }
 
 /// The sum along an axis, which stays with extent 1.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::array::{Array, DType, Element};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::{Tensor, linear};
+use crate::graph::Tensor;
+use crate::ops::linear::linear_with;
 use crate::with_element;
 
 /// The rows that a lookup reads.
-#[derive(Clone)]
 struct Lookup {
-    rows: Arc<[usize]>,
+    rows: Vec<usize>,
     /// How many rows the table has.
     count: usize,
     /// A row without a gradient.
@@ -42,13 +42,13 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding: Option<isize>) -> R
     let padding = padding.and_then(|p| usize::try_from(if p < 0 { p + count as isize } else { p }).ok());
     let mut to = indices.shape();
     to.push(shape[1]);
-    read(weight, &Lookup { rows: rows.into(), count, padding }, &to, "EmbeddingBackward0", false)
+    read(weight, &Arc::new(Lookup { rows, count, padding }), &to, "EmbeddingBackward0", false)
 }
 
 /// Linear in the table, with [`accumulated`] for its adjoint. The adjoint's own adjoint reads zeros for the padding row.
 fn read(
     weight: &Tensor,
-    lookup: &Lookup,
+    lookup: &Arc<Lookup>,
     to: &[usize],
     name: &'static str,
     skip_padding: bool,
@@ -69,13 +69,11 @@ fn read(
             }
         }
     });
-    let (back, again): (Lookup, Lookup) = (lookup.clone(), lookup.clone());
-    let to: crate::array::Dims = to.into();
-    linear(name, weight, y, move |g| accumulated(g, &back), move |t| read(t, &again, &to, name, skip_padding))
+    linear_with(name, weight, y, lookup, accumulated, |t| read(t, lookup, to, name, skip_padding))
 }
 
 /// Each row's gradients added up, in the order of the indices.
-fn accumulated(g: &Tensor, lookup: &Lookup) -> Result<Tensor> {
+fn accumulated(g: &Tensor, lookup: &Arc<Lookup>) -> Result<Tensor> {
     let array = g.array().contiguous()?;
     let size = array.shape()[array.ndim() - 1];
     let table = Array::zeros(&[lookup.count, size], array.dtype())?;
@@ -92,14 +90,14 @@ fn accumulated(g: &Tensor, lookup: &Lookup) -> Result<Tensor> {
             }
         }
     });
-    let (back, again) = (lookup.clone(), lookup.clone());
     let to: crate::array::Dims = array.shape().into();
-    linear(
+    linear_with(
         "EmbeddingDenseBackwardBackward0",
         g,
         table,
-        move |h| read(h, &back, &to, "EmbeddingBackward0", true),
-        move |t| accumulated(t, &again),
+        lookup,
+        move |h, lookup| read(h, lookup, &to, "EmbeddingBackward0", true),
+        |t| accumulated(t, lookup),
     )
 }
 

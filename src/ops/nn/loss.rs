@@ -102,12 +102,12 @@ fn pull(d: &'static Derivative, g: &Tensor, inputs: &[Held]) -> Result<Tensor> {
     if forward::is_watched() {
         let mut terms: SmallVec<[Term; 5]> = SmallVec::new();
         for takes in d.takes {
-            terms.push(Term(match takes {
-                Takes::Input(i) => inputs[usize::from(*i)].tensor(g),
-                _ => Ok(g.clone()),
-            }));
+            terms.push(match takes {
+                Takes::Input(i) => inputs[usize::from(*i)].term(g),
+                _ => Term::of(g.clone()),
+            });
         }
-        return (d.terms)(&terms).0;
+        return (d.terms)(&terms).tensor();
     }
     let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
     let arrays: SmallVec<[_; 4]> = inputs.iter().map(Held::array).collect();
@@ -128,10 +128,10 @@ enum Held {
 }
 
 impl Held {
-    fn tensor(&self, like: &Tensor) -> Result<Tensor> {
+    fn term(&self, g: &Tensor) -> Term {
         match self {
-            Self::Tensor(x) => Ok(x.clone()),
-            Self::Scalar(s) => Tensor::scalar(*s, like.dtype()),
+            Self::Tensor(x) => Term::of(x.clone()),
+            Self::Scalar(s) => Term::number(*s, g),
         }
     }
 
@@ -170,7 +170,7 @@ fn reduced_row<const N: usize>(
         if reduction == Reduction::Mean { 1.0 / shape.iter().product::<usize>() as f64 } else { 1.0 };
     // What operand `i` is: the tensor of this number, or a number.
     let mut plan: SmallVec<[Result<u8, Scalar>; 4]> = SmallVec::new();
-    let mut keep: SmallVec<[Keep; 4]> = SmallVec::new();
+    let mut keep: SmallVec<[Keep<'_>; 4]> = SmallVec::new();
     for operand in &operands {
         plan.push(match operand {
             Operand::Tensor(_) => {

@@ -22,7 +22,7 @@ pub(super) struct Bilinear<L, A, B, F> {
 }
 
 /// Each factor's gradient needs the other factor: a factor is kept only if the other one wants a gradient.
-fn kept(a: &Tensor, b: &Tensor, first: u8) -> SmallVec<[Keep; 2]> {
+fn kept(a: &Tensor, b: &Tensor, first: u8) -> SmallVec<[Keep<'static>; 2]> {
     let mut keep = SmallVec::new();
     if b.requires_grad() {
         keep.push(Keep::Input(first));

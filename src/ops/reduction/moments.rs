@@ -58,7 +58,7 @@ fn slope(x: &Tensor, y: &Tensor, axes: AxisSet, moment: Moment, correction: f64)
 }
 
 /// The variance's derivative does not look at the variance, which may therefore be overwritten.
-const fn kept(moment: Moment) -> &'static [Keep] {
+const fn kept(moment: Moment) -> &'static [Keep<'static>] {
     match moment {
         Moment::Variance => &[Keep::Input(0)],
         Moment::Deviation => &[Keep::Input(0), Keep::Output(0)],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from typing import Any
 
-from ..._core import Tensor, allclose, randn_like, stack, zeros_like
+from ..._core import Tensor, allclose, equal, get_rng_state, randn_like, stack, zeros_like
 from .. import Function, grad
 from ..gradcheck import GradcheckError
 from .agreement import random_directions
@@ -14,7 +15,7 @@ from .problem import differentiable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .problem import Problem
 
@@ -31,13 +32,28 @@ class _Undefined(Function):
         return None
 
 
+@contextmanager
+def _without_draws() -> Iterator[None]:
+    """Refuse a derivative that draws random numbers: of a batch it could not give what it gives one at a time."""
+    before = get_rng_state()
+    yield
+    if not equal(get_rng_state(), before):
+        raise GradcheckError(
+            "While computing batched gradients, got: vmap: We do not yet support calling random operations inside of "
+            "vmap. Please perform random operations outside of vmap as a workaround"
+        )
+
+
 def batch_of_gradients(problem: Problem) -> None:
     """A batch of gradients gives what they give one at a time."""
     for i, output in enumerate(problem.outputs):
         vectors = [randn_like(output) for _ in range(2)]
         one_by_one = [_gradients(problem, [output], [v], retain_graph=True) for v in vectors]
         try:
-            batch = _gradients(problem, [output], [stack(vectors)], retain_graph=True, is_grads_batched=True)
+            with _without_draws():
+                batch = _gradients(problem, [output], [stack(vectors)], retain_graph=True, is_grads_batched=True)
+        except GradcheckError:
+            raise
         except RuntimeError as error:
             raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{_BATCHED}") from error
         for j, x in enumerate(problem.checked):
@@ -60,7 +76,8 @@ def sum_of_tangents(problem: Problem) -> None:
     """The tangent of a sum is the sum of the tangents."""
     for place, x in enumerate(problem.checked):
         directions = [randn_like(x) for _ in range(2)]
-        first, second, both = (_along(problem, place, d) for d in (*directions, directions[0] + directions[1]))
+        with _without_draws():
+            first, second, both = (_along(problem, place, d) for d in (*directions, directions[0] + directions[1]))
         for i, (a, b, got) in enumerate(zip(first, second, both, strict=True)):
             if not allclose(got, a + b):
                 raise GradcheckError(
