@@ -231,3 +231,12 @@ def test_a_hook_hears_of_a_missing_gradient_and_cannot_make_one_up():
     z.register_hook(lambda g: torch.full((2,), 5.0))
     with pytest.raises(RuntimeError, match="can't replace a None gradient with a non-None value"):
         torch._C._functions.UndefinedGrad()(z).sum().backward()
+
+
+def test_a_hook_of_a_node_sees_gradients_shaped_and_typed_as_the_inputs():
+    x, row = torch.ones(2, 3, requires_grad=True), torch.ones(3, requires_grad=True, dtype=torch.float64)
+    y = x * row
+    seen = []
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append([(g.shape, g.dtype) for g in inputs]))
+    y.sum().backward()
+    assert seen == [[((2, 3), torch.float32), ((3,), torch.float64)]]
