@@ -19,7 +19,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test test-rust test-python instructions record-instructions lint fmt stubs bench docs wheel clean
+.PHONY: help setup build demo test test-rust test-python stress instructions record-instructions lint fmt stubs bench docs wheel clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ test-rust: ## Rust unit, integration and documentation tests, and that examples 
 
 test-python: $(STAMPS)/built $(STAMPS)/test $(STAMPS)/demo ## Python tests (PYTEST_ARGS="-k name" narrows them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+STRESS ?= 100
+
+stress: $(STAMPS)/built $(STAMPS)/test ## STRESS times as many random programs and threads as `make test` runs (100 take some ten minutes)
+	STRESS=$(STRESS) $(BIN)/python -m pytest tests/python/test_stress.py $(PYTEST_ARGS)
 
 # Where there is no valgrind the count is left out, and said to be; continuous integration installs it.
 instructions: ## Count the instructions of small operations; more than 3 % above benches/instructions.tsv fail

@@ -1,52 +1,23 @@
 //! Python values to the core's, and back.
 
-use std::sync::atomic::Ordering;
-
 use arcgrad::graph::Operand;
 use arcgrad::{DType, Scalar, Tensor};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
 
-use crate::allocation;
 use crate::dtype::PyDType;
 use crate::error::raise;
+use crate::identity;
+pub use crate::identity::object;
 use crate::tensor::PyTensor;
 
 /// The tensor inside a Python object, if it is one.
 #[inline]
 pub fn tensor<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Tensor> {
-    let object = object.cast::<PyTensor>().ok()?;
-    let tensor = &object.get().0;
-    // An object made by Python's own `__new__` could not know its address then.
-    if tensor.foreign().load(Ordering::Relaxed).is_null() {
-        tensor.foreign().store(object.as_ptr().cast(), Ordering::Relaxed);
-    }
+    let tensor = &object.cast::<PyTensor>().ok()?.get().0;
+    identity::meet(tensor, object);
     Some(tensor)
-}
-
-/// The Python object of a tensor: the one that is alive, or a new one.
-#[inline]
-pub fn object(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
-    let existing = tensor.foreign().load(Ordering::Relaxed).cast::<pyo3::ffi::PyObject>();
-    if !existing.is_null() {
-        // SAFETY: the slot is emptied when the object is deallocated, which like this read happens under the GIL; an
-        // object on its way out has a count of zero and is not revived.
-        unsafe {
-            if pyo3::ffi::Py_REFCNT(existing) > 0 {
-                return Ok(Bound::from_borrowed_ptr(py, existing).unbind());
-            }
-        }
-    }
-    fresh(py, tensor)
-}
-
-/// A new Python object for a tensor that has none.
-#[inline]
-pub fn fresh(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
-    let object = allocation::new(py, tensor)?;
-    object.get().0.foreign().store(object.as_ptr().cast(), Ordering::Relaxed);
-    Ok(object.into_any().unbind())
 }
 
 /// A Python number; `None` for anything else.

@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 
 use crate::collector;
 use crate::convert::{self, Answer, core};
+use crate::ending;
 use crate::error::carry;
 use crate::node::PyNode;
 use crate::tensor::PyTensor;
@@ -36,8 +37,12 @@ impl Rule for PyFunction {
         true
     }
 
+    fn stays_with_caller(&self) -> bool {
+        true
+    }
+
     fn backward(&self, cx: &mut Backward<'_>) -> arcgrad::Result<Grads> {
-        Python::attach(|py| self.call(py, cx).map_err(carry))
+        ending::attach(|py| self.call(py, cx).map_err(carry))
     }
 }
 

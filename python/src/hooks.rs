@@ -2,17 +2,18 @@
 //! the functions stand in there by the id of the handle that removes them.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arcgrad::Tensor;
 use arcgrad::graph::{Grads, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::{self, Answer};
+use crate::ending;
 use crate::error::{carry, raise};
 
 /// Functions by the ids of their handles; none until there is one. The lock is held over no call of Python's.
@@ -43,11 +44,15 @@ impl Functions {
         static HANDLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = hook.py();
         let class = HANDLE.import(py, "arcgrad.utils.hooks", "RemovableHandle")?;
-        let dictionary = self.dictionary(py).unwrap_or_else(|| {
-            let dictionary = PyDict::new(py);
-            self.set_dictionary(Some(dictionary.clone().unbind()));
-            dictionary
-        });
+        let dictionary = match self.dictionary(py) {
+            Some(dictionary) => dictionary,
+            None => {
+                // Made before the lock: the collector may run. Of two threads, both take the first.
+                let made = PyDict::new(py).unbind();
+                let mut dictionary = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                dictionary.get_or_insert(made).bind(py).clone()
+            }
+        };
         Ok(class.call_method1("add", (dictionary, hook))?.unbind())
     }
 
@@ -93,7 +98,7 @@ struct OnTensor(Arc<Functions>);
 
 impl TensorHook for OnTensor {
     fn call(&self, grad: &Tensor) -> arcgrad::Result<Option<Tensor>> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let mut now: Option<Tensor> = None;
             self.0.each(py, |function| {
                 let before = now.as_ref().unwrap_or(grad);
@@ -108,7 +113,7 @@ impl TensorHook for OnTensor {
     }
 
     fn nothing(&self) -> arcgrad::Result<()> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             self.0.each(py, |function| {
                 let answer = function.call1((py.None(),))?;
                 if answer.is_none() { Ok(()) } else { checked(None, &answer, function).map(drop) }
@@ -122,7 +127,7 @@ struct OnLeaf(Arc<Functions>);
 
 impl LeafHook for OnLeaf {
     fn call(&self, leaf: &Tensor) -> arcgrad::Result<()> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             self.0.each(py, |function| {
                 let answer = function.call1((convert::object(py, leaf.clone())?,))?;
                 if answer.is_none() {
@@ -139,7 +144,7 @@ struct BeforeNode(Arc<Functions>);
 
 impl NodePreHook for BeforeNode {
     fn call(&self, grad_outputs: &[Option<Tensor>]) -> arcgrad::Result<Option<Grads>> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let mut now: Option<Grads> = None;
             self.0.each(py, |function| {
                 let before: &[Option<Tensor>] = now.as_deref().unwrap_or(grad_outputs);
@@ -163,7 +168,7 @@ impl NodeHook for AfterNode {
         grad_inputs: &[Option<Tensor>],
         grad_outputs: &[Option<Tensor>],
     ) -> arcgrad::Result<Option<Grads>> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let mut now: Option<Grads> = None;
             let outputs = tuple(py, grad_outputs).map_err(carry)?;
             self.0.each(py, |function| {
@@ -259,12 +264,21 @@ fn downcast<T: Any>(hook: &dyn Any, functions: impl Fn(&T) -> &Arc<Functions>) -
     hook.downcast_ref::<T>().map(|hook| functions(hook).clone())
 }
 
+/// Held by who looks for functions and adds some if there are none, which two threads must not do at one time. Looking may
+/// call Python; so a thread lets the others run while it waits.
+static REGISTERING: Mutex<()> = Mutex::new(());
+
+fn registering(py: Python<'_>) -> MutexGuard<'static, ()> {
+    REGISTERING.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+}
+
 fn of_tensor(x: &Tensor) -> Option<Arc<Functions>> {
     functions(x.gradient_hooks(), |hook| downcast::<OnTensor>(hook, |hook| &hook.0))
 }
 
 /// Registers a hook on a tensor.
 pub fn on_tensor(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alone = registering(hook.py());
     let functions = match of_tensor(x) {
         Some(functions) => functions,
         None => {
@@ -273,11 +287,13 @@ pub fn on_tensor(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
             functions
         }
     };
+    drop(alone);
     functions.add(hook)
 }
 
 /// Registers a hook on a leaf.
 pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alone = registering(hook.py());
     let existing = functions(x.post_accumulate_grad_hooks(), |hook| downcast::<OnLeaf>(hook, |hook| &hook.0));
     let functions = match existing {
         Some(functions) => functions,
@@ -287,28 +303,33 @@ pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
             functions
         }
     };
+    drop(alone);
     functions.add(hook)
 }
 
 /// Registers a hook for before a node's derivative.
 pub fn before_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alone = registering(hook.py());
     let existing = functions(node.prehooks(), |hook| downcast::<BeforeNode>(hook, |hook| &hook.0));
     let functions = existing.unwrap_or_else(|| {
         let functions = Functions::new();
         node.add_prehook(Arc::new(BeforeNode(functions.clone())));
         functions
     });
+    drop(alone);
     functions.add(hook)
 }
 
 /// Registers a hook for after a node's derivative.
 pub fn after_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alone = registering(hook.py());
     let existing = functions(node.hooks(), |hook| downcast::<AfterNode>(hook, |hook| &hook.0));
     let functions = existing.unwrap_or_else(|| {
         let functions = Functions::new();
         node.add_hook(Arc::new(AfterNode(functions.clone())));
         functions
     });
+    drop(alone);
     functions.add(hook)
 }
 
@@ -328,11 +349,13 @@ pub fn set_dictionary(x: &Tensor, value: &Bound<'_, PyAny>) -> PyResult<()> {
         })?;
         Some(dictionary.clone().unbind())
     };
+    let alone = registering(value.py());
     let functions = of_tensor(x).unwrap_or_else(|| {
         let functions = Functions::new();
         x.place_hook(Arc::new(OnTensor(functions.clone())));
         functions
     });
+    drop(alone);
     functions.set_dictionary(dictionary);
     Ok(())
 }

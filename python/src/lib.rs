@@ -8,10 +8,12 @@ mod convert;
 mod device;
 mod dispatch;
 mod dtype;
+mod ending;
 mod error;
 mod function;
 mod generator;
 mod hooks;
+mod identity;
 mod legacy;
 mod named;
 mod nested;
@@ -27,9 +29,12 @@ mod weak;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Nothing here counts on the GIL to keep other threads away: see Note [Without the GIL] in docs/engine.md.
+#[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    identity::check(module.py())?;
     origin::register()?;
+    ending::register(module)?;
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<node::PyNode>()?;
     module.add_class::<profile::PyRange>()?;

@@ -225,6 +225,10 @@ impl Values {
 
     fn store(self, shape: &[usize]) -> PyResult<Tensor> {
         let dtype = self.wanted.or(self.found).unwrap_or_else(default_dtype);
+        // Reading may run Python code, and other threads run beside it.
+        if self.items.len() != shape.iter().product::<usize>() {
+            return Err(PyRuntimeError::new_err("a sequence changed its length while it was read"));
+        }
         let y = Array::empty(shape, dtype).map_err(|e| raise(&e))?;
         if dtype.category() == Category::Integer {
             self.items.iter().try_for_each(|&x| check_fits(x, dtype)).map_err(|e| raise(&e))?;

@@ -1,5 +1,6 @@
 //! `arcgrad.autograd.graph.Node`: a node of the graph as Python sees it, with a class for each name.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
@@ -261,12 +262,12 @@ pub fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     if let Some(class) = classes.get_item(name)? {
         return Ok(class);
     }
+    // Of two threads that make one, both take the first.
     let body = PyDict::new(py);
     body.set_item("__slots__", PyTuple::empty(py))?;
     body.set_item("__module__", "arcgrad.autograd.graph")?;
     let class = py.get_type::<PyType>().call1((name, (py.get_type::<PyNode>(),), body))?;
-    classes.set_item(name, &class)?;
-    Ok(class)
+    classes.call_method1("setdefault", (name, class))
 }
 
 /// Notes the Python object of a node, without keeping it alive.
@@ -277,20 +278,31 @@ fn remember(node: &NodeRef, object: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
+/// What is noted of a node's Python object.
+fn remembered(py: Python<'_>, noted: Option<&(dyn Any + Send + Sync)>) -> Option<Py<PyWeakrefReference>> {
+    noted?.downcast_ref::<Py<PyWeakrefReference>>().map(|reference| reference.clone_ref(py))
+}
+
 /// The Python object of a node: the one that is alive, or a new one.
 pub fn object(py: Python<'_>, node: NodeRef) -> PyResult<Py<PyAny>> {
     // Nothing below runs Python code while the slot is locked: another thread would wait for it holding the GIL.
-    let alive = node.extra().and_then(|extra| {
-        let slot = extra.foreign.lock();
-        let reference = slot.as_ref()?.downcast_ref::<Py<PyWeakrefReference>>()?;
-        Some(reference.clone_ref(py))
-    });
-    if let Some(object) = alive.and_then(|reference| reference.bind(py).upgrade()) {
+    let before = node.extra().and_then(|extra| remembered(py, extra.foreign.lock().as_deref()));
+    if let Some(object) = before.as_ref().and_then(|reference| reference.bind(py).upgrade()) {
         return Ok(object.unbind());
     }
     let class = class(py, class_name(&node))?;
     NEXT.with(|next| *next.borrow_mut() = Some(node.clone()));
-    let object = class.call0()?;
-    remember(&node, &object)?;
-    Ok(object.unbind())
+    let made = class.call0()?;
+    let reference = PyWeakrefReference::new(&made)?.unbind();
+    let mut slot = node.extra_or_default().foreign.lock();
+    let now = remembered(py, slot.as_deref());
+    if now.as_ref().map(|now| now.as_ptr()) == before.as_ref().map(|before| before.as_ptr()) {
+        let gone = slot.replace(Box::new(reference));
+        drop(slot);
+        drop(gone);
+        return Ok(made.unbind());
+    }
+    drop(slot);
+    // Another thread was first. Should its object be gone already, there is none now.
+    object(py, node)
 }

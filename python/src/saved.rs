@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::convert::{self, Answer, core};
+use crate::ending;
 use crate::error::carry;
 
 /// A pair of Python functions.
@@ -46,7 +47,7 @@ impl Hooks {
 
 impl SavedTensorHooks for Hooks {
     fn pack(&self, x: Tensor) -> arcgrad::Result<Package> {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let packed = convert::object(py, x).and_then(|x| self.pack.call1(py, (x,)));
             packed.map(|packed| Box::new(packed) as Package).map_err(carry)
         })
@@ -56,7 +57,7 @@ impl SavedTensorHooks for Hooks {
         let Some(packed) = package.downcast_ref::<Py<PyAny>>() else {
             unreachable!("a package is opened by who packed it")
         };
-        Python::attach(|py| {
+        ending::attach(|py| {
             let answer = self.unpack.call1(py, (packed,))?.into_bound(py);
             convert::tensor(&answer).cloned().ok_or_else(|| {
                 let kind = answer.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());

@@ -5,8 +5,6 @@
 // PyO3's wrappers are unsafe functions whose bodies the compiler lays to our charge when a macro writes the methods.
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use std::sync::atomic::Ordering;
-
 use arcgrad::graph::Operand;
 use arcgrad::ops::{self, Place};
 use arcgrad::{Scalar, Tensor};
@@ -21,6 +19,7 @@ use crate::collector;
 use crate::convert::{self, Answer};
 use crate::dispatch::work;
 use crate::error::{guarded, raise};
+use crate::identity;
 use crate::legacy;
 use crate::overrides;
 use crate::profile;
@@ -31,7 +30,7 @@ pub struct PyTensor(pub Tensor);
 
 impl Drop for PyTensor {
     fn drop(&mut self) {
-        self.0.foreign().store(std::ptr::null_mut(), Ordering::Relaxed);
+        identity::forget(self);
     }
 }
 

@@ -220,6 +220,8 @@ impl Host<'_> {
             Schedule::Inline => false,
             Schedule::Parallel => true,
         };
+        // What a recorded pass saves is packed by this thread's hooks, which no other thread may call.
+        let is_parallel = is_parallel && !(options.create_graph && mode.packs);
         let is_watched = is_heavy && self.interrupted.is_some();
         let mut pass = || {
             let grads = std::mem::take(&mut grads);

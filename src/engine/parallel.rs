@@ -4,6 +4,15 @@
 //! and leaves the others to whoever looks for work, inviting helpers as there are others. A helper that finds nothing
 //! leaves, so that kernels can use its thread; only the caller waits. When one long node is all that is left to do and
 //! a helper made it ready, it leaves that node to the waiting caller, for its own thread to help in the node's kernels.
+//!
+//! Note [A user's code runs on the caller]: hooks, custom functions of the embedding language and unpacking may count on their
+//! thread: it holds a lock that they enter again, or has values of its own. So the caller runs these nodes itself, and in
+//! the order of the inline pass, which a log that hooks write, or a stream that they draw from, can be told by. A node at its
+//! turn waits for nodes before it only; so the turns come to an end.
+//!
+//! Note [One pass wins]: of several passes that walk one graph at a time without keeping it, one is to come to its end, though
+//! each takes what it finds of saved values. So all begin alike: the caller alone runs nodes in the order of the inline pass, up
+//! to the first whose saved values it could take. Whoever comes later fails at that node.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,7 +26,7 @@ use crate::array::pool::{self, Crew};
 use crate::engine::current::{self, Current};
 use crate::engine::fold::Fold;
 use crate::engine::inline::LONG;
-use crate::engine::plan::{LEAF, NOWHERE, Plan};
+use crate::engine::plan::{LEAF, NOWHERE, Plan, RUNS};
 use crate::engine::visit::{Outputs, visit, visit_leaf};
 use crate::engine::{Options, Seeds, error_of};
 use crate::error::{Error, Kind, Result};
@@ -79,6 +88,9 @@ struct Pass<'p, 'g> {
     /// For each edge, the number of its contribution; for each slot, the edges by number, for their ages.
     numbers: Vec<u32>,
     roots: Vec<u32>,
+    /// The steps that the caller runs itself, in their order; for each step, whether it is one.
+    callers: Vec<u32>,
+    is_callers: Vec<bool>,
     sources: Vec<SmallVec<[(u32, u32); 1]>>,
     answers: Mutex<Vec<Option<Tensor>>>,
     state: Mutex<State>,
@@ -89,8 +101,12 @@ struct Pass<'p, 'g> {
 struct State {
     /// Contributions still to come, per step.
     waiting: Vec<u32>,
-    /// Places of nodes that could run, the newest node on top.
+    /// Places of nodes that could run, the newest node on top; without those that the caller runs itself.
     ready: BinaryHeap<Reverse<u32>>,
+    /// How many of its own steps the caller has begun.
+    turn: usize,
+    /// Whether saved values were taken, or need not be. Until then the caller is alone.
+    claimed: bool,
     /// Workers that run a node.
     active: usize,
     /// Helpers that are here or on their way.
@@ -100,10 +116,19 @@ struct State {
     failure: Option<(u32, Error)>,
 }
 
+/// What there is to run.
+#[derive(Clone, Copy)]
+enum Job {
+    /// The node at this place.
+    Node(u32),
+    /// A leaf, by its step.
+    Leaf(u32),
+}
+
 /// What a worker does next.
 enum Next {
-    /// Runs the node at this place.
-    Run(u32, Surroundings),
+    /// Runs this.
+    Run(Job, Surroundings),
     /// Looks for work.
     Look,
     /// Goes: its thread is of more use to a kernel.
@@ -139,10 +164,22 @@ impl<'p, 'g> Pass<'p, 'g> {
                 sources[slot].push((place, k as u32));
             }
         }
-        let ready = plan.order().enumerate().filter(|&(_, step)| plan.steps[step as usize].waiting == 0);
+        let is_callers: Vec<bool> = plan.steps.iter().map(|step| step.node.stays_with_caller()).collect();
+        let callers = if is_callers.contains(&true) {
+            // A leaf that is a root has had its turn before.
+            let is_due = |step: usize| plan.steps[step].flags & LEAF == 0 || plan.steps[step].waiting > 0;
+            plan.turns().filter(|&step| is_callers[step as usize] && is_due(step as usize)).collect()
+        } else {
+            Vec::new()
+        };
+        let is_ready = |step: usize| plan.steps[step].waiting == 0 && !is_callers[step];
+        let ready = plan.order().enumerate().filter(|&(_, step)| is_ready(step as usize));
         let state = State {
             waiting: plan.steps.iter().map(|s| s.waiting).collect(),
             ready: ready.map(|(place, _)| Reverse(place as u32)).collect(),
+            turn: 0,
+            claimed: options.retain_graph
+                || !plan.steps.iter().any(|step| step.flags & RUNS != 0 && step.node.is_for_one()),
             active: 0,
             helpers: 0,
             caller_waits: false,
@@ -158,6 +195,8 @@ impl<'p, 'g> Pass<'p, 'g> {
             places,
             numbers,
             roots,
+            callers,
+            is_callers,
             sources,
             answers: Mutex::new(vec![None; plan.answers]),
             state: Mutex::new(state),
@@ -180,30 +219,39 @@ impl<'p, 'g> Pass<'p, 'g> {
         let _current = current::join(self.current.clone());
         let mut next = Next::Look;
         loop {
-            let (place, surroundings) = match next {
-                Next::Run(place, surroundings) => (place, surroundings),
+            let (job, surroundings) = match next {
+                Next::Run(job, surroundings) => (job, surroundings),
                 Next::Look => match self.look(crew) {
                     Some(found) => found,
                     None => return,
                 },
                 Next::Leave => return,
             };
-            let step = self.plan.at(place as usize);
             // An interrupt reaches the caller as a panic, and as a failure of the node it interrupts.
             let ran = catch_unwind(AssertUnwindSafe(|| match surroundings {
-                Surroundings::Crowded => pool::serially(|| self.run(place, step)),
-                Surroundings::Idle => self.run(place, step),
+                Surroundings::Crowded => pool::serially(|| self.run(job)),
+                Surroundings::Idle => self.run(job),
             }));
-            next = match ran.unwrap_or_else(|panic| Err(error_of(panic))) {
-                Ok(()) => self.finish(crew, step),
-                Err(error) => self.fail(crew, place, error),
+            next = match (ran.unwrap_or_else(|panic| Err(error_of(panic))), job) {
+                (Ok(()), Job::Node(place)) => self.finish(crew, self.plan.at(place as usize)),
+                (Ok(()), Job::Leaf(_)) => self.rest(crew, self.lock()),
+                (Err(error), Job::Node(place)) => self.fail(crew, place, error),
+                (Err(error), Job::Leaf(_)) => self.fail(crew, u32::MAX, error),
             };
         }
     }
 
+    fn run(&self, job: Job) -> Result<()> {
+        match job {
+            Job::Node(place) => self.node(place),
+            Job::Leaf(step) => self.leaf(step),
+        }
+    }
+
     /// Runs a node and brings its gradients to where they belong.
-    fn run(&self, place: u32, step: u32) -> Result<()> {
+    fn node(&self, place: u32) -> Result<()> {
         let plan = self.plan;
+        let step = plan.at(place as usize);
         let here = &plan.steps[step as usize];
         if here.node.work() > LONG {
             pool::check_interrupt();
@@ -244,7 +292,7 @@ impl<'p, 'g> Pass<'p, 'g> {
             }
             let waiting = &mut state.waiting[to as usize];
             *waiting -= 1;
-            if *waiting == 0 {
+            if *waiting == 0 && !self.is_callers[to as usize] {
                 if self.plan.steps[to as usize].flags & LEAF == 0 {
                     made.push(self.places[to as usize]);
                 } else {
@@ -256,13 +304,18 @@ impl<'p, 'g> Pass<'p, 'g> {
             return self.rest(crew, state);
         }
         made.sort_unstable();
-        let own = made.first().copied();
-        for &place in made.iter().skip(1) {
+        if !state.claimed {
+            let node = self.plan.steps[step as usize].node;
+            state.claimed = node.is_for_one() && node.is_freed();
+        }
+        let is_due = self.callers_turn(&state).is_some();
+        let goes_on = state.claimed && !(is_due && crew.is_caller());
+        let own = made.first().copied().filter(|_| goes_on);
+        for &place in made.iter().skip(usize::from(own.is_some())) {
             state.ready.push(Reverse(place));
         }
-        let wanted = state.ready.len().min((self.threads - 1).saturating_sub(state.helpers));
-        state.helpers += wanted;
-        let caller_waits = state.caller_waits && !state.ready.is_empty();
+        let wanted = self.wanted(&mut state);
+        let caller_waits = state.caller_waits && (is_due || !state.ready.is_empty());
         if !leaves.is_empty() {
             // Others need not wait for the leaves, but the pass must: this worker counts as active meanwhile.
             drop(state);
@@ -292,7 +345,7 @@ impl<'p, 'g> Pass<'p, 'g> {
             self.news.notify_one();
             return Next::Leave;
         }
-        Next::Run(place, self.surroundings(&state))
+        Next::Run(Job::Node(place), self.surroundings(&state))
     }
 
     /// With nothing to go on with: no longer active.
@@ -321,30 +374,60 @@ impl<'p, 'g> Pass<'p, 'g> {
         self.rest(crew, state)
     }
 
+    /// How many helpers to invite, who from now on count as being here.
+    fn wanted(&self, state: &mut State) -> usize {
+        if !state.claimed {
+            return 0;
+        }
+        let wanted = state.ready.len().min((self.threads - 1).saturating_sub(state.helpers));
+        state.helpers += wanted;
+        wanted
+    }
+
     fn surroundings(&self, state: &State) -> Surroundings {
-        if state.active + state.ready.len() >= self.threads {
+        if state.claimed && state.active + state.ready.len() >= self.threads {
             Surroundings::Crowded
         } else {
             Surroundings::Idle
         }
     }
 
-    /// A node to run; `None` when there will be none, or, for a helper, when there is none.
-    fn look(&self, crew: &Crew<'_>) -> Option<(u32, Surroundings)> {
+    /// The next of the steps that the caller runs itself, if it can run now.
+    fn callers_turn(&self, state: &State) -> Option<u32> {
+        self.callers.get(state.turn).copied().filter(|&step| state.waiting[step as usize] == 0)
+    }
+
+    /// Takes what there is for this worker.
+    fn take(&self, crew: &Crew<'_>, state: &mut State) -> Option<Job> {
+        if crew.is_caller()
+            && let Some(step) = self.callers_turn(state)
+        {
+            let is_leaf = self.plan.steps[step as usize].flags & LEAF != 0;
+            let newest = state.ready.peek().filter(|_| !state.claimed && !is_leaf);
+            if newest.is_some_and(|&Reverse(place)| place < self.places[step as usize]) {
+                return state.ready.pop().map(|Reverse(place)| Job::Node(place));
+            }
+            state.turn += 1;
+            return Some(if is_leaf { Job::Leaf(step) } else { Job::Node(self.places[step as usize]) });
+        }
+        state.ready.pop().map(|Reverse(place)| Job::Node(place))
+    }
+
+    /// Something to run; `None` when there will be nothing, or, for a helper, when there is nothing.
+    fn look(&self, crew: &Crew<'_>) -> Option<(Job, Surroundings)> {
         /// How long the caller sleeps before it asks whether to go on.
         const PATIENCE: Duration = Duration::from_millis(20);
         let mut state = self.lock();
         loop {
             if state.failure.is_none()
-                && let Some(Reverse(place)) = state.ready.pop()
+                && let Some(job) = self.take(crew, &mut state)
             {
                 state.active += 1;
                 let surroundings = self.surroundings(&state);
-                let wanted = state.ready.len().min((self.threads - 1).saturating_sub(state.helpers));
-                state.helpers += wanted;
+                let wanted = self.wanted(&mut state);
                 drop(state);
                 crew.invite(wanted);
-                return Some((place, surroundings));
+                return Some((job, surroundings));
             }
             if !crew.is_caller() {
                 state.helpers = state.helpers.saturating_sub(1);

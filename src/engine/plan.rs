@@ -253,6 +253,11 @@ impl<'g> Plan<'g> {
 
     /// The steps that get a gradient that somebody wants, leaves included, in the order of the inline pass.
     pub fn visits(&self) -> impl Iterator<Item = u32> + '_ {
+        self.turns().filter(|&step| self.steps[step as usize].flags & (RUNS | ASKED) != 0)
+    }
+
+    /// All steps, leaves included, in the order of the inline pass.
+    pub fn turns(&self) -> impl Iterator<Item = u32> + '_ {
         let mut waiting: Vec<u32> = self.steps.iter().map(|step| step.waiting).collect();
         let is_leaf = |step: u32| self.steps[step as usize].flags & LEAF != 0;
         let roots = self.roots.iter().map(|&(step, _)| step);
@@ -267,7 +272,7 @@ impl<'g> Plan<'g> {
             }
             now
         });
-        first.chain(rest).filter(|&step| self.steps[step as usize].flags & (RUNS | ASKED) != 0)
+        first.chain(rest)
     }
 
     /// The step at a place in the order.
@@ -314,9 +319,9 @@ impl<'g> Plan<'g> {
         wanted
     }
 
-    /// The work of what will run, and that of its heaviest path.
+    /// The work of what will run, and that of its heaviest path. What stays with the caller is a path too.
     pub fn work_and_path(&self) -> (u64, u64) {
-        let (mut total, mut longest) = (0_u64, 0);
+        let (mut total, mut longest, mut callers) = (0_u64, 0, 0_u64);
         let mut before = vec![0_u64; self.steps.len()];
         for i in self.order() {
             let step = &self.steps[i as usize];
@@ -325,6 +330,9 @@ impl<'g> Plan<'g> {
             }
             let work = step.node.work().saturating_add(OVERHEAD);
             total = total.saturating_add(work);
+            if step.node.stays_with_caller() {
+                callers = callers.saturating_add(work);
+            }
             let here = before[i as usize].saturating_add(work);
             longest = here.max(longest);
             for &to in self.leads(i) {
@@ -334,6 +342,6 @@ impl<'g> Plan<'g> {
                 }
             }
         }
-        (total, longest)
+        (total, longest.max(callers))
     }
 }

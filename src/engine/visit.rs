@@ -6,7 +6,7 @@ use crate::array::pool;
 use crate::engine::Options;
 use crate::engine::plan::{ASKED, CAPTURED, Plan, RUNS};
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Grads, NodeRef, Tensor, batch, profile, retain, run_hooks};
+use crate::graph::{Backward, Grads, NodeRef, Tensor, batch, profile, retain, run_hooks, vector_space};
 
 /// The gradients of a node's outputs.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 1]>;
@@ -200,11 +200,21 @@ fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: O
     let seen = grads.clone();
     let results = derive(grads)?;
     match options.batch {
-        None => run_hooks(&hooks, results, &seen),
-        Some(size) => {
-            batch::each(size, &results, |i, results| run_hooks(&hooks, results, &batch::members(&seen, i)?))
+        None => run_hooks(&hooks, fitted(node, results)?, &seen),
+        Some(size) => batch::each(size, &results, |i, results| {
+            run_hooks(&hooks, fitted(node, results)?, &batch::members(&seen, i)?)
+        }),
+    }
+}
+
+/// Gradients shaped and typed as the inputs that get them, as hooks see them.
+fn fitted(node: &NodeRef, mut grads: Grads) -> Result<Grads> {
+    for (k, (grad, edge)) in grads.iter_mut().zip(node.edges()).enumerate() {
+        if let (Some(found), Some(edge)) = (grad.take(), edge) {
+            *grad = Some(vector_space::fit_edge(found, node, k, edge, None)?);
         }
     }
+    Ok(grads)
 }
 
 /// A node's derivative. Without `retain_graph` it takes the saved values along, so that of several passes that meet at a node

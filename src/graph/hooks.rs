@@ -113,6 +113,12 @@ pub(crate) struct NodeHooks {
 }
 
 impl NodeHooks {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = [self.before.0.is_empty(), self.after.0.is_empty(), self.accumulated.0.is_empty()];
+        lists == [true; 3] && self.outputs.iter().all(|(_, list)| list.0.is_empty())
+    }
+
     /// Shows each hook that nobody else holds.
     pub(crate) fn each_owned(&self, show: &mut dyn FnMut(&dyn Any)) {
         fn owned<H: ?Sized>(list: &List<H>) -> impl Iterator<Item = &H> {

@@ -57,6 +57,11 @@ pub trait Rule: Any + Send + Sync {
         false
     }
 
+    /// Whether `backward` is only to be called on the thread that began the pass: it runs code that may count on its thread.
+    fn stays_with_caller(&self) -> bool {
+        false
+    }
+
     /// Whether this node adds gradients into a leaf.
     fn is_accumulator(&self) -> bool {
         false
@@ -179,6 +184,20 @@ impl Node {
     /// What few nodes have, made on first use.
     pub fn extra_or_default(&self) -> &Extra {
         self.extra.get_or_init(Box::default)
+    }
+    /// Whether a visit to this node runs a user's code, in its rule, in hooks, or to unpack what was saved.
+    pub(crate) fn stays_with_caller(&self) -> bool {
+        self.rule.stays_with_caller()
+            || self.extra().is_some_and(|extra| !extra.hooks.lock().is_empty())
+            || matches!(*self.saved.lock(), Saved::Packed(_))
+    }
+    /// Whether only one of several passes that keep nothing can run this node.
+    pub(crate) fn is_for_one(&self) -> bool {
+        !self.rule.shares_saved() && !matches!(*self.saved.lock(), Saved::Nothing)
+    }
+    /// Whether a pass has taken the saved values.
+    pub(crate) fn is_freed(&self) -> bool {
+        matches!(*self.saved.lock(), Saved::Freed)
     }
     /// Estimated work of the derivative, in elements of element-wise work.
     pub fn work(&self) -> u64 {

@@ -148,9 +148,10 @@ impl Tensor {
             let mut state = self.0.state.write();
             let old = state.history.clone();
             change(&mut state);
-            let flags = if state.history.is_some() { HISTORY } else { 0 };
-            let others = self.0.flags.load(Ordering::Relaxed) & !HISTORY;
-            self.0.flags.store(others | flags, Ordering::Relaxed);
+            // Only this bit, and only under the lock: another thread may change the others meanwhile.
+            if self.flag(HISTORY) != state.history.is_some() {
+                self.set_flag(HISTORY, state.history.is_some());
+            }
             old
         };
         drop(old); // after the lock: dropping may free a graph
@@ -252,6 +253,11 @@ impl Tensor {
     #[cold]
     fn requires_grad_as_view(&self) -> bool {
         view::refresh(self) || self.flag(REQUIRES_GRAD) || self.base().is_some_and(Self::requires_grad)
+    }
+
+    /// Whether it is a leaf that was itself asked for a gradient.
+    pub(crate) fn wants_gradient_as_leaf(&self) -> bool {
+        self.flag(REQUIRES_GRAD) && self.is_leaf()
     }
 
     /// Whether the user made it: it has no history.
@@ -459,6 +465,7 @@ impl Tensor {
     ///
     /// Fails as that does.
     pub fn set_(&self, source: &Self) -> Result<()> {
+        view::check_leaf("set", self)?;
         self.set_data(source)?;
         if let Some(extra) = self.0.extra.get() {
             *extra.accumulator.lock() = WeakNode::default();

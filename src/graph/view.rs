@@ -207,15 +207,11 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
         return Ok(());
     }
     let Some((base, origin)) = x.base_and_origin() else {
-        if x.requires_grad() && x.is_leaf() {
-            return Err(Error::runtime(format!(
-                "a leaf Variable that requires grad is being used in an in-place operation. ({}: wrap the write in \
-                 no_grad(), or write to a clone().)",
-                in_place_name(op)
-            )));
-        }
-        return Ok(());
+        return check_leaf(op, x);
     };
+    if x.wants_gradient_as_leaf() {
+        return Err(leaf_written(op, "a view of a leaf"));
+    }
     if !recorded && !base.requires_grad() {
         return Ok(());
     }
@@ -232,14 +228,25 @@ pub(crate) fn check_write(op: &str, x: &Tensor, recorded: bool) -> Result<()> {
         let how = if in_function { " with grad mode enabled" } else { "" };
         return Err(Error::runtime(format!("{made} and is being modified inplace{how}{}", origin.why())));
     }
-    if base.requires_grad() && base.is_leaf() {
-        return Err(Error::runtime(format!(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation. ({}: wrap the write in \
-             no_grad(), or write to a clone().)",
-            in_place_name(op)
-        )));
+    if base.requires_grad() && base.is_leaf() { Err(leaf_written(op, "a view of a leaf")) } else { Ok(()) }
+}
+
+/// Refuses to record that `op` writes to a leaf that requires a gradient.
+pub(crate) fn check_leaf(op: &str, x: &Tensor) -> Result<()> {
+    if mode::is_grad_enabled() && x.is_leaf() && x.requires_grad() {
+        Err(leaf_written(op, "a leaf"))
+    } else {
+        Ok(())
     }
-    Ok(())
+}
+
+#[cold]
+fn leaf_written(op: &str, which: &str) -> Error {
+    Error::runtime(format!(
+        "{which} Variable that requires grad is being used in an in-place operation. ({}: wrap the write in no_grad(), or \
+         write to a clone().)",
+        in_place_name(op)
+    ))
 }
 
 /// Gives `x`, whose storage was just written by `op`, the history of the written value; `None` if it has none.

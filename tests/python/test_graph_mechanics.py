@@ -275,3 +275,12 @@ def test_a_second_pass_over_an_assignment_by_index_is_refused():
     c.sum().backward()
     with pytest.raises(RuntimeError, match="Specify retain_graph=True"):
         c.sum().backward()
+
+
+def test_a_hook_of_a_node_sees_gradients_shaped_and_typed_as_the_inputs():
+    x, row = torch.ones(2, 3, requires_grad=True), torch.ones(3, requires_grad=True, dtype=torch.float64)
+    y = x * row
+    seen = []
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append([(g.shape, g.dtype) for g in inputs]))
+    y.sum().backward()
+    assert seen == [[((2, 3), torch.float32), ((3,), torch.float64)]]

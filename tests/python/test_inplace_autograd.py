@@ -356,3 +356,50 @@ def test_a_view_made_in_inference_mode_says_so_once_its_base_was_rewritten(write
     write(a)
     with pytest.raises(RuntimeError, match="A view was created in inference mode and its base or another view"):
         view.grad_fn  # noqa: B018
+
+
+def test_a_view_can_be_a_leaf_of_its_own_which_refuses_writes():
+    base = torch.zeros(4)
+    view = base[:2]
+    view.requires_grad_()
+    assert view._base is base
+    assert view.is_leaf
+    assert not base.requires_grad
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"):
+        view.mul_(2)
+    with torch.no_grad():
+        view.add_(1)
+    base[2:].mul_(2)
+    (view * 3).sum().backward()
+    assert view.grad.tolist() == [3.0, 3.0]
+    assert base.grad is None
+
+
+def test_set_refuses_a_leaf_that_requires_grad_while_operations_are_recorded():
+    x = torch.zeros(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        x.set_(torch.ones(3))
+    assert x.tolist() == [0.0, 0.0]
+    with torch.no_grad():
+        x.set_(torch.ones(3))
+    assert x.requires_grad
+    assert x.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_write_to_a_detached_alias_changes_numbers_and_no_history():
+    x = torch.ones(2, requires_grad=True)
+    y = x * 3
+    alias = y.detach()
+    alias.mul_(2)
+    assert (alias.requires_grad, alias._is_view(), alias._base) == (False, False, None)
+    assert y.tolist() == [6.0, 6.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_tracked_write_to_a_detached_alias_tracks_the_alias_alone():
+    x, w = torch.ones(2), torch.ones(2, requires_grad=True)
+    alias = x.detach()
+    alias.mul_(w)
+    assert alias.requires_grad
+    assert not x.requires_grad

@@ -1,10 +1,25 @@
-"""Several Python threads at once: exact accumulation, one winner per graph, modes and errors apart."""
+"""Several Python threads at once: exact accumulation, one winner per graph, modes and errors apart, and a clean end."""
 
 import threading
 
 import pytest
 
 import arcgrad as torch
+from arcgrad.autograd.graph import saved_tensors_hooks
+
+
+@pytest.fixture
+def four_threads():
+    """Four threads for a pass, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def wide(x):
+    """Products that are worth a thread each."""
+    return [x @ torch.eye(128) for _ in range(6)]
 
 
 def run(*bodies):
@@ -45,6 +60,66 @@ def test_of_four_threads_that_share_one_graph_one_wins():
         raised = run(*[y.backward] * 4)
         assert len(raised) == 3
         assert all("backward through the graph a second time" in str(e) for e in raised)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_of_four_threads_that_share_a_wide_graph_one_wins():
+    for _ in range(200):
+        x = torch.zeros(128, 128, requires_grad=True)
+        y = sum(part.sum() for part in wide(x))
+        assert len(run(*[y.backward] * 4)) == 3
+        assert x.grad.eq(6).all()
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_hooks_and_custom_functions_run_on_the_thread_that_called_backward_in_the_order_of_one_thread():
+    def note(*call):
+        called.append((threading.get_ident(), *call))
+
+    class Noted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, k):
+            ctx.k = k
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            note("function", ctx.k)
+            return g, None
+
+    def packed(k):
+        return saved_tensors_hooks(lambda t: t, lambda t: note("unpack", k) or t)
+
+    orders = []
+    for threads in (1, *[4] * 20):
+        torch.set_num_threads(threads)
+        called = []
+        x = torch.zeros(128, 128, requires_grad=True)
+        x.register_post_accumulate_grad_hook(lambda _: note("leaf", 0))
+        parts = wide(x)
+        for k, part in enumerate(parts):
+            part.register_hook(lambda g, k=k: note("hook", k))
+            with packed(k):
+                parts[k] = Noted.apply(part, k).exp()
+        sum(part.sum() for part in parts).backward()
+        assert {thread for thread, *_ in called} == {threading.get_ident()}
+        orders.append([call for _, *call in called])
+    assert len(orders[0]) == 3 * 6 + 1
+    assert all(order == orders[0] for order in orders)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_recorded_pass_packs_what_it_saves_with_the_hooks_of_its_caller():
+    def counted(threads):
+        torch.set_num_threads(threads)
+        x = torch.zeros(128, 128, requires_grad=True)
+        y = sum(part.tanh().sum() for part in wide(x))
+        packed = []
+        with saved_tensors_hooks(lambda t: packed.append(t.shape) or t, lambda t: t):
+            torch.autograd.grad(y, x, create_graph=True)
+        return len(packed)
+
+    assert counted(4) == counted(1) > 6
 
 
 def test_a_retained_graph_is_run_by_all():
@@ -127,3 +202,44 @@ def test_other_python_threads_run_during_a_long_product():
     done.set()
     thread.join()
     assert gained > 100
+
+
+ENDS = {
+    "a graph lives on": """
+x = torch.ones(128, 128, requires_grad=True)
+y = [(x @ x).exp() for _ in range(6)]
+y[0].register_hook(lambda g: y)
+builtins.kept = y
+""",
+    "a graph goes with the last of Python": """
+class Late:
+    def __init__(self, x):
+        self.y = (x * 2).sum()
+    def __del__(self):
+        self.y.backward()
+sys.modules["kept"] = Late(torch.ones(3, requires_grad=True))
+""",
+    "a daemon thread waits in a hook": """
+inside = threading.Event()
+def hold(g):
+    inside.set()
+    time.sleep(1000)
+def work():
+    x = torch.ones(128, 128, requires_grad=True)
+    parts = [x @ x for _ in range(6)]
+    parts[3].register_hook(hold)
+    sum(p.sum() for p in parts).backward()
+threading.Thread(target=work, daemon=True).start()
+inside.wait()
+""",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_the_interpreter_ends_cleanly_while(alone, end, threads):
+    program = (
+        "import builtins, sys, threading, time\nimport arcgrad as torch\ntorch.set_num_threads(int(sys.argv[1]))\n"
+    )
+    for _ in range(5):
+        assert alone(program + end + "print('the end')", threads, timeout=30) == ["the end"]

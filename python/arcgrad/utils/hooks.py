@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -12,12 +14,12 @@ __all__ = ["RemovableHandle"]
 class RemovableHandle:
     """What registering a hook returns: `remove()`, or leaving a `with` block, takes the hook away."""
 
-    _next_id = 0
+    # Counts in one step: two threads never get one number.
+    _ids = itertools.count()
 
     def __init__(self, hooks: dict[int, Any]) -> None:
         self._hooks = hooks
-        self.id = RemovableHandle._next_id
-        RemovableHandle._next_id += 1
+        self.id = next(self._ids)
 
     @classmethod
     def add(cls, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::bindings;
 use crate::convert;
 use crate::dispatch::Args;
+use crate::ending;
 use crate::error::{carry, raise};
 use crate::node::PyNode;
 use crate::{collector, function, hooks, node, origin, saved};
@@ -398,7 +399,7 @@ bindings! {
         "(Any callback) -> None" => |a| {
             let callback = a.any(0)?.clone().unbind();
             engine::at_end_of_pass(Box::new(move || {
-                Python::attach(|py| callback.call0(py).map(drop).map_err(carry))
+                ending::attach(|py| callback.call0(py).map(drop).map_err(carry))
             }))
         }
     }
@@ -431,7 +432,7 @@ bindings! {
             let watch = a.get(0).map(|watch| watch.clone().unbind());
             graph::view::watch_writes(watch.map(|watch| -> graph::view::WriteWatch {
                 Arc::new(move |x: &Tensor| {
-                    Python::attach(|py| {
+                    ending::attach(|py| {
                         convert::object(py, x.clone()).and_then(|x| watch.call1(py, (x,))).map(drop).map_err(carry)
                     })
                 })
