@@ -170,3 +170,58 @@ def test_attention_without_a_mask_is_attention_with_one_that_hides_the_same(shap
         answers.append(torch.autograd.grad(y.sin().sum(), leaves))
     for tiled, plain in zip(*answers, strict=True):
         np.testing.assert_allclose(tiled.numpy(), plain.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def standardized(x, axes, eps):
+    """Z and 1 / sqrt(variance + eps) of a NumPy array."""
+    scale = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + eps)
+    return (x - x.mean(axis=axes, keepdims=True)) * scale, scale
+
+
+CHANNELS = [(3, 4, 9), (2, 6, 3, 5), (40, 2, 14, 14), (1, 4, 3, 100, 70)]
+
+
+@pytest.mark.parametrize("shape", CHANNELS)
+@pytest.mark.parametrize("groups", [None, 1, 2])
+def test_normalized_channels_and_their_gradients_are_what_the_formulas_say(shape, groups):
+    source = np.random.RandomState(1)
+    x, g = (source.standard_normal(shape) * 2 + 3 for _ in range(2))
+    w, b = source.standard_normal((2, shape[1]))
+    wide = (1, -1) + (1,) * (len(shape) - 2)
+    images = tuple(i for i in range(len(shape)) if i != 1)
+    # A view in which the numbers that share statistics are whole axes.
+    seen, axes = (shape, images) if groups is None else ((shape[0], groups, -1), (2,))
+    z, scale = standardized(x.reshape(seen), axes, 1e-5)
+    h = (g * w.reshape(wide)).reshape(seen)
+    mean = {"axis": axes, "keepdims": True}
+    dx = scale * (h - h.mean(**mean) - z * (h * z).mean(**mean))
+    z = z.reshape(shape)
+    expected = (z * w.reshape(wide) + b.reshape(wide), dx.reshape(shape), (g * z).sum(images), g.sum(images))
+
+    for dtype, room in ((torch.float64, 1e-10), (torch.float32, 2e-4)):
+        leaves = [torch.tensor(each).to(dtype).requires_grad_() for each in (x, w, b)]
+        if groups is None:
+            y = F.batch_norm(leaves[0], None, None, leaves[1], leaves[2], True)
+        else:
+            y = F.group_norm(leaves[0], groups, leaves[1], leaves[2])
+        found = (y, *torch.autograd.grad(y, leaves, torch.tensor(g).to(dtype)))
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine.detach().numpy(), theirs, rtol=room, atol=room * abs(theirs).max())
+
+
+def test_given_statistics_are_constants_and_those_of_a_batch_are_followed():
+    source = np.random.RandomState(2)
+    x, g = source.standard_normal((2, 5, 3, 4, 4))
+    start = np.array([0.5, -1.0, 2.0]), np.array([1.5, 0.7, 3.0])
+    mean, variance = (torch.tensor(each) for each in start)
+    leaf = torch.tensor(x).requires_grad_()
+    y = F.batch_norm(leaf, mean, variance, eps=0.1)
+    wide = [each.reshape(1, 3, 1, 1) for each in start]
+    np.testing.assert_allclose(y.detach().numpy(), (x - wide[0]) / np.sqrt(wide[1] + 0.1), rtol=1e-12)
+    (dx,) = torch.autograd.grad(y, leaf, torch.tensor(g))
+    np.testing.assert_allclose(dx.numpy(), g / np.sqrt(wide[1] + 0.1), rtol=1e-12)
+
+    F.batch_norm(leaf, mean, variance, training=True, momentum=0.2)
+    np.testing.assert_allclose(mean.numpy(), 0.8 * start[0] + 0.2 * x.mean((0, 2, 3)), rtol=1e-12)
+    unbiased = x.transpose(1, 0, 2, 3).reshape(3, -1).var(1, ddof=1)
+    np.testing.assert_allclose(variance.numpy(), 0.8 * start[1] + 0.2 * unbiased, rtol=1e-12)

@@ -227,3 +227,17 @@ def test_the_euclidean_norm_has_no_second_derivative_at_zero():
     assert first.tolist() == [0.0, 0.0]
     (second,) = torch.autograd.grad(first.sum(), x)
     assert second.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [5, 63, 64, 200, 1025, 2048 + 7, 9000])
+def test_one_nan_anywhere_is_the_extreme_of_its_row_alone(length, dtype):
+    rows = np.resize(np.random.RandomState(0).standard_normal(997), (9, length)).astype(dtype)
+    for row, place in enumerate(np.linspace(0, length - 1, 8).astype(int)):
+        rows[row, place] = NAN
+    rows[8, 0], rows[8, -1] = INF, -INF
+    x = torch.from_numpy(rows)
+    for mine, theirs in ((x.amax(1), rows.max(1)), (x.amin(1), rows.min(1)), (x.abs().amax(1), abs(rows).max(1))):
+        np.testing.assert_array_equal(mine.numpy(), theirs)
+    norm = torch.linalg.vector_norm(x, INF, dim=1)
+    np.testing.assert_array_equal(norm.numpy(), abs(rows).max(1))

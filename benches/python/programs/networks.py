@@ -56,7 +56,34 @@ def register_attention(sequence):
         return Work("run()", {"run": run})
 
 
+# Each with a factor and a shift for every channel.
+NORMALIZATIONS = {
+    "batch_norm": "F.batch_norm(x, None, None, weight, bias, True)",
+    "batch_norm, given statistics": "F.batch_norm(x, mean, variance, weight, bias)",
+    "group_norm": "F.group_norm(x, 8, weight, bias)",
+}
+
+
+def register_normalization(name):
+    expression = compile(NORMALIZATIONS[name], name, "eval")
+
+    @program(f"{name}, 32 x 64 x 14 x 14", "normalization of channels, forward and backward", aim=0.9)
+    def setup(torch):
+        x = draw.tensor(torch, 32, 64, 14, 14, grad=True)
+        weight, bias = (draw.tensor(torch, 64, grad=True) for _ in range(2))
+        cotangent = draw.tensor(torch, 32, 64, 14, 14)
+        names = {"F": torch.nn.functional, "x": x, "weight": weight, "bias": bias}
+        names |= {"mean": torch.zeros(64), "variance": torch.ones(64)}
+
+        def run():
+            return torch.autograd.grad(eval(expression, names), (x, weight, bias), cotangent)
+
+        return Work("run()", {"run": run})
+
+
 for each in CONVOLUTIONS:
     register_convolution(each)
+for each in NORMALIZATIONS:
+    register_normalization(each)
 for length in (128, 2048):
     register_attention(length)

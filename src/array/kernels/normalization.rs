@@ -3,13 +3,15 @@
 // What is compiled into loops of several instruction sets must be inlined into each of them.
 #![allow(clippy::inline_always)]
 
+pub mod channels;
+
 use std::marker::PhantomData;
 
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::driver::Reduction;
-use crate::array::kernels::reduce::fold;
-use crate::array::kernels::reduce::moments::{Moment, Spread, plain};
+use crate::array::kernels::reduce::moments::{Moment, Spread};
+use crate::array::kernels::reduce::paired;
 use crate::array::kernels::reduce::sum::Float;
 use crate::array::{Array, DType, pool};
 use crate::error::{Error, Result};
@@ -128,33 +130,43 @@ impl<T: Float> Task for Backward<T> {
             (!first.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(first.add(row * n), n) })
         };
         let (mut dw, mut db) = (own(self.dw, index), own(self.db, index));
-        let mut scratch = vec![<T as Real>::ZERO; 2 * n];
-        let (z, hz) = scratch.split_at_mut(n);
         for row in index * self.chunk..rows.count.min((index + 1) * self.chunk) {
             // SAFETY: the row is there.
             let (x, g) = unsafe { (rows.row(rows.x, row), rows.row(self.g, row)) };
             let (mean, scale) = rows.statistics(x);
-            for j in 0..n {
-                z[j] = (x[j] - mean) * scale;
-            }
+            let z = move |x: T| (x - mean) * scale;
             if let Some(dw) = &mut dw {
-                (0..n).for_each(|j| dw[j] = dw[j] + g[j] * z[j]);
+                (0..n).for_each(|j| dw[j] = dw[j] + g[j] * z(x[j]));
             }
             if let Some(db) = &mut db {
                 (0..n).for_each(|j| db[j] = db[j] + g[j]);
             }
             if let Some(dx) = own(self.dx, row) {
                 match weight {
-                    Some(w) => (0..n).for_each(|j| dx[j] = g[j] * w[j]),
-                    None => dx.copy_from_slice(g),
+                    Some(w) => projected([x, g, w], dx, scale, z, |g, w| g * w),
+                    None => projected([x, g, g], dx, scale, z, |g, _| g),
                 }
-                (0..n).for_each(|j| hz[j] = dx[j] * z[j]);
-                let shift = T::of(fold::run(&plain::<T>(), dx) / n as f64);
-                let along = T::of(fold::run(&plain::<T>(), hz) / n as f64);
-                (0..n).for_each(|j| dx[j] = scale * (dx[j] - shift - z[j] * along));
             }
         }
     }
+}
+
+/// dx = s (h - mean(h) - z mean(h z)) of a row.
+#[inline(always)]
+fn projected<T: Float>(
+    [x, g, w]: [&[T]; 3],
+    dx: &mut [T],
+    scale: T,
+    z: impl Fn(T) -> T + Copy,
+    h: impl Fn(T, T) -> T + Copy,
+) {
+    let n = dx.len();
+    let sums = paired::sums([x, g, w], move |[x, g, w]| {
+        let h = h(g, w);
+        [h, h * z(x)]
+    });
+    let [shift, along] = sums.map(|sum| T::of(sum / n as f64));
+    (0..n).for_each(|j| dx[j] = scale * (h(g[j], w[j]) - shift - z(x[j]) * along));
 }
 
 fn run_all<T: Task<Answer = ()> + Sync>(task: &T, count: usize, elements: usize) {

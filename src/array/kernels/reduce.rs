@@ -9,6 +9,7 @@ pub mod extreme;
 pub mod fold;
 pub mod geometry;
 pub mod moments;
+pub mod paired;
 pub mod sum;
 
 use std::marker::PhantomData;

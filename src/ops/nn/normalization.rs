@@ -2,7 +2,9 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::array::kernels::normalization::channels::{self, Normalized, Sets};
 use crate::array::kernels::normalization::{self as kernel, Wanted};
+use crate::array::kernels::reduce::moments::Moments;
 use crate::array::layout::axis;
 use crate::array::{Array, DType, Dims};
 use crate::error::{Error, Result};
@@ -38,6 +40,8 @@ struct Grouping {
     eps: f64,
     /// The mean and the scale, where they are given and not the elements' own. They are constants.
     given: Option<(Tensor, Tensor)>,
+    /// How whole channels make it up, where they do.
+    sets: Option<Sets>,
 }
 
 impl Grouping {
@@ -69,16 +73,37 @@ impl Grouping {
         whole.then(|| self.parameters.iter().product())
     }
 
-    /// The output's numbers, in one pass where there is a kernel.
-    fn value(&self, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Array> {
-        let parameters = [weight, bias].into_iter().flatten();
-        let Some(length) = self.row().filter(|_| parameters.into_iter().all(|p| p.dtype() == x.dtype()))
-        else {
+    /// Which kernel computes it of operands of `x`'s dtype, if one does.
+    fn kernel(&self) -> Option<Fused> {
+        self.sets.map(Fused::Channels).or_else(|| self.row().map(Fused::Rows))
+    }
+
+    /// The given statistics, one number for each channel.
+    fn given(&self) -> Result<Option<[Array; 2]>> {
+        let flat = |t: &Tensor| t.array().contiguous();
+        self.given.as_ref().map(|(mean, scale)| Ok([flat(mean)?, flat(scale)?])).transpose()
+    }
+
+    /// The output's numbers, in one pass where there is a kernel, and then also the moments of each set of channels.
+    fn value(&self, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Normalized> {
+        let mut parameters = [weight, bias].into_iter().flatten();
+        let kernel = self.kernel().filter(|_| parameters.all(|p| p.dtype() == x.dtype()));
+        let Some(kernel) = kernel else {
             let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
-            return Ok(affine(self.standardized(x)?, weight, bias, &self.parameters)?.array());
+            let y = affine(self.standardized(x)?, weight, bias, &self.parameters)?.array();
+            return Ok(Normalized { y, moments: Vec::new() });
         };
-        let [weight, bias] = [weight, bias].map(|p| p.map(|p| p.array().contiguous()).transpose());
-        kernel::forward(&x.array().contiguous()?, length, weight?.as_ref(), bias?.as_ref(), self.eps)
+        let x = x.array().contiguous()?;
+        let weight = weight.map(|w| w.array().contiguous()).transpose()?;
+        let bias = bias.map(|b| b.array().contiguous()).transpose()?;
+        let (weight, bias) = (weight.as_ref(), bias.as_ref());
+        match kernel {
+            Fused::Rows(length) => kernel::forward(&x, length, weight, bias, self.eps)
+                .map(|y| Normalized { y, moments: Vec::new() }),
+            Fused::Channels(sets) => {
+                channels::forward(&x, sets, weight, bias, self.given()?.as_ref(), self.eps)
+            }
+        }
     }
 
     /// The gradients, in one pass, where there is a kernel and nobody differentiates them again.
@@ -90,10 +115,16 @@ impl Grouping {
         wanted: Wanted,
     ) -> Result<Option<kernel::Gradients>> {
         let same = g.dtype() == x.dtype() && weight.is_none_or(|w| w.dtype() == x.dtype());
-        let Some(length) = self.row().filter(|_| same && !forward::is_watched()) else { return Ok(None) };
+        let Some(kernel) = self.kernel().filter(|_| same && !forward::is_watched()) else { return Ok(None) };
         let weight = weight.map(|w| w.array().contiguous()).transpose()?;
-        let (g, x) = (g.array().contiguous()?, x.array().contiguous()?);
-        kernel::backward(&g, &x, length, weight.as_ref(), self.eps, wanted).map(Some)
+        let (g, x, weight) = (g.array().contiguous()?, x.array().contiguous()?, weight.as_ref());
+        match kernel {
+            Fused::Rows(length) => kernel::backward(&g, &x, length, weight, self.eps, wanted),
+            Fused::Channels(sets) => {
+                channels::backward(&g, &x, sets, weight, self.given()?.as_ref(), self.eps, wanted)
+            }
+        }
+        .map(Some)
     }
 
     /// Summed to the parameters' shape, which is `shape`.
@@ -102,18 +133,28 @@ impl Grouping {
     }
 }
 
+/// A kernel for a grouping.
+enum Fused {
+    /// Of rows of so many elements.
+    Rows(usize),
+    /// Of sets of channels.
+    Channels(Sets),
+}
+
 /// y = w z + b, with z = (x - mean) s and s = 1 / sqrt(variance + eps).
 ///
 /// dx = s (h - mean(h) - z mean(h z)) with h = w g, dw = sum(g z), db = sum(g); dx = s h if the statistics are given. The
 /// map from h to dx is its own adjoint, so it is also the forward mode of z.
+///
+/// With the output come the moments of each set of channels, where a kernel found them.
 fn normalization(
     name: &'static str,
     x: &Tensor,
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     grouping: Grouping,
-) -> Result<Tensor> {
-    let y = grouping.value(x, weight, bias)?;
+) -> Result<(Tensor, Vec<Moments>)> {
+    let Normalized { y, moments } = grouping.value(x, weight, bias)?;
     let mut inputs: SmallVec<[&Tensor; 3]> = smallvec![x];
     inputs.extend(weight);
     inputs.extend(bias);
@@ -121,7 +162,7 @@ fn normalization(
     let keep: &[Keep] = if weight.is_some() { &[Keep::Input(0), Keep::Input(1)] } else { &[Keep::Input(0)] };
     let shape = weight.or(bias).map(Tensor::shape).unwrap_or_default();
     let again = grouping.clone();
-    record(
+    let y = record(
         name,
         &inputs,
         y,
@@ -167,7 +208,8 @@ fn normalization(
             }
             Ok(sum)
         },
-    )
+    )?;
+    Ok((y, moments))
 }
 
 fn projected(g: &Tensor, x: &Tensor, to: &[usize], eps: f64) -> Result<Tensor> {
@@ -235,8 +277,8 @@ pub fn layer_norm(
 ) -> Result<Tensor> {
     check_float("LayerNormKernelImpl", x)?;
     let (to, named) = over_last(x, normalized, weight)?;
-    let grouping = Grouping { seen: x.shape(), to, parameters: named, eps, given: None };
-    normalization("NativeLayerNormBackward0", x, weight, bias, grouping)
+    let grouping = Grouping { seen: x.shape(), to, parameters: named, eps, given: None, sets: None };
+    Ok(normalization("NativeLayerNormBackward0", x, weight, bias, grouping)?.0)
 }
 
 /// x / sqrt(mean of squares + eps) over the last axes, times `weight`; `eps` is the dtype's epsilon if not given.
@@ -278,12 +320,22 @@ pub fn group_norm(
     let rest = shape[2..].iter().product::<usize>() * shape[1] / groups as usize;
     let seen: Dims = smallvec![shape[0], groups as usize, rest];
     let to: Dims = smallvec![shape[0], groups as usize, 1];
-    let grouping = Grouping { seen, to, parameters: channels(&shape), eps, given: None };
-    normalization("NativeGroupNormBackward0", x, weight, bias, grouping)
+    let sets = images(&shape).map(|images| Sets::of_groups(images, groups as usize));
+    let grouping = Grouping { seen, to, parameters: per_channel(&shape), eps, given: None, sets };
+    Ok(normalization("NativeGroupNormBackward0", x, weight, bias, grouping)?.0)
+}
+
+/// Fewer elements of a channel than this are not worth a loop of their own.
+const LEAST_SEGMENT: usize = 8;
+
+/// Images, channels, and elements of a channel, where there are enough of these.
+fn images(shape: &[usize]) -> Option<[usize; 3]> {
+    let length = shape[2..].iter().product();
+    (length >= LEAST_SEGMENT && shape[0] > 0 && shape[1] > 0).then(|| [shape[0], shape[1], length])
 }
 
 /// The shape in which one number for each channel broadcasts.
-fn channels(shape: &[usize]) -> Dims {
+fn per_channel(shape: &[usize]) -> Dims {
     let mut channels: Dims = smallvec![1; shape.len()];
     channels[1] = shape[1];
     channels
@@ -299,14 +351,23 @@ pub struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Moves the statistics toward a batch's, whose variance is unbiased.
-    fn follow(&self, x: &Tensor, to: &[usize], momentum: f64) -> Result<()> {
+    /// Moves the statistics toward a batch's, whose variance is unbiased. Of moments there is one for each channel, or
+    /// none, and then they are found.
+    fn follow(&self, x: &Tensor, to: &[usize], moments: &[Moments], momentum: f64) -> Result<()> {
         let _guard = mode::enter(mode::Mode { grad: false, forward: false, ..mode::get() });
-        let mean = mean_to(x, to)?;
-        let centred = ops::sub(x, &mean)?;
-        let count = x.numel() as f64 / to.iter().product::<usize>() as f64;
-        let squares = sum_to(&ops::mul(&centred, &centred)?, to)?;
-        let variance = ops::mul(&squares, 1.0 / (count - 1.0))?;
+        let (mean, variance) = if moments.is_empty() {
+            let mean = mean_to(x, to)?;
+            let centred = ops::sub(x, &mean)?;
+            let count = x.numel() as f64 / to.iter().product::<usize>() as f64;
+            let squares = sum_to(&ops::mul(&centred, &centred)?, to)?;
+            (mean, ops::mul(&squares, 1.0 / (count - 1.0))?)
+        } else {
+            let each = |of: fn(Moments) -> f64| {
+                let numbers: Vec<f64> = moments.iter().map(|&m| of(m)).collect();
+                to_dtype(&Tensor::from_slice(&numbers, &[numbers.len()])?, x.dtype())
+            };
+            (each(Moments::mean)?, each(|m| m.variance(1.0))?)
+        };
         for (kept, new) in [(self.mean, mean), (self.variance, variance)] {
             let new = shaped(&new, &kept.shape())?;
             let moved = ops::add(&ops::mul(kept, 1.0 - momentum)?, &ops::mul(&new, momentum)?)?;
@@ -350,12 +411,14 @@ pub fn batch_norm(
             )));
         }
     }
-    let to = channels(&shape);
+    let to = per_channel(&shape);
+    let sets = images(&shape).map(Sets::of_batch);
     if training {
-        let grouping = Grouping { seen: shape, to: to.clone(), parameters: to.clone(), eps, given: None };
-        let y = normalization("NativeBatchNormBackward0", x, weight, bias, grouping)?;
+        let grouping =
+            Grouping { seen: shape, to: to.clone(), parameters: to.clone(), eps, given: None, sets };
+        let (y, moments) = normalization("NativeBatchNormBackward0", x, weight, bias, grouping)?;
         if let Some(running) = running {
-            running.follow(&x.detach(), &to, momentum)?;
+            running.follow(&x.detach(), &to, &moments, momentum)?;
         }
         return Ok(y);
     }
@@ -371,8 +434,8 @@ pub fn batch_norm(
         let mean = ops::clone(&to_dtype(running.mean, x.dtype())?)?;
         Some((shaped(&mean, &to)?, shaped(&scale, &to)?))
     };
-    let grouping = Grouping { seen: shape, to: to.clone(), parameters: to, eps, given };
-    normalization("NativeBatchNormBackward0", x, weight, bias, grouping)
+    let grouping = Grouping { seen: shape, to: to.clone(), parameters: to, eps, given, sets };
+    Ok(normalization("NativeBatchNormBackward0", x, weight, bias, grouping)?.0)
 }
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -394,6 +457,16 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new(
         "batch_norm",
         |s| Ok(vec![s.normal(&[3, 2, 2])?, s.normal(&[2])?, s.normal(&[2])?]),
+        |x| Ok(vec![batch_norm(&x[0], None, Some(&x[1]), Some(&x[2]), true, 0.1, 0.1)?]),
+    ),
+    Check::new(
+        "group_norm, whole channels",
+        |s| Ok(vec![s.normal(&[2, 4, 9])?, s.normal(&[4])?, s.normal(&[4])?]),
+        |x| Ok(vec![group_norm(&x[0], 2, Some(&x[1]), Some(&x[2]), 0.1)?]),
+    ),
+    Check::new(
+        "batch_norm, whole channels",
+        |s| Ok(vec![s.normal(&[2, 2, 3, 3])?, s.normal(&[2])?, s.normal(&[2])?]),
         |x| Ok(vec![batch_norm(&x[0], None, Some(&x[1]), Some(&x[2]), true, 0.1, 0.1)?]),
     ),
 ];

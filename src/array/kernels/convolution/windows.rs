@@ -7,6 +7,8 @@
 //! some columns come out that belong to no position; they are left behind. Where windows step over positions, the copy
 //! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase.
 
+mod depthwise;
+
 use super::geometry::{Geometry, Reads};
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
@@ -101,9 +103,14 @@ impl Windows {
 
     /// Copies one group of an image, with zeros where a window reaches beside it.
     fn fill<T: Number>(&self, g: &Geometry, image: usize, group: usize, x: &[T], copy: &mut [T]) {
+        copy.fill(T::ZERO);
+        self.refill(g, image, group, x, copy);
+    }
+
+    /// Copies one group of an image into a copy of another, or of nothing, which has the zeros already.
+    fn refill<T: Number>(&self, g: &Geometry, image: usize, group: usize, x: &[T], copy: &mut [T]) {
         let (channels, plane) = (g.channels_per_group(), g.plane());
-        let (copy, slack) = copy.split_at_mut(channels * self.size);
-        slack.fill(T::ZERO);
+        let copy = &mut copy[..channels * self.size];
         let first = (image * g.channels + group * channels) * plane;
         for (copy, x) in copy.chunks_exact_mut(self.size).zip(x[first..].chunks_exact(plane)) {
             let mut lines = copy.chunks_exact_mut(self.extent[2]);
@@ -143,21 +150,38 @@ impl Windows {
     }
 }
 
-/// Copies a line of the input, zeros if it is empty, to the places that read it, a step apart.
+/// Copies a line of the input, or nothing if it is empty, to the places that read it, a step apart.
 #[inline]
 fn fill_line<T: Number>(line: &mut [T], from: &[T], step: usize, among: &Reads) {
-    if from.is_empty() || among.places.is_empty() {
-        return line.fill(T::ZERO);
-    }
     let Reads { places, first } = among;
-    line[..places.start].fill(T::ZERO);
-    line[places.end..].fill(T::ZERO);
+    if from.is_empty() || places.is_empty() {
+        return;
+    }
     let (within, from) = (&mut line[places.clone()], &from[*first..]);
     if step == 1 {
-        within.copy_from_slice(&from[..within.len()]);
+        copy_line(within, &from[..within.len()]);
     } else {
         within.iter_mut().zip(from.iter().step_by(step)).for_each(|(y, x)| *y = *x);
     }
+}
+
+/// Copies a line: a short one in pieces that may overlap, for a call would take longer.
+#[inline]
+fn copy_line<T: Number>(to: &mut [T], from: &[T]) {
+    const PIECE: usize = 8;
+    if let (Some(first), Some(last)) = (from.first_chunk::<PIECE>(), from.last_chunk::<PIECE>())
+        && let n @ ..=32 = to.len()
+    {
+        let mut put = |at: usize, piece: &[T; PIECE]| to[at..at + PIECE].copy_from_slice(piece);
+        put(0, first);
+        for at in [PIECE, 2 * PIECE] {
+            if let Some(piece) = from[at.min(n)..].first_chunk() {
+                put(at, piece);
+            }
+        }
+        return put(n - PIECE, last);
+    }
+    to.copy_from_slice(from);
 }
 
 /// Whether a convolution is computed here, and not as a product with columns that are made, across images.
@@ -205,6 +229,9 @@ fn bands(g: &Geometry) -> Vec<Band> {
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    if g.is_depthwise() {
+        return depthwise::forward(g, x, w, bias, y);
+    }
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
     let bands = bands(g);
     let all = Shared(y.as_mut_ptr());
@@ -230,7 +257,7 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
                         let row = &row[column..column + width];
                         match bias {
                             Some(bias) => line.iter_mut().zip(row).for_each(|(y, &c)| *y = c + bias[o]),
-                            None => line.copy_from_slice(row),
+                            None => copy_line(line, row),
                         }
                     });
                 }
@@ -252,7 +279,7 @@ fn columns_of_gradient<T: Number>(
     for (o, out) in out.chunks_exact_mut(band.windows.columns).enumerate() {
         let first = (image * whole.outputs + group * outputs + o) * whole.positions();
         band.windows.each_line(band, whole, |column, position| {
-            out[column..column + width].copy_from_slice(&g[first + position..][..width]);
+            copy_line(&mut out[column..column + width], &g[first + position..][..width]);
         });
     }
 }
@@ -262,6 +289,9 @@ fn columns_of_gradient<T: Number>(
 /// With channels in the lanes of a register there is a product for each tap, of outputs by channels; else one for each
 /// line of taps of a channel, of taps by outputs. The inner index is the position.
 pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
+    if geo.is_depthwise() {
+        return depthwise::weight_grad(geo, x, g, dw);
+    }
     let (channels, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
     let bands = bands(geo);
     let by_channel = channels >= LANES;

@@ -5,7 +5,7 @@ use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 
 /// Numbers that one lane takes before it is emptied into the wider partial result.
-const STEPS: usize = 32;
+pub const STEPS: usize = 32;
 
 /// A reduction that takes one number after the other. All methods must be `#[inline(always)]`.
 pub trait Fold: Sync {
@@ -34,7 +34,7 @@ pub trait Fold: Sync {
 
 /// Lanes at the start of a cache line: where they lie in memory, no register of them spans two.
 #[repr(align(64))]
-struct Lanes<T, const LANES: usize>([T; LANES]);
+pub struct Lanes<T, const LANES: usize>(pub [T; LANES]);
 
 /// Folds a run in `LANES` lanes: number `i` goes to lane `i % LANES`, and the lanes are joined as a balanced tree.
 #[inline(always)]
@@ -68,6 +68,23 @@ fn lanes<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Lane {
         }
     }
     lanes[0]
+}
+
+/// The lanes joined as a balanced tree, each half made anew: written over the lanes it would go through memory.
+#[inline(always)]
+pub fn joined<T: Copy, const LANES: usize>(lanes: &[T; LANES], join: impl Fn(T, T) -> T) -> T {
+    #[inline(always)]
+    fn half<T: Copy, const N: usize>(lanes: &[T], join: impl Fn(T, T) -> T) -> [T; N] {
+        std::array::from_fn(|j| join(lanes[j], lanes[j + N]))
+    }
+    let eight: [T; 8] = match LANES {
+        64 => half(&half::<T, 16>(&half::<T, 32>(lanes, &join), &join), &join),
+        32 => half(&half::<T, 16>(lanes, &join), &join),
+        16 => half(lanes, &join),
+        _ => std::array::from_fn(|j| lanes[j]),
+    };
+    let [last] = half(&half::<T, 2>(&half::<T, 4>(&eight, &join), &join), &join);
+    last
 }
 
 /// A leaf of a long run, folded in a function of its own.

@@ -110,6 +110,16 @@ pub fn plain<T: Float>() -> Sum<T, impl Fn(T) -> T + Sync, impl Fn(f64) -> f64 +
     Sum { term: |x| x, end: |s| s, of: PhantomData }
 }
 
+/// The moments of runs that together have `count` elements, at least one; `runs` is read twice.
+#[inline(always)]
+pub fn spread<'a, T: Float + 'a, I: Iterator<Item = &'a [T]>>(count: usize, runs: impl Fn() -> I) -> Moments {
+    let count = count as f64;
+    let mean = runs().map(|x| fold::run(&plain::<T>(), x)).sum::<f64>() / count;
+    let from = T::of(mean);
+    let squares = runs().map(|x| fold::run(&Squares { from }, x)).sum();
+    Spread::<T>::moments(count, mean, from, squares)
+}
+
 impl<T: Float> Spread<T> {
     /// The squares were taken from the rounded mean; what that leaves is `count * (mean - rounded)^2`.
     #[inline(always)]
