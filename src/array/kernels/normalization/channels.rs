@@ -178,9 +178,12 @@ impl<T: Float> Task for Forward<T> {
             for segment in 0..sets.segments {
                 let channel = sets.channel(set, segment);
                 let factor = scale * operands.factor(channel);
-                // SAFETY: there is one for each channel.
-                let shift =
-                    if self.bias.is_null() { <T as Real>::ZERO } else { unsafe { *self.bias.add(channel) } };
+                let shift = if self.bias.is_null() {
+                    <T as Real>::ZERO
+                } else {
+                    // SAFETY: there is one for each channel.
+                    unsafe { *self.bias.add(channel) }
+                };
                 // SAFETY: the segment is there, in `x` and in `y`, which was just made.
                 let (x, y) = unsafe {
                     let y = self.y.add(operands.at(set, segment));

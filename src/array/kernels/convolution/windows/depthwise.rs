@@ -49,7 +49,7 @@ impl<T: Number> Task for Sums<'_, T> {
             for (&weight, &start) in self.weights.iter().zip(self.starts) {
                 let Some(run) = self.copy[start + block * WIDE..].first_chunk::<WIDE>() else { return };
                 for j in 0..WIDE {
-                    sums[j] = sums[j] + weight * run[j];
+                    sums[j] += weight * run[j];
                 }
             }
             for j in 0..WIDE {
@@ -113,15 +113,15 @@ impl<T: Number> Products<'_, T> {
             std::array::from_fn(|i| self.copy[self.starts[first + i]..][..count].as_chunks().0);
         let mut sums: [[T; LANES]; N] = std::array::from_fn(|i| self.sums[first + i].get());
         for (block, g) in self.gradient.as_chunks::<LANES>().0.iter().enumerate() {
-            for i in 0..N {
-                let x = &runs[i][block];
+            for (sums, run) in sums.iter_mut().zip(&runs) {
+                let x = &run[block];
                 for j in 0..LANES {
-                    sums[i][j] = sums[i][j] + g[j] * x[j];
+                    sums[j] += g[j] * x[j];
                 }
             }
         }
-        for i in 0..N {
-            self.sums[first + i].set(sums[i]);
+        for (place, sums) in self.sums[first..].iter().zip(sums) {
+            place.set(sums);
         }
     }
 }
