@@ -1,11 +1,13 @@
-//! A user's Python code that a pass calls, and the interpreter's end.
+//! Python code that is called from within Rust, and the interpreter's end.
 //!
-//! Note [No thread is unwound through us]: an interpreter that ends kills other threads where they next want the GIL, up to CPython
-//! 3.13 by unwinding their stacks, which frees what the frames of a pass hold without the GIL. PyO3 lets threads sleep for ever
-//! that come from outside; those inside of a hook come from Python's own loop. So the end waits until no other thread is in
-//! a hook, and whoever would enter one sleeps. A hook that is longer than the end's patience waits for something itself,
-//! most likely, and does not come back before the process is gone.
+//! Note [No thread is unwound through us]: an interpreter that ends kills other threads where they next want the GIL, up to
+//! CPython 3.13 by unwinding their stacks, which aborts the process at a frame of ours that lies between two of Python's.
+//! PyO3 lets threads sleep for ever that come from outside; those inside of a hook, or of what the drop of a user's object
+//! calls, come from Python's own loop. So passes and handlers say when they begin and when they are done: the end waits until
+//! no other thread is in one, long passes stop as at an interrupt, and whoever would enter one sleeps. What is longer than
+//! the end's patience waits for something itself, most likely, and does not come back before the process is gone.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
@@ -13,40 +15,73 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-/// Calls of users' code that are under way, on all threads.
+/// Threads that are in Python code called from Rust, or may come to be.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// The thread that ends the interpreter, once it does.
 static ENDING: OnceLock<ThreadId> = OnceLock::new();
 
-/// How long the end waits for hooks.
+thread_local! {
+    /// How often this thread is inside.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How long the end waits for other threads.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-struct Inside;
+/// Whether another thread ends the interpreter.
+#[inline]
+pub fn is_under_way() -> bool {
+    ENDING.get().is_some_and(|ending| *ending != thread::current().id())
+}
+
+/// As long as it lives, the interpreter does not end: not for as long as the end has patience.
+pub struct Inside(());
 
 impl Inside {
-    fn enter(py: Python<'_>) -> Self {
-        // Sequentially consistent, here and in `end`: either the end sees this thread inside, or this thread sees the end.
-        INSIDE.fetch_add(1, Ordering::SeqCst);
-        let inside = Self;
-        if ENDING.get().is_some_and(|ending| *ending != thread::current().id()) {
-            drop(inside);
-            py.detach(|| {
-                loop {
-                    thread::park();
-                }
-            });
+    /// Does not return where another thread ends the interpreter.
+    #[inline]
+    pub fn enter(py: Python<'_>) -> Self {
+        if DEPTH.get() == 0 {
+            // Sequentially consistent, here and in `end`: either the end sees this thread, or this thread sees the end.
+            INSIDE.fetch_add(1, Ordering::SeqCst);
         }
+        DEPTH.set(DEPTH.get() + 1);
+        let inside = Self(());
+        inside.stop_at_the_end(py);
         inside
+    }
+
+    /// Does not return where another thread ends the interpreter: what was computed has nobody to go to.
+    #[inline]
+    pub fn stop_at_the_end(&self, py: Python<'_>) {
+        if is_under_way() {
+            sleep_for_ever(py);
+        }
     }
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
-        INSIDE.fetch_sub(1, Ordering::SeqCst);
+        DEPTH.set(DEPTH.get() - 1);
+        if DEPTH.get() == 0 {
+            INSIDE.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
-/// Attaches to the interpreter to call a user's code from inside of a pass.
+#[cold]
+fn sleep_for_ever(py: Python<'_>) {
+    // A thread that sleeps is never unwound: the end need not wait for it.
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
+    py.detach(|| {
+        loop {
+            thread::park();
+        }
+    });
+}
+
+/// Attaches to the interpreter to call a user's code.
 #[inline]
 pub fn attach<R>(body: impl for<'py> FnOnce(Python<'py>) -> R) -> R {
     Python::attach(|py| {
@@ -62,7 +97,9 @@ fn _end(py: Python<'_>) {
         return;
     }
     let start = Instant::now();
-    while INSIDE.load(Ordering::SeqCst) > 0 && start.elapsed() < PATIENCE {
+    // The end may come while this thread is inside itself: `exit` in a hook.
+    let own = usize::from(DEPTH.get() > 0);
+    while INSIDE.load(Ordering::SeqCst) > own && start.elapsed() < PATIENCE {
         py.detach(|| thread::sleep(Duration::from_millis(1)));
     }
 }

@@ -9,7 +9,7 @@ use pyo3::types::PyTuple;
 
 use crate::collector;
 use crate::convert::{self, Answer, core};
-use crate::ending;
+use crate::ending::{self, Inside};
 use crate::error::carry;
 use crate::node::PyNode;
 use crate::tensor::PyTensor;
@@ -201,7 +201,7 @@ pub fn attach(
         Some(made) if convert::tensor(given).is_some_and(|y| y.is(&made)) => Ok(given.clone().unbind()),
         // A view of an object of another class is made by that class.
         Some(_) if attached.node.is_none() && !is_dual && !given.is_exact_instance_of::<PyTensor>() => {
-            let _guard = mode::no_grad();
+            let (_guard, _inside) = (mode::no_grad(), Inside::enter(py));
             Ok(given.call_method1("view_as", (given,))?.unbind())
         }
         Some(made) => made.object(py),
@@ -239,6 +239,7 @@ fn push_forward(
     let before: Vec<Option<(u32, Tensor)>> = outputs.iter().map(tangent_of).collect();
     let answer = {
         let _guard = mode::enter(mode::Mode { forward: false, ..mode::get() });
+        let _inside = Inside::enter(py);
         context.call_method1("apply_jvp", tangents)?
     };
     let answers: Vec<Bound<'_, PyAny>> = match answer.cast::<PyTuple>() {

@@ -13,7 +13,7 @@ use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::{self, Answer};
-use crate::ending;
+use crate::ending::{self, Inside};
 use crate::error::{carry, raise};
 
 /// Functions by the ids of their handles; none until there is one. The lock is held over no call of Python's.
@@ -53,6 +53,7 @@ impl Functions {
                 dictionary.get_or_insert(made).bind(py).clone()
             }
         };
+        let _inside = Inside::enter(py);
         Ok(class.call_method1("add", (dictionary, hook))?.unbind())
     }
 

@@ -11,6 +11,7 @@ use pyo3::types::{PyList, PyTuple};
 use pyo3::{ffi, intern};
 use smallvec::SmallVec;
 
+use crate::ending::{self, Inside};
 use crate::node::{class_name, object};
 
 /// Frames that are kept of a stack, from the innermost on.
@@ -40,7 +41,7 @@ impl Trace {
     }
 
     fn formatted(&self, function: &str) -> String {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let text = traces(py)?.call_method1(function, (self.list(py)?,))?;
             text.extract()
         })
@@ -67,6 +68,7 @@ impl Origin for Trace {
 /// A trace as the list of strings that `metadata["traceback_"]` is.
 pub fn entries(py: Python<'_>, origin: &dyn Origin) -> PyResult<Py<PyAny>> {
     // Other origins than Python's do not occur here; their text would be one entry.
+    let _inside = Inside::enter(py);
     Ok(traces(py)?.call_method1("entries", (origin.trace(),))?.unbind())
 }
 
@@ -101,7 +103,7 @@ impl Witness for Interpreter {
     }
 
     fn failed(&self, nodes: &[Named]) {
-        Python::attach(|py| {
+        ending::attach(|py| {
             let story: Vec<(&str, Option<String>)> = nodes
                 .iter()
                 .map(|(name, origin)| (name.as_str(), origin.as_ref().map(|origin| origin.trace())))

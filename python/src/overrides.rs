@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
+use crate::ending;
 use crate::tensor::{PyTensor, subclass_object};
 
 static POSSIBLE: AtomicBool = AtomicBool::new(false);
@@ -105,6 +106,7 @@ impl<'py> Call<'_, 'py> {
             }
         };
         let mut asked: Vec<String> = Vec::new();
+        let _under_way = ending::Inside::enter(py);
         if let Some(mode) = mode {
             asked.push(format!("  - mode object {}", mode.bind(py).repr()?));
             let _inner = Inside(Some(mode.clone_ref(py)));
@@ -247,6 +249,7 @@ pub fn run_as(
     }
     let empty = PyTuple::empty(py);
     let answer = {
+        let _under_way = ending::Inside::enter(py);
         let _plain = Plain(DISABLED.replace(Disabled::Subclasses));
         function.call(args.unwrap_or(&empty), kwargs)?
     };
@@ -265,6 +268,7 @@ pub fn run_plain(
         None => PyTuple::empty(py),
     };
     let kwargs = kwargs.map(|kwargs| kwargs.cast::<PyDict>()).transpose()?;
+    let _under_way = ending::Inside::enter(py);
     let _plain = Plain(DISABLED.replace(Disabled::Subclasses));
     function.call(args, kwargs).map(Bound::unbind)
 }

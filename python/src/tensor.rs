@@ -18,6 +18,7 @@ use crate::array_interface;
 use crate::collector;
 use crate::convert::{self, Answer};
 use crate::dispatch::work;
+use crate::ending::Inside;
 use crate::error::{guarded, raise};
 use crate::identity;
 use crate::legacy;
@@ -431,6 +432,7 @@ slots! {
             if let Some(answer) = taken(slf, "__repr__", &[])? {
                 return Ok(answer);
             }
+            let _inside = Inside::enter(slf.py());
             PRINT.import(slf.py(), "arcgrad._tensor_str", "_str")?.call1((slf,)).map(Bound::unbind)
         }
         fn __format__(slf: &Bound<'_, Self>, specification: &str) -> PyResult<Py<PyAny>> {

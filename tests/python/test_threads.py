@@ -219,6 +219,31 @@ class Late:
         self.y.backward()
 sys.modules["kept"] = Late(torch.ones(3, requires_grad=True))
 """,
+    "daemon threads differentiate without end": """
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad * ctx.saved_tensors[0]
+rounds = threading.Semaphore(0)
+def work():
+    x = torch.ones(16, 16, requires_grad=True)
+    x.register_hook(lambda g: g * 0.5)
+    while True:
+        parts = [Square.apply(x @ x * 1e-3) for _ in range(6)]
+        parts[2].register_hook(lambda g: g + 0)
+        torch.autograd.grad(sum(p.sum() for p in parts), x, create_graph=True)
+        checkpoint = torch.utils.checkpoint.checkpoint
+        sum(checkpoint(lambda x: (x @ x).tanh(), x, use_reentrant=False).sum() for _ in range(6)).backward()
+        rounds.release()
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(3):
+    rounds.acquire()
+""",
     "a daemon thread waits in a hook": """
 inside = threading.Event()
 def hold(g):

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use crate::dispatch::Args;
+use crate::ending::Inside;
 use crate::error::raise;
 use crate::tensor::{PyTensor, subclass_object};
 use crate::{bindings, convert, overrides};
@@ -54,6 +55,7 @@ fn deep_copy(a: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
         .map_err(|e| raise(&e))?;
     let object = subclass_object(&this.get_type(), copy.clone())?;
     memo.set_item(key, object.bind(py))?;
+    let _inside = Inside::enter(py);
     let deepcopy = py.import("copy")?.getattr("deepcopy")?;
     if let Some(grad) = x.grad() {
         let grad = deepcopy.call1((convert::object(py, grad)?, memo))?;
