@@ -47,16 +47,8 @@ impl Inside {
         }
         DEPTH.set(DEPTH.get() + 1);
         let inside = Self(());
-        inside.stop_at_the_end(py);
+        stop_at_the_end(py);
         inside
-    }
-
-    /// Does not return where another thread ends the interpreter: what was computed has nobody to go to.
-    #[inline]
-    pub fn stop_at_the_end(&self, py: Python<'_>) {
-        if is_under_way() {
-            sleep_for_ever(py);
-        }
     }
 }
 
@@ -67,6 +59,15 @@ impl Drop for Inside {
         if DEPTH.get() == 0 {
             INSIDE.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+}
+
+/// For a thread that is [`Inside`]. Does not return where another thread ends the interpreter: what was computed has nobody
+/// to go to.
+#[inline]
+pub fn stop_at_the_end(py: Python<'_>) {
+    if is_under_way() {
+        sleep_for_ever(py);
     }
 }
 

@@ -53,7 +53,7 @@ fn hosted<R: Send>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<
 
 /// A heavy pass runs without the GIL, and is stopped by a signal whose handler raises.
 fn run_pass<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) -> PyResult<R> {
-    let inside = ending::Inside::enter(py);
+    let _inside = ending::Inside::enter(py);
     let raised: Mutex<Option<PyErr>> = Mutex::new(None);
     let detached = |run: &mut (dyn FnMut() + Send)| py.detach(run);
     let interrupted = || {
@@ -70,7 +70,7 @@ fn run_pass<R>(py: Python<'_>, pass: impl FnOnce(Host<'_>) -> error::Result<R>) 
     let host = Host { detached: Some(&detached), interrupted: Some(&interrupted), ..Host::default() };
     let answer = pass(host);
     saved::drop_packages();
-    inside.stop_at_the_end(py);
+    ending::stop_at_the_end(py);
     let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (answer, raised) {
         (_, Some(exception)) => Err(exception),
