@@ -10,7 +10,7 @@ mod write;
 
 pub use apply::{apply, apply_in_place};
 pub(crate) use derivative::evaluate_numbers;
-pub use name::{NodeName, differentiated, input_named, same};
+pub use name::{NodeName, differentiated, input_named, needed, same};
 pub use promotion::{Operand, default_dtype, result_type, set_default_dtype};
 pub(crate) use write::{check_writable, inference_saved};
 
@@ -57,6 +57,8 @@ pub struct Row {
     pub derivatives: &'static [Derivative],
     /// The input whose derivative is not implemented, and what an error calls it.
     pub unknown: Option<(u8, &'static str)>,
+    /// The inputs that have a derivative, known or not, one bit each.
+    pub differentiable: u8,
     /// Where the gradient check draws its points.
     pub domain: (f64, f64),
 }
@@ -67,6 +69,8 @@ pub struct Derivative {
     pub input: u8,
     /// What the formula is given, in order.
     pub takes: &'static [Takes],
+    /// What of it is kept: [`needed`] of them.
+    pub needs: u8,
     /// Whether the formula is just `g`.
     pub identity: bool,
     /// The formula over numbers.
@@ -75,8 +79,14 @@ pub struct Derivative {
     pub terms: fn(&[Term]) -> Term,
 }
 
+/// The most inputs that a row has.
+pub const MOST_INPUTS: usize = 4;
+
+/// How many things a derivative may need to be kept: the inputs and the output.
+pub(crate) const MOST_KEPT: usize = MOST_INPUTS + 1;
+
 /// The bit of the output among those of what is kept; an input has the one of its number.
-const OUTPUT_BIT: u8 = 1 << 7;
+const OUTPUT_BIT: u8 = 1 << MOST_INPUTS;
 
 /// A formula's argument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +152,8 @@ impl Row {
 
     /// What the derivatives of these inputs need, one bit each.
     fn needs(&self, wanted: impl Fn(usize) -> bool) -> u8 {
-        let wanted = self.derivatives.iter().filter(|d| wanted(usize::from(d.input)));
-        wanted.flat_map(|d| d.takes).fold(0, |mask, t| mask | t.bit())
+        self.derivatives
+            .iter()
+            .fold(0, |mask, d| if wanted(usize::from(d.input)) { mask | d.needs } else { mask })
     }
 }

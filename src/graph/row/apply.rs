@@ -172,8 +172,7 @@ fn wanted_gradients(row: &Row, operands: &[Operand<'_>]) -> u8 {
     if wanted == 0 || !mode::is_grad_enabled() {
         return 0;
     }
-    let unknown = row.unknown.map_or(0, |(input, _)| 1 << input);
-    row.derivatives.iter().fold(unknown, |mask, d| mask | (1 << d.input)) & wanted
+    row.differentiable & wanted
 }
 
 /// Refuses to keep what inference mode made: nobody would notice if it were overwritten.

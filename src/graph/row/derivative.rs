@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::promotion::Operand;
-use super::{Derivative, Row, Takes, no_derivative, no_forward_mode};
+use super::{Derivative, MOST_KEPT, Row, Takes, no_derivative, no_forward_mode};
 use crate::array::Scalar;
 use crate::array::kernels::tile::{self, Source};
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl RowRule {
     fn backward_numbers(&self, cx: &Backward<'_>, g: &Tensor, saved: &[SavedValue]) -> Result<Grads> {
         // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
         let needs = self.row.needs(|i| cx.has_edge(i));
-        let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
+        let mut kept = [Source::Scalar(Scalar::Int(0)); MOST_KEPT];
         let mut values = saved.iter();
         for (bit, source) in kept.iter_mut().enumerate() {
             if needs & (1 << bit) != 0 {
@@ -87,7 +87,7 @@ impl RowRule {
     fn backward_recorded(&self, cx: &Backward<'_>, g: &Tensor) -> Result<Grads> {
         let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept: SmallVec<[(u8, Unpacked); 3]> = SmallVec::new();
-        for bit in (0..8).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
+        for bit in (0..MOST_KEPT).map(|i| 1 << i).filter(|bit| needs & bit != 0) {
             let value = cx.unpack(kept.len())?;
             kept.push((bit, value));
         }
@@ -128,7 +128,11 @@ fn find(kept: &[(u8, Unpacked)], takes: Takes) -> &Unpacked {
 }
 
 /// One pass over memory; `kept` is indexed by the bit of what a derivative takes.
-pub(crate) fn evaluate_numbers(d: &'static Derivative, g: &Tensor, kept: &[Source<'_>; 8]) -> Result<Tensor> {
+pub(crate) fn evaluate_numbers(
+    d: &'static Derivative,
+    g: &Tensor,
+    kept: &[Source<'_>; MOST_KEPT],
+) -> Result<Tensor> {
     let state = g.state();
     let g = &state.array;
     let dtype = g.dtype();

@@ -23,6 +23,16 @@ impl Takes {
     }
 }
 
+/// What of a formula's arguments is kept, one bit each.
+pub const fn needed(takes: &[Takes]) -> u8 {
+    let (mut mask, mut i) = (0, 0);
+    while i < takes.len() {
+        mask |= takes[i].bit();
+        i += 1;
+    }
+    mask
+}
+
 /// The number of an input.
 pub const fn input_named(name: &str, inputs: &[&str]) -> u8 {
     let mut i = 0;

@@ -43,10 +43,13 @@ macro_rules! rows {
             pub mod $name {
                 use $crate::array::kernels::{formula, integer::{Integer, N}, real::Real, value::{Mask, V}};
                 use $crate::array::Bool;
-                use $crate::graph::row::{Derivative, Kind, NodeName, Row, Takes, differentiated, input_named, same};
+                use $crate::graph::row::{
+                    Derivative, Kind, MOST_INPUTS, NodeName, Row, Takes, differentiated, input_named, needed, same,
+                };
 
                 const INPUTS: &[&str] = &[$( stringify!($x) ),+];
                 const ARITY: usize = INPUTS.len();
+                const _: () = assert!(ARITY <= MOST_INPUTS, "a row has too many inputs");
                 struct Forward;
                 $crate::rows!(@forward $kind ($($x),+) $forward);
                 $(
@@ -70,6 +73,7 @@ macro_rules! rows {
                     derivatives: &[$( Derivative {
                         input: differentiated(stringify!($d), INPUTS),
                         takes: &[$( Takes::named(stringify!($k), INPUTS, stringify!($y)) ),+],
+                        needs: needed(&[$( Takes::named(stringify!($k), INPUTS, stringify!($y)) ),+]),
                         identity: same(stringify!($rule), "g"),
                         kernel: $crate::rows!(@derivative $kind { [$( stringify!($k) ),+].len() } $d),
                         terms: |terms| {
@@ -78,6 +82,8 @@ macro_rules! rows {
                         },
                     } ),*],
                     unknown: $crate::rows!(@unknown $(INPUTS, stringify!($u), $unknown)?),
+                    differentiable: 0 $( | 1 << differentiated(stringify!($d), INPUTS) )*
+                        $( | 1 << input_named(stringify!($u), INPUTS) )?,
                     domain: $crate::rows!(@domain $($low, $high)?),
                 };
             }

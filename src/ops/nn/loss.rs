@@ -6,7 +6,7 @@ use crate::array::Scalar;
 use crate::array::kernels::tile::Source;
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
-use crate::graph::row::{Derivative, Takes, apply, evaluate_numbers};
+use crate::graph::row::{Derivative, MOST_KEPT, Takes, apply, evaluate_numbers};
 use crate::graph::vector_space::{add, expand, sum_to, to_dtype, zeros_like};
 use crate::graph::{Grads, Keep, Operand, Row, Tensor, Term, forward, mode, record};
 use crate::{ops, rows};
@@ -109,7 +109,7 @@ fn pull(d: &'static Derivative, g: &Tensor, inputs: &[Held]) -> Result<Tensor> {
         }
         return (d.terms)(&terms).tensor();
     }
-    let mut kept = [Source::Scalar(Scalar::Int(0)); 8];
+    let mut kept = [Source::Scalar(Scalar::Int(0)); MOST_KEPT];
     let arrays: SmallVec<[_; 4]> = inputs.iter().map(Held::array).collect();
     for (i, (source, array)) in kept.iter_mut().zip(&arrays).enumerate() {
         *source = match (array, &inputs[i]) {
