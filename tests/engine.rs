@@ -512,6 +512,19 @@ fn a_batch_is_one_walk_and_goes_through_derivatives_whole_or_member_by_member() 
 }
 
 #[test]
+fn a_hook_that_changes_the_shape_of_one_member_of_a_batch_fails_the_pass() {
+    let x = leaf(&[1.0, 2.0]);
+    let y = ops::mul(&x, &x).unwrap();
+    let calls = AtomicUsize::new(0);
+    let hook = move |_: &Tensor| Ok((calls.fetch_add(1, Ordering::Relaxed) == 1).then(|| leaf(&[1.0])));
+    y.register_hook(hook).unwrap();
+    let batch = Tensor::ones(&[3, 2], DType::F64).unwrap();
+    let options = Options { batch: NonZeroUsize::new(3), ..Options::default() };
+    let error = engine::grad(vec![engine::batched_root(&y, 0, &batch).unwrap()], &[x], options).unwrap_err();
+    assert!(error.to_string().contains("the gradients of a batch differ: number 1 has shape [1]"), "{error}");
+}
+
+#[test]
 fn a_batch_is_refused_where_one_gradient_is_wanted_and_where_its_members_do_not_fit() {
     let x = leaf(&[1.0, 2.0]);
     let y = ops::mul(&x, &x).unwrap();

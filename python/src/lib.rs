@@ -20,6 +20,7 @@ mod nested;
 mod node;
 mod origin;
 mod overrides;
+mod pass;
 mod profile;
 mod properties;
 mod saved;

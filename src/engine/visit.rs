@@ -1,5 +1,7 @@
 //! One node's turn: hands out what was asked for, runs the derivative, frees what was saved.
 
+use std::num::NonZeroUsize;
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::pool;
@@ -202,7 +204,7 @@ fn derive_with_hooks(node: &NodeRef, mut grads: Outputs, wanted: u64, options: O
     match options.batch {
         None => run_hooks(&hooks, fitted(node, results)?, &seen),
         Some(size) => batch::each(size, &results, |i, results| {
-            run_hooks(&hooks, fitted(node, results)?, &batch::members(&seen, i)?)
+            fitted(node, run_hooks(&hooks, fitted(node, results)?, &batch::members(&seen, i)?)?)
         }),
     }
 }
@@ -225,12 +227,30 @@ fn derive(node: &NodeRef, grads: Outputs, wanted: u64, options: Options) -> Resu
     let shares = rule.shares_saved();
     let mut cx = Backward::new(node, grads, wanted, !options.retain_graph && !shares);
     let results = match options.batch {
-        Some(size) if !rule.takes_batch() => cx.run_each(size)?,
+        Some(size) if !rule.takes_batch() => derive_each(&mut cx, size)?,
         _ => rule.backward(&mut cx)?,
     };
     if shares && !options.retain_graph {
         node.release();
     }
+    counted(node, results)
+}
+
+/// A derivative that takes one gradient at a time, for each member of a batch. Each answer is fitted by itself: stacked
+/// first, one that does not fit its input could look like one that does.
+#[cold]
+fn derive_each(cx: &mut Backward<'_>, size: NonZeroUsize) -> Result<Grads> {
+    let node = cx.node();
+    let grads = cx.replace_grads(Outputs::new());
+    batch::each(size, &grads, |_, members| {
+        cx.replace_grads(members.into_iter().collect());
+        fitted(node, counted(node, node.rule().backward(cx)?)?)
+    })
+}
+
+/// The gradients, if there is one for each input.
+#[inline]
+fn counted(node: &NodeRef, results: Grads) -> Result<Grads> {
     if results.len() == node.edges().len() { Ok(results) } else { Err(wrong_count(node, results.len())) }
 }
 

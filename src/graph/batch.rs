@@ -5,6 +5,8 @@
 //! rows, whose numbers broadcast from the right, and blocks whose label is [`Batched`]. Any other is run for one member
 //! after the other, and its answers are stacked; so are hooks, which see gradients of the shapes that they know. Either
 //! way the graph is planned and walked once.
+//!
+//! The members are taken out and put together here and not by `select` and `stack`, of which the graph knows nothing.
 
 use std::num::NonZeroUsize;
 
@@ -12,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::array::kernels::copy;
 use crate::array::{Array, Dims};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::node::Grads;
 use crate::graph::record::{linear, record};
 use crate::graph::tensor::Tensor;
@@ -79,9 +81,22 @@ fn alone(x: &Tensor, index: usize, size: usize) -> Result<Tensor> {
     linear("SelectBackwardBackward0", x, y, move |g| member(g, index), move |t| alone(t, index, size))
 }
 
-/// A batch from its members, which have one shape and dtype.
+/// A batch from its members. Fails where they differ in shape or dtype.
 fn stack(members: &[Tensor]) -> Result<Tensor> {
     let first = members[0].array();
+    for (index, x) in members.iter().enumerate() {
+        let x = x.array();
+        if x.shape() != first.shape() || x.dtype() != first.dtype() {
+            return Err(Error::runtime(format!(
+                "the gradients of a batch differ: number {index} has shape {:?} and dtype {}, the first one {:?} and {} (a hook \
+                 must leave a gradient's shape and dtype)",
+                x.shape(),
+                x.dtype(),
+                first.shape(),
+                first.dtype()
+            )));
+        }
+    }
     let mut shape = Dims::from(first.shape());
     shape.insert(0, members.len());
     let y = Array::empty(&shape, first.dtype())?;

@@ -2,14 +2,13 @@
 
 use std::any::Any;
 use std::cell::OnceCell;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::graph::batch::{self, Label};
+use crate::graph::batch::Label;
 use crate::graph::forward::Place;
 use crate::graph::keep::{Keep, kept};
 use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
@@ -44,14 +43,12 @@ impl<'a> Backward<'a> {
         self.node.rule().backward(&mut self)
     }
 
-    /// Runs the derivative, which takes one gradient at a time, for each member of a batch.
-    #[cold]
-    pub(crate) fn run_each(&mut self, size: NonZeroUsize) -> Result<Grads> {
-        let grads = std::mem::take(&mut self.grads);
-        batch::each(size, &grads, |_, members| {
-            self.grads = members.into_iter().collect();
-            self.node.rule().backward(self)
-        })
+    /// Puts other gradients of the outputs in the place of those that it answers with.
+    pub(crate) fn replace_grads(
+        &mut self,
+        grads: SmallVec<[Option<Tensor>; 1]>,
+    ) -> SmallVec<[Option<Tensor>; 1]> {
+        std::mem::replace(&mut self.grads, grads)
     }
 
     /// The node whose derivative this is.

@@ -121,7 +121,8 @@ pub fn fit(grad: Tensor, meta: &OutputMeta, batch: Batch) -> Result<Tensor> {
             state.array.dtype() == meta.dtype,
         )
     };
-    // In a batch the gradient has an axis more than the value, so that the shapes are never the same.
+    // In a batch the gradient has an axis more than the value, so that the shapes are never the same: a derivative that
+    // takes the whole batch answers with at least the axes of its output, and the answers of others were fitted before.
     let grad = if shape_fits { grad } else { fit_shape(grad, meta.layout.shape(), batch)? };
     if dtype_fits { Ok(grad) } else { to_dtype(&grad, meta.dtype) }
 }

@@ -150,6 +150,54 @@ def test_hooks_and_custom_functions_see_one_member_of_a_batch_at_a_time():
     ]
 
 
+def test_node_hooks_see_each_members_gradient_in_the_shape_of_its_input():
+    x = torch.ones(3, requires_grad=True)
+    y = x * torch.ones(2, 3)
+    shapes = []
+    y.grad_fn.register_hook(lambda grads, of: shapes.append((tuple(grads[0].shape), tuple(of[0].shape))))
+    (batch,) = torch.autograd.grad(y, x, torch.ones(4, 2, 3), is_grads_batched=True)
+    assert shapes == [((3,), (2, 3))] * 4
+    assert batch.tolist() == [[2.0] * 3] * 4
+
+
+def answering(*answers):
+    """A custom function whose backward answers as these functions of its gradient do, in turn."""
+    calls = iter(answers)
+
+    class Answering(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, grad):
+            return next(calls)(grad)
+
+    return Answering.apply
+
+
+def test_what_members_of_a_batch_answer_is_brought_to_the_inputs_shape_and_dtype_one_by_one():
+    x = torch.ones(2, 3, requires_grad=True)
+    y = answering(lambda g: g.expand(5, 2, 3), lambda g: g.double() * 2, lambda g: None)(x)
+    (batch,) = torch.autograd.grad(y, x, torch.ones(3, 2, 3), is_grads_batched=True)
+    assert batch.dtype == torch.float32
+    assert_close(batch, torch.tensor([5.0, 2.0, 0.0]).reshape(3, 1, 1).expand(3, 2, 3))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("shape", [(3,), (), (3, 2)])
+def test_a_member_of_a_batch_whose_gradient_does_not_fit_is_refused_as_it_is_alone(shape, first):
+    def wrong(grad):
+        return torch.ones(shape)
+
+    answers = [wrong, wrong] if first else [lambda grad: grad, wrong]
+    x = torch.ones(2, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"returned an invalid gradient at index 0 - got \["):
+        torch.autograd.grad(answering(wrong)(x), x, torch.ones(2, 3))
+    with pytest.raises(RuntimeError, match=r"returned an invalid gradient at index 0 - got \["):
+        torch.autograd.grad(answering(*answers)(x), x, torch.ones(2, 2, 3), is_grads_batched=True)
+
+
 def test_a_batch_goes_through_a_checkpoint_once():
     runs = []
 
