@@ -12,11 +12,11 @@ use arcgrad::array::{Array, Dims, Layout, Storage, Strides};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use smallvec::SmallVec;
 
 use crate::error::raise;
+use crate::once::Once;
 
 /// The C struct behind the capsule in `__array_struct__`.
 #[repr(C)]
@@ -50,7 +50,7 @@ fn kind(dtype: DType) -> u8 {
 }
 
 fn ndarray(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static NDARRAY: Once<Py<PyType>> = Once::new();
     NDARRAY.import(py, "numpy", "ndarray")
 }
 
@@ -224,8 +224,8 @@ impl SharedMemory {
 
 /// A NumPy array over the same memory, which keeps that memory alive.
 pub fn to_numpy(py: Python<'_>, array: Array) -> PyResult<Py<PyAny>> {
-    static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static ASARRAY: Once<Py<PyAny>> = Once::new();
     let asarray =
-        ASARRAY.get_or_try_init(py, || Ok::<_, PyErr>(py.import("numpy")?.getattr("asarray")?.unbind()))?;
+        ASARRAY.get_or_try(py, || Ok::<_, PyErr>(py.import("numpy")?.getattr("asarray")?.unbind()))?;
     asarray.call1(py, (Bound::new(py, SharedMemory::new(array))?,))
 }

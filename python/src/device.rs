@@ -2,7 +2,8 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+
+use crate::once::Once;
 
 /// A device.
 #[pyclass(name = "device", module = "arcgrad", frozen, eq, hash)]
@@ -82,8 +83,8 @@ pub fn check(object: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
 
 /// The device of all tensors.
 pub fn cpu(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    static CPU: PyOnceLock<Py<PyDevice>> = PyOnceLock::new();
-    let cpu = CPU.get_or_try_init(py, || Py::new(py, PyDevice { kind: "cpu", index: None }))?;
+    static CPU: Once<Py<PyDevice>> = Once::new();
+    let cpu = CPU.get_or_try(py, || Py::new(py, PyDevice { kind: "cpu", index: None }))?;
     Ok(cpu.clone_ref(py).into_any())
 }
 

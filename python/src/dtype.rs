@@ -2,18 +2,19 @@
 
 use arcgrad::DType;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+
+use crate::once::Once;
 
 /// The type of a tensor's elements, as in `arcgrad.float32`.
 #[pyclass(name = "dtype", module = "arcgrad", frozen, eq, hash)]
 #[derive(PartialEq, Eq, Hash)]
 pub struct PyDType(pub DType);
 
-static OBJECTS: [PyOnceLock<Py<PyDType>>; DType::COUNT] = [const { PyOnceLock::new() }; DType::COUNT];
+static OBJECTS: [Once<Py<PyDType>>; DType::COUNT] = [const { Once::new() }; DType::COUNT];
 
 /// The one object of a dtype.
 pub fn object(py: Python<'_>, dtype: DType) -> PyResult<Py<PyAny>> {
-    let object = OBJECTS[dtype as usize].get_or_try_init(py, || Py::new(py, PyDType(dtype)))?;
+    let object = OBJECTS[dtype as usize].get_or_try(py, || Py::new(py, PyDType(dtype)))?;
     Ok(object.clone_ref(py).into_any())
 }
 

@@ -5,9 +5,9 @@ use arcgrad::ops::random::{Generator, default_generator};
 use arcgrad::{DType, Tensor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::error::raise;
+use crate::once::Once;
 use crate::{convert, device};
 
 /// A stream of random numbers of its own.
@@ -27,10 +27,8 @@ pub fn named<'a>(argument: Option<&'a Bound<'_, PyAny>>) -> PyResult<&'a Generat
 
 /// The object of the default stream.
 pub fn default_object(py: Python<'_>) -> PyResult<Py<PyGenerator>> {
-    static DEFAULT: PyOnceLock<Py<PyGenerator>> = PyOnceLock::new();
-    DEFAULT
-        .get_or_try_init(py, || Py::new(py, PyGenerator(default_generator().clone())))
-        .map(|g| g.clone_ref(py))
+    static DEFAULT: Once<Py<PyGenerator>> = Once::new();
+    DEFAULT.get_or_try(py, || Py::new(py, PyGenerator(default_generator().clone()))).map(|g| g.clone_ref(py))
 }
 
 /// A seed from a Python number: 64 bits, a negative one by its two's complement.

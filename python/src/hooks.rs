@@ -2,19 +2,19 @@
 //! the functions stand in there by the id of the handle that removes them.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arcgrad::Tensor;
-use arcgrad::graph::{Grads, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
+use arcgrad::graph::{Grads, HookHandle, LeafHook, NodeHook, NodePreHook, NodeRef, TensorHook};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::{self, Answer};
 use crate::ending::{self, Inside};
 use crate::error::{carry, raise};
+use crate::once::Once;
 
 /// Functions by the ids of their handles; none until there is one. The lock is held over no call of Python's.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Functions {
 
     /// Enters a function and returns its handle.
     fn add(&self, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        static HANDLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static HANDLE: Once<Py<PyAny>> = Once::new();
         let py = hook.py();
         let class = HANDLE.import(py, "arcgrad.utils.hooks", "RemovableHandle")?;
         let dictionary = match self.dictionary(py) {
@@ -265,12 +265,25 @@ fn downcast<T: Any>(hook: &dyn Any, functions: impl Fn(&T) -> &Arc<Functions>) -
     hook.downcast_ref::<T>().map(|hook| functions(hook).clone())
 }
 
-/// Held by who looks for functions and adds some if there are none, which two threads must not do at one time. Looking may
-/// call Python; so a thread lets the others run while it waits.
-static REGISTERING: Mutex<()> = Mutex::new(());
-
-fn registering(py: Python<'_>) -> MutexGuard<'static, ()> {
-    REGISTERING.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+/// The functions that `look` finds; if there are none, those of the hook that `add` adds.
+///
+/// Two threads may both find none and both add a hook. The earlier one stays; the other, which has no functions yet, goes.
+fn found_or_added(
+    look: impl Fn() -> Option<Arc<Functions>>,
+    add: impl FnOnce(Arc<Functions>) -> arcgrad::Result<HookHandle>,
+) -> PyResult<Arc<Functions>> {
+    if let Some(functions) = look() {
+        return Ok(functions);
+    }
+    let made = Functions::new();
+    let handle = add(made.clone()).map_err(|e| raise(&e))?;
+    match look() {
+        Some(first) if !Arc::ptr_eq(&first, &made) => {
+            handle.remove();
+            Ok(first)
+        }
+        _ => Ok(made),
+    }
 }
 
 fn of_tensor(x: &Tensor) -> Option<Arc<Functions>> {
@@ -279,59 +292,25 @@ fn of_tensor(x: &Tensor) -> Option<Arc<Functions>> {
 
 /// Registers a hook on a tensor.
 pub fn on_tensor(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let alone = registering(hook.py());
-    let functions = match of_tensor(x) {
-        Some(functions) => functions,
-        None => {
-            let functions = Functions::new();
-            x.add_hook(Arc::new(OnTensor(functions.clone()))).map_err(|e| raise(&e))?;
-            functions
-        }
-    };
-    drop(alone);
-    functions.add(hook)
+    found_or_added(|| of_tensor(x), |made| x.add_hook(Arc::new(OnTensor(made))))?.add(hook)
 }
 
 /// Registers a hook on a leaf.
 pub fn on_leaf(x: &Tensor, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let alone = registering(hook.py());
-    let existing = functions(x.post_accumulate_grad_hooks(), |hook| downcast::<OnLeaf>(hook, |hook| &hook.0));
-    let functions = match existing {
-        Some(functions) => functions,
-        None => {
-            let functions = Functions::new();
-            x.add_post_accumulate_grad_hook(Arc::new(OnLeaf(functions.clone()))).map_err(|e| raise(&e))?;
-            functions
-        }
-    };
-    drop(alone);
-    functions.add(hook)
+    let look = || functions(x.post_accumulate_grad_hooks(), |hook| downcast::<OnLeaf>(hook, |hook| &hook.0));
+    found_or_added(look, |made| x.add_post_accumulate_grad_hook(Arc::new(OnLeaf(made))))?.add(hook)
 }
 
 /// Registers a hook for before a node's derivative.
 pub fn before_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let alone = registering(hook.py());
-    let existing = functions(node.prehooks(), |hook| downcast::<BeforeNode>(hook, |hook| &hook.0));
-    let functions = existing.unwrap_or_else(|| {
-        let functions = Functions::new();
-        node.add_prehook(Arc::new(BeforeNode(functions.clone())));
-        functions
-    });
-    drop(alone);
-    functions.add(hook)
+    let look = || functions(node.prehooks(), |hook| downcast::<BeforeNode>(hook, |hook| &hook.0));
+    found_or_added(look, |made| Ok(node.add_prehook(Arc::new(BeforeNode(made)))))?.add(hook)
 }
 
 /// Registers a hook for after a node's derivative.
 pub fn after_node(node: &NodeRef, hook: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let alone = registering(hook.py());
-    let existing = functions(node.hooks(), |hook| downcast::<AfterNode>(hook, |hook| &hook.0));
-    let functions = existing.unwrap_or_else(|| {
-        let functions = Functions::new();
-        node.add_hook(Arc::new(AfterNode(functions.clone())));
-        functions
-    });
-    drop(alone);
-    functions.add(hook)
+    let look = || functions(node.hooks(), |hook| downcast::<AfterNode>(hook, |hook| &hook.0));
+    found_or_added(look, |made| Ok(node.add_hook(Arc::new(AfterNode(made)))))?.add(hook)
 }
 
 /// The functions registered on a tensor, as its attribute `_backward_hooks`.
@@ -350,13 +329,7 @@ pub fn set_dictionary(x: &Tensor, value: &Bound<'_, PyAny>) -> PyResult<()> {
         })?;
         Some(dictionary.clone().unbind())
     };
-    let alone = registering(value.py());
-    let functions = of_tensor(x).unwrap_or_else(|| {
-        let functions = Functions::new();
-        x.place_hook(Arc::new(OnTensor(functions.clone())));
-        functions
-    });
-    drop(alone);
+    let functions = found_or_added(|| of_tensor(x), |made| Ok(x.place_hook(Arc::new(OnTensor(made)))))?;
     functions.set_dictionary(dictionary);
     Ok(())
 }

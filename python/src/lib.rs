@@ -18,6 +18,7 @@ mod legacy;
 mod named;
 mod nested;
 mod node;
+mod once;
 mod origin;
 mod overrides;
 mod pass;

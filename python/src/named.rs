@@ -1,7 +1,7 @@
 //! Several tensors at once, by name: `max(...)` answers with `values` and `indices`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use arcgrad::Tensor;
 use pyo3::prelude::*;
@@ -39,7 +39,10 @@ fn type_of<'py>(
     name: &'static str,
     fields: &[&'static str],
 ) -> PyResult<Bound<'py, PyType>> {
-    let known = TYPES.lock().ok().and_then(|types| Some(types.as_ref()?.get(name)?.clone_ref(py)));
+    let known = {
+        let types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+        types.as_ref().and_then(|types| Some(types.get(name)?.clone_ref(py)))
+    };
     if let Some(known) = known {
         return Ok(known.into_bound(py));
     }
@@ -54,10 +57,9 @@ fn type_of<'py>(
         py.import("functools")?.getattr("partialmethod")?.call1((printer(py)?, printed))?,
     )?;
     let made = plain.cast_into::<PyType>()?;
-    if let Ok(mut types) = TYPES.lock() {
-        types.get_or_insert_default().insert(name, made.clone().unbind());
-    }
-    Ok(made)
+    // Of two threads that both made it, the first one's stays.
+    let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(types.get_or_insert_default().entry(name).or_insert_with(|| made.unbind()).bind(py).clone())
 }
 
 /// `lambda self, text: text.format(self)`.

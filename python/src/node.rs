@@ -8,9 +8,9 @@ use arcgrad::graph::{Backward, NodeRef, WeakNode};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 
+use crate::once::Once;
 use crate::{collector, convert, hooks, origin, saved};
 
 /// A recorded operation.
@@ -257,8 +257,8 @@ pub fn class_name(node: &NodeRef) -> &str {
 
 /// The class of all nodes of a name: made once, a subclass of `Node`.
 pub fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let classes = CLASSES.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    static CLASSES: Once<Py<PyDict>> = Once::new();
+    let classes = CLASSES.get_or_try(py, || Ok(PyDict::new(py).unbind()))?.bind(py);
     if let Some(class) = classes.get_item(name)? {
         return Ok(class);
     }

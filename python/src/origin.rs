@@ -6,13 +6,13 @@ use arcgrad::graph::{Lives, NonFinite, Range};
 use arcgrad::watch::{Named, Origin, Witness};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 use pyo3::{ffi, intern};
 use smallvec::SmallVec;
 
 use crate::ending::{self, Inside};
 use crate::node::{class_name, object};
+use crate::once::Once;
 
 /// Frames that are kept of a stack, from the innermost on.
 const DEPTH: usize = 64;
@@ -50,8 +50,8 @@ impl Trace {
 }
 
 fn traces(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
-    static TRACES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = TRACES.get_or_try_init(py, || py.import("arcgrad.autograd._traces").map(Bound::unbind));
+    static TRACES: Once<Py<PyModule>> = Once::new();
+    let module = TRACES.get_or_try(py, || py.import("arcgrad.autograd._traces").map(Bound::unbind));
     module.map(|module| module.bind(py))
 }
 

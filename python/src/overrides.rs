@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::ending;
+use crate::once::Once;
 use crate::tensor::{PyTensor, subclass_object};
 
 static POSSIBLE: AtomicBool = AtomicBool::new(false);
@@ -53,7 +54,7 @@ fn handler<'py>(class: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>
 
 /// The function that says of a class: "none of my business".
 fn refusal(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static REFUSAL: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    static REFUSAL: Once<Py<PyAny>> = Once::new();
     REFUSAL.import(py, "arcgrad._core", "_disabled_torch_function_impl")
 }
 

@@ -1,11 +1,12 @@
 //! `arcgrad.Size`, a tuple that says it is a shape, from the core's shapes.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
+use crate::once::Once;
+
 fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static SIZE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static SIZE: Once<Py<PyType>> = Once::new();
     SIZE.import(py, "arcgrad._size", "Size")
 }
 

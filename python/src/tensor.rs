@@ -22,6 +22,7 @@ use crate::ending::Inside;
 use crate::error::{guarded, raise};
 use crate::identity;
 use crate::legacy;
+use crate::once::Once;
 use crate::overrides;
 use crate::profile;
 
@@ -428,7 +429,7 @@ slots! {
         }
 
         fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-            static PRINT: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+            static PRINT: Once<Py<PyAny>> = Once::new();
             if let Some(answer) = taken(slf, "__repr__", &[])? {
                 return Ok(answer);
             }

@@ -2,6 +2,7 @@
 
 pub mod dtype;
 pub(crate) mod emplace;
+pub(crate) mod fork;
 pub mod kernels;
 pub mod layout;
 pub mod memory;

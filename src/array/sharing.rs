@@ -11,8 +11,7 @@ use std::collections::HashMap;
 use std::slice;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use crate::array::fork::ProcessLock;
 use crate::array::kernels::tile;
 use crate::array::storage::{Storage, WeakStorage};
 use crate::array::{Array, Layout};
@@ -75,7 +74,7 @@ struct Snapshot {
     blocks: Arc<[u64]>,
 }
 
-static SNAPSHOTS: Mutex<Option<HashMap<usize, Snapshot>>> = Mutex::new(None);
+static SNAPSHOTS: ProcessLock<Option<HashMap<usize, Snapshot>>> = ProcessLock::new(None);
 
 fn blocks(storage: &Storage, block: usize) -> Arc<[u64]> {
     // SAFETY: the storage's own bytes; other writers as above.

@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use crate::array::fork::ProcessLock;
 use crate::array::storage::{Storage, WeakStorage};
 use crate::watch::{self, Origin};
 
 /// The names of all who ever wrote; a storage keeps a place in this list, for which it has room beside its version.
-static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+static NAMES: ProcessLock<Vec<&'static str>> = ProcessLock::new(Vec::new());
 
 thread_local! {
     /// The name that this thread wrote under last, and its number: loops write under few names.
@@ -53,7 +52,7 @@ pub struct Write {
 }
 
 /// Of each storage that was written while places are noted, its last writes. The weak reference keeps its address taken.
-static WRITES: Mutex<Option<HashMap<usize, (WeakStorage, Vec<Write>)>>> = Mutex::new(None);
+static WRITES: ProcessLock<Option<HashMap<usize, (WeakStorage, Vec<Write>)>>> = ProcessLock::new(None);
 
 /// Writes that are kept of one storage.
 const KEPT: usize = 16;

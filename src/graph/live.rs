@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use parking_lot::Mutex;
-
+use crate::array::fork::ProcessLock;
 use crate::graph::node::{NodeRef, WeakNode};
 
 /// A moment in the order in which nodes were noted.
@@ -30,7 +29,8 @@ struct Registry {
     full: usize,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { nodes: Vec::new(), next: 0, full: 1024 });
+static REGISTRY: ProcessLock<Registry> =
+    ProcessLock::new(Registry { nodes: Vec::new(), next: 0, full: 1024 });
 
 /// Notes a node that was just recorded.
 pub(crate) fn enter(node: &NodeRef) {

@@ -333,7 +333,9 @@ impl Tensor {
         if let Some(edge) = &self.state().history {
             return Some(edge.clone());
         }
-        Some(Edge { node: self.accumulator(), output: 0 })
+        // A view without a history of its own, made before its base was asked for a gradient, wants none: it is no leaf.
+        (self.0.base.is_none() || self.flag(REQUIRES_GRAD))
+            .then(|| Edge { node: self.accumulator(), output: 0 })
     }
 
     /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.

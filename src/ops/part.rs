@@ -2,8 +2,6 @@
 //!
 //! A part is data: how to find it in an array of a given shape. So one view op and one adjoint serve all of them.
 
-use std::sync::Arc;
-
 use crate::array::kernels::copy;
 use crate::array::layout::{self, Dims, Strides};
 use crate::array::{Array, Layout};
@@ -11,7 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::{
     Backward, Grads, Onto, Tensor, linear, linear_view, overwrite, record_many, record_views, vector_space,
-    view,
 };
 use crate::ops::copying;
 use smallvec::smallvec;
@@ -336,71 +333,6 @@ pub fn unfold(x: &Tensor, dim: isize, size: isize, step: isize) -> Result<Tensor
     part(x, Part::Windows { axis, size: size as usize, step: step as usize })
 }
 
-/// Any view of the memory of `x`: extents, strides in elements, and where it starts (`None`: where `x` does).
-///
-/// Fails when a place would lie outside the memory.
-pub fn as_strided(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
-    let (layout, offset) = window(x, size, stride, offset)?;
-    view::strided(x, layout, offset)
-}
-
-/// [`as_strided`] of the tensor itself: it changes its shape and keeps its memory.
-pub fn as_strided_(x: &Tensor, size: &[isize], stride: &[isize], offset: Option<isize>) -> Result<Tensor> {
-    let (layout, offset) = window(x, size, stride, offset)?;
-    view::restride(x, layout, offset)
-}
-
-/// The layout and offset that these numbers mean.
-fn window(
-    x: &Tensor,
-    size: &[isize],
-    stride: &[isize],
-    offset: Option<isize>,
-) -> Result<(Arc<Layout>, usize)> {
-    if size.len() != stride.len() {
-        return Err(Error::runtime("mismatch in length of strides and shape"));
-    }
-    if stride.iter().any(|&s| s < 0) {
-        return Err(Error::runtime(format!(
-            "as_strided: Negative strides are not supported at the moment, got strides: {stride:?}"
-        )));
-    }
-    if size.iter().any(|&n| n < 0) {
-        return Err(Error::runtime(format!(
-            "Storage size calculation overflowed with sizes={size:?} and strides={stride:?}"
-        )));
-    }
-    let array = x.array();
-    let offset = match offset {
-        None => array.offset(),
-        Some(offset) => usize::try_from(offset)
-            .map_err(|_| Error::runtime(format!("Tensor: invalid storage offset {offset}")))?,
-    };
-    let shape: Dims = size.iter().map(|&n| n as usize).collect();
-    Ok((Layout::strided(shape, stride.into())?, offset))
-}
-
-/// A copy of `x` whose [`as_strided`] is `src`.
-pub fn as_strided_scatter(
-    x: &Tensor,
-    src: &Tensor,
-    size: &[isize],
-    stride: &[isize],
-    offset: Option<isize>,
-) -> Result<Tensor> {
-    let y = copying::contiguous(&copying::clone(x)?)?;
-    let window = as_strided(&y, size, stride, offset)?;
-    if window.shape() != src.shape() {
-        return Err(Error::runtime(format!(
-            "expected src to have a size equal to the slice of self. src size = {:?}, slice size = {:?}",
-            src.shape(),
-            window.shape()
-        )));
-    }
-    crate::ops::copy_(&window, src)?;
-    Ok(y)
-}
-
 /// How several parts belong to their whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bond {
@@ -513,11 +445,6 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("diag", |s| Ok(vec![s.normal(&[3, 4])?]), |x| Ok(vec![diag(&x[0], 1)?])),
     Check::new("unfold", |s| Ok(vec![s.normal(&[6, 2])?]), |x| Ok(vec![unfold(&x[0], 0, 3, 2)?])),
     Check::new("unbind", |s| Ok(vec![s.normal(&[3, 2])?]), |x| unbind(&x[0], 1)),
-    Check::new(
-        "as_strided",
-        |s| Ok(vec![s.normal(&[6])?]),
-        |x| Ok(vec![as_strided(&x[0], &[3, 2], &[1, 2], Some(1))?]),
-    ),
     Check::new(
         "select_scatter",
         |s| Ok(vec![s.normal(&[3, 2])?, s.normal(&[3])?]),

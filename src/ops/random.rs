@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::array::fork;
 use crate::array::kernels::copy;
 use crate::array::random::{self, DEFAULT_SEED, RandomError};
 use crate::array::{Array, Bool, DType};
@@ -41,8 +42,12 @@ impl Default for Generator {
 
 /// The stream of every call that names no other.
 pub fn default_generator() -> &'static Generator {
-    static DEFAULT: LazyLock<Generator> =
-        LazyLock::new(|| Generator(Arc::new(Mutex::new(random::Generator::from_entropy()))));
+    static DEFAULT: LazyLock<Generator> = LazyLock::new(|| {
+        let generator = Arc::new(Mutex::new(random::Generator::from_entropy()));
+        // Large tensors are filled under it, without the GIL.
+        fork::keep_usable(&generator);
+        Generator(generator)
+    });
     &DEFAULT
 }
 

@@ -33,6 +33,7 @@ pub static BLOCKS: &[&[Check]] = &[
     super::reduction::softmax::CHECKS,
     super::indexing::CHECKS,
     super::join::CHECKS,
+    super::memory::CHECKS,
     super::part::CHECKS,
     super::rearrange::CHECKS,
     super::scatter::CHECKS,

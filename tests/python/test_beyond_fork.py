@@ -82,6 +82,73 @@ for t in threads:
     t.join()
 assert statuses == [0] * 10
 """,
+    "while other threads register hooks": """
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        x = torch.ones(2, requires_grad=True)
+        x[:1].register_hook(print)
+        x.register_post_accumulate_grad_hook(print)
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for t in threads:
+    t.start()
+def body():
+    called = []
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda grad: called.append(grad.tolist()))
+    y.grad_fn.register_prehook(lambda grads: called.append(len(grads)))
+    x.register_post_accumulate_grad_hook(lambda leaf: called.append(leaf.grad.tolist()))
+    y.sum().backward()
+    assert called == [[1.0, 1.0], 1, [2.0, 2.0]], called
+statuses = [child(body) for _ in range(30)]
+stop.set()
+for t in threads:
+    t.join()
+assert statuses == [0] * 30, statuses
+""",
+    "while another thread draws random numbers": """
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        torch.randn(300_000)
+thread = threading.Thread(target=busy)
+thread.start()
+def body():
+    assert torch.randn(300_000).std() > 0.9
+statuses = [child(body) for _ in range(10)]
+stop.set()
+thread.join()
+assert statuses == [0] * 10, statuses
+""",
+    "while another thread shares memory and has its writes watched": """
+import numpy as np
+stop = threading.Event()
+def watched():
+    w = torch.ones(50_000, requires_grad=True)
+    x = torch.ones(50_000)
+    y = (x * w).sum()
+    shown = x.numpy()
+    with torch.autograd.detect_anomaly(check_nan=False):
+        (x * w).tanh_().sum().backward()
+    y.backward()
+    return w.grad.sum().item()
+warnings.simplefilter("ignore", UserWarning)  # of anomaly mode
+expected = watched()
+def busy():
+    while not stop.is_set():
+        assert watched() == expected
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for t in threads:
+    t.start()
+def body():
+    assert watched() == expected
+statuses = [child(body) for _ in range(20)]
+stop.set()
+for t in threads:
+    t.join()
+assert statuses == [0] * 20, statuses
+""",
     "that differentiates a graph of its parent": """
 torch.set_num_threads(4)
 x = torch.randn(200, 200, requires_grad=True)

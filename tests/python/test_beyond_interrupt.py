@@ -8,6 +8,7 @@ import arcgrad as torch
 
 LIMIT = 0.2
 sent = []
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born with Ctrl-C ignored
 
 def interrupt():
     sent.append(time.perf_counter())

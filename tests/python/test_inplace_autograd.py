@@ -375,6 +375,21 @@ def test_a_view_can_be_a_leaf_of_its_own_which_refuses_writes():
     assert base.grad is None
 
 
+def test_a_view_made_before_its_base_was_asked_for_a_gradient_passes_none_on():
+    base = torch.ones(4)
+    view = base[:2]
+    base.requires_grad_()
+    assert view.requires_grad
+    assert view.is_leaf
+    (view * base[:2]).sum().backward()
+    assert base.grad.tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert view.grad is None
+    view.requires_grad_()
+    (view * base[:2]).sum().backward()
+    assert base.grad.tolist() == [2.0, 2.0, 0.0, 0.0]
+    assert view.grad.tolist() == [1.0, 1.0]
+
+
 def test_set_refuses_a_leaf_that_requires_grad_while_operations_are_recorded():
     x = torch.zeros(2, requires_grad=True)
     with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):

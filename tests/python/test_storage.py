@@ -44,6 +44,61 @@ def test_a_storage_shows_writes_and_outlives_its_tensor():
     assert storage.tolist() == [7.0, 7.0]
 
 
+def in_place_of_two_zeros(*source, dtype=torch.float32):
+    x = torch.zeros(2, dtype=dtype)
+    assert x.set_(*source) is x
+    return x
+
+
+def test_set_shows_any_part_of_a_tensor_or_a_storage():
+    a = torch.arange(6.0)
+    for source in (a, a.storage(), a.untyped_storage()):
+        whole = in_place_of_two_zeros(source)
+        assert whole.is_set_to(a)
+        part = in_place_of_two_zeros(source, 1, (2, 2))
+        assert part.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+        assert in_place_of_two_zeros(source, 1, (2, 2), (1, 3)).tolist() == [[1.0, 4.0], [2.0, 5.0]]
+        part.add_(10)
+        assert a.tolist() == [0.0, 11.0, 12.0, 13.0, 14.0, 5.0]
+        a.copy_(torch.arange(6.0))
+
+
+def test_set_without_a_source_shows_nothing():
+    x = torch.zeros(2, requires_grad=True)
+    with torch.no_grad():
+        x.set_()
+    assert (x.shape, x.dtype, x.requires_grad) == ((0,), torch.float32, True)
+
+
+def test_the_bytes_of_a_storage_can_be_shown_as_another_dtype():
+    a = np.arange(6.0)
+    x = in_place_of_two_zeros(torch.from_numpy(a).untyped_storage(), dtype=torch.int32)
+    assert x.tolist() == a.view(np.int32).tolist()
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        (lambda a: (a.storage(), 5, (2, 2)), RuntimeError, r"sizes \[2, 2\].* out of bounds for storage of size 24"),
+        (lambda a: (a, -1, (2,)), RuntimeError, "invalid storage offset -1"),
+        (lambda a: (a, 0, (2, -2)), RuntimeError, "negative dimension -2"),
+        (lambda a: (a, 0, (2, 2), (1,)), RuntimeError, r"unequal size length \(2\) and stride length \(1\)"),
+        (lambda a: (a, 0, (2,), (-1,)), RuntimeError, "Negative strides are not supported"),
+        (lambda a: (a, 0, (2**40, 2**40)), RuntimeError, "Storage size calculation overflowed"),
+        (lambda a: (a, 0, (2**62,)), RuntimeError, "out of bounds for storage of size 24"),
+        (lambda a: (a.double(),), RuntimeError, "Could not set tensor of type float64 to a tensor of type float32"),
+        (lambda a: (a.double().storage(),), RuntimeError, "Expected a Storage of type float32 or an UntypedStorage"),
+        (lambda a: (3,), TypeError, "must be Tensor or Storage, not int"),
+        (lambda a: (a, 1), TypeError, "invalid combination of arguments"),
+    ],
+)
+def test_set_refuses_what_is_not_in_the_memory(source, error, message):
+    x = torch.zeros(2)
+    with pytest.raises(error, match=message):
+        x.set_(*source(torch.arange(6.0)))
+    assert x.tolist() == [0.0, 0.0]
+
+
 def test_is_storage_knows_both_kinds_and_no_tensor():
     x = torch.ones(2)
     assert torch.is_storage(x.storage())

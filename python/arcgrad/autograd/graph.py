@@ -12,7 +12,6 @@ from .._core import (
     Node as _CoreNode,
     _disable_saved_tensors_hooks,
     _increment_version,
-    _memory,
     _pass_number,
     _pop_saved_tensors_hooks,
     _push_saved_tensors_hooks,
@@ -247,7 +246,7 @@ class _AllowMutationOnSavedContext:
         self.tid_to_weakhandle.clear()
 
     def pack(self, tensor: Tensor) -> _Handle:
-        key = (_memory(tensor), tensor._version, tensor.storage_offset(), tensor.shape, tensor.stride())
+        key = (tensor._storage_address(), tensor._version, tensor.storage_offset(), tensor.shape, tensor.stride())
         handle = self.tid_to_weakhandle.get(key)
         if handle is None:
             handle = self.tid_to_weakhandle[key] = _Handle()
@@ -263,9 +262,9 @@ class _AllowMutationOnSavedContext:
 
     def before_write(self, target: Tensor) -> None:
         """Copy what was saved of the memory that is about to be written."""
-        memory = _memory(target)
+        memory = target._storage_address()
         for handle, tensor in list(self.original.items()):
-            if _memory(tensor) == memory:
+            if tensor._storage_address() == memory:
                 self.cloned[handle] = tensor.clone()
                 del self.original[handle]
 

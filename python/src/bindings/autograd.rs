@@ -183,10 +183,6 @@ bindings! {
             }));
         }
     }
-    /// The address of a tensor's memory, whatever its offset.
-    function _memory {
-        "(Tensor input) -> int" => |a| a.tensor(0)?.array().storage().pointer().addr() as i64
-    }
     /// Notes a write to the memory of these tensors that arcgrad did not see.
     function _increment_version {
         "(Any tensors) -> None" => |a| a.tensors(0)?.iter().for_each(|x| x.array().storage().raise_version("somebody who called increment_version"))

@@ -21,6 +21,7 @@ pub mod rearrange;
 pub mod reduction;
 pub mod rows;
 pub mod shape;
+pub mod storage;
 pub mod values;
 pub mod view_copies;
 
@@ -49,6 +50,7 @@ pub static GROUPS: &[&[Entry]] = &[
     rearrange::ENTRIES,
     reduction::ENTRIES,
     shape::ENTRIES,
+    storage::ENTRIES,
     values::ENTRIES,
     view_copies::ENTRIES,
 ];

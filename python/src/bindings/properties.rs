@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use arcgrad::ops;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::convert::{self, Answer};
 use crate::error::raise;
+use crate::once::Once;
 use crate::properties::Property;
 use crate::tensor::PyTensor;
 
@@ -154,7 +154,7 @@ pub static PROPERTIES: &[Property] = &[
         doc: "How elements lie in memory: by strides.",
         kind: "layout",
         get: |x| {
-            static STRIDED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            static STRIDED: Once<Py<PyAny>> = Once::new();
             Ok(STRIDED.import(x.py(), "arcgrad._layout", "strided")?.clone().unbind())
         },
         set: None,

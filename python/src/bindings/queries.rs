@@ -1,10 +1,9 @@
 //! What a tensor says about itself when asked by a call.
 
 use arcgrad::array::layout;
-use arcgrad::graph::forward;
 use arcgrad::graph::row::{default_dtype, result_type, set_default_dtype};
 use arcgrad::{DType, Tensor};
-use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -29,12 +28,6 @@ fn needs_dtype(a: &Args<'_, '_>, i: usize) -> PyResult<DType> {
     a.dtype(i)?.ok_or_else(|| PyTypeError::new_err("a dtype is needed"))
 }
 
-/// The storage of a tensor as an object of a class of `arcgrad.storage`.
-fn storage(a: &Args<'_, '_>, class: &str) -> PyResult<Py<PyAny>> {
-    let x = convert::object(a.py(), a.tensor(0)?.detach())?;
-    Ok(a.py().import("arcgrad.storage")?.call_method1(class, (x,))?.unbind())
-}
-
 bindings! {
     /// The extents, or one of them.
     method size {
@@ -54,8 +47,6 @@ bindings! {
             }
         }
     }
-    /// Elements between the start of the storage and the first element.
-    method storage_offset { "(Tensor input) -> int" => |a| a.tensor(0)?.array().offset() }
     /// The number of dimensions.
     method dim { "(Tensor input) -> int" => |a| a.tensor(0)?.ndim() }
     /// The number of dimensions.
@@ -103,28 +94,8 @@ bindings! {
     both is_same_size {
         "(Tensor input, Tensor other) -> bool" => |a| a.tensor(0)?.shape() == a.tensor(1)?.shape()
     }
-    /// Whether both share the very same view of memory.
-    method is_set_to {
-        "(Tensor input, Tensor tensor) -> bool" => |a| {
-            let (x, y) = (a.tensor(0)?.array(), a.tensor(1)?.array());
-            x.storage().is(y.storage())
-                && x.offset() == y.offset()
-                && x.shape() == y.shape()
-                && x.strides() == y.strides()
-        }
-    }
     /// Whether an object is a tensor.
     function is_tensor { "(Any obj) -> bool" => |a| a.get(0).is_some_and(|x| convert::tensor(x).is_some()) }
-    /// The memory that this tensor looks into, as bytes.
-    method untyped_storage { "(Tensor input) -> Any" => |a| storage(a, "UntypedStorage")? }
-    /// The memory that this tensor looks into, as elements of its dtype.
-    method storage { "(Tensor input) -> Any" => |a| storage(a, "TypedStorage")? }
-    /// The memory that this tensor looks into, as elements of its dtype.
-    method _typed_storage { "(Tensor input) -> Any" => |a| storage(a, "TypedStorage")? }
-    /// The number of bytes in the storage.
-    method _storage_bytes { "(Tensor input) -> int" => |a| a.tensor(0)?.array().storage().bytes() }
-    /// The address of the storage.
-    method _storage_address { "(Tensor input) -> int" => |a| a.tensor(0)?.array().storage().pointer().addr() }
     /// The dtype that operations on these two answer with.
     function result_type {
         "(Operand tensor1, Operand tensor2) -> dtype" => |a| result_type(&[a.operand(0)?, a.operand(1)?])
@@ -166,18 +137,6 @@ bindings! {
                 .filter(|&n| n > 0)
                 .ok_or_else(|| PyRuntimeError::new_err("set_num_threads expects a positive integer"))?;
             arcgrad::array::pool::set_num_threads(threads)
-        }
-    }
-    /// Makes this tensor show another's memory (what assigning `.data` does).
-    method set_ {
-        "(Tensor input, Tensor source) -> Tensor" => |a| {
-            let (x, source): (&Tensor, &Tensor) = (a.tensor(0)?, a.tensor(1)?);
-            if forward::propagates() && (x.tangent().is_some() || source.tangent().is_some()) {
-                return Err(PyNotImplementedError::new_err(
-                    "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.",
-                ));
-            }
-            x.set_(source).map(|()| x.clone())
         }
     }
     /// Makes a non-leaf keep its gradient.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 from typing import Any
 
-from ..._core import Tensor, _memory
+from ..._core import Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Budget:
 
     def __init__(self, size: int, others: Iterable[Any]) -> None:
         self.size = size
-        self._free = {_memory(x) for x in others if isinstance(x, Tensor)}
+        self._free = {x._storage_address() for x in others if isinstance(x, Tensor)}
         self._kept: collections.deque[tuple[weakref.ref[Holder], int, int]] = collections.deque()
         self._owners: collections.Counter[int] = collections.Counter()
         self._used = 0
@@ -34,7 +34,7 @@ class Budget:
 
     def keep(self, holder: weakref.ref[Holder], x: Tensor) -> None:
         """Have a holder keep its tensor, and those before it give theirs away until all fit."""
-        memory = _memory(x)
+        memory = x._storage_address()
         size = 0 if memory in self._free else x.numel() * x.element_size()
         self._kept.append((holder, memory, size))
         self._used += 0 if self._owners[memory] else size
