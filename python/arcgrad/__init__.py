@@ -47,6 +47,9 @@ from .autograd.grad_mode import (
 )
 from .functional import broadcast_shapes as broadcast_shapes, einsum as einsum  # type: ignore[no-redef]
 
+# Not left until the first hook: a child forked while another thread imports it would wait for that thread for ever.
+from .utils import hooks as _hooks  # noqa: F401
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
