@@ -95,6 +95,16 @@ def test_the_gradient_of_logcumsumexp_in_single_precision_is_that_in_double():
     np.testing.assert_allclose(*gradients, rtol=1e-6)
 
 
+def test_the_tangent_of_logcumsumexp_is_the_mean_of_tangents_weighted_by_exponentials():
+    numbers = np.random.default_rng(3)
+    x, v = numbers.uniform(-9, 9, 40), numbers.standard_normal(40)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(torch.from_numpy(x), torch.from_numpy(v))
+        tangent = torch.autograd.forward_ad.unpack_dual(torch.logcumsumexp(dual, 0)).tangent
+    weights = np.exp(x - x.max())
+    np.testing.assert_allclose(tangent, np.cumsum(weights * v) / np.cumsum(weights), rtol=1e-10, atol=1e-12)
+
+
 def test_normalizing_one_element_has_no_gradient():
     x = torch.tensor([[0.7], [-3.0]], requires_grad=True)
     torch.nn.functional.layer_norm(x, (1,)).backward(torch.tensor([[0.9], [7.0]]))
