@@ -76,6 +76,18 @@ fn note<T: Send>(mutex: &'static Mutex<T>) {
 #[cfg(unix)]
 static HELD: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
 
+/// Whether a fork waits for the locks or holds them.
+static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+
+/// Called before such a lock is taken: a thread that takes one again and again would otherwise keep a fork waiting for
+/// ever, because whoever is running finds a lock free before a sleeper does.
+#[inline]
+pub(crate) fn give_way() {
+    while UNDER_WAY.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
+}
+
 #[cfg(unix)]
 fn each(mut entry: *const Entry, visit: impl Fn(&dyn Held)) {
     // SAFETY: entries are leaked boxes.
@@ -90,6 +102,7 @@ extern "C" fn before() {
     // Acquire: pairs with the Release in `note`. A lock that is noted from here on is not held: its first user may be at work
     // under it, but only in the instant before it is noted.
     let first = LATEST.load(Ordering::Acquire);
+    UNDER_WAY.store(true, Ordering::Relaxed);
     each(first, |lock| lock.hold());
     HELD.store(first, Ordering::Relaxed);
 }
@@ -97,6 +110,7 @@ extern "C" fn before() {
 #[cfg(unix)]
 extern "C" fn after() {
     each(HELD.load(Ordering::Relaxed), |lock| lock.release());
+    UNDER_WAY.store(false, Ordering::Relaxed);
 }
 
 /// Lets forks take the lock of something that is there once for the process but not a static.
@@ -119,6 +133,7 @@ impl<T: Send> ProcessLock<T> {
         if !self.noted.load(Ordering::Relaxed) && !self.noted.swap(true, Ordering::Relaxed) {
             note(&self.mutex);
         }
+        give_way();
         self.mutex.lock()
     }
 }

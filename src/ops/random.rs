@@ -24,6 +24,7 @@ impl Generator {
 
     /// The stream, for one call.
     pub fn lock(&self) -> MutexGuard<'_, random::Generator> {
+        fork::give_way();
         self.0.lock()
     }
 
