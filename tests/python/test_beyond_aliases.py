@@ -37,7 +37,7 @@ def negate(array):
     array *= -1
 
 
-@pytest.mark.parametrize("size", [1, 2, 8, 9, 1000, 100_003])
+@pytest.mark.parametrize("size", [1, 2, 8, 9, 1000, 1024, 100_003])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "write",

@@ -90,8 +90,8 @@ class Draw:
         return (self.stream.standard_normal(shape) * scale).astype(np.float32)
 
     def tensor(self, torch: Any, *shape: int, scale: float = 1.0, grad: bool = False) -> Any:
-        """The same as a tensor of `torch`, asking for its gradient if `grad`."""
-        return torch.from_numpy(self.normal(*shape, scale=scale)).requires_grad_(grad)
+        """The same as a tensor of `torch` in memory of its own, asking for its gradient if `grad`."""
+        return torch.from_numpy(self.normal(*shape, scale=scale)).clone().requires_grad_(grad)
 
     def classes(self, torch: Any, count: int, classes: int) -> Any:
         """`count` class numbers below `classes`, as int64."""

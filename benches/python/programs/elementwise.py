@@ -63,3 +63,14 @@ def fused_jit(jax):
         "gradient(x).block_until_ready()",
         {"gradient": gradient, "x": jax.numpy.asarray(draw.normal(4_000_000))},
     )
+
+
+# Memory that NumPy shares is looked through when it is saved and when it is used again: nobody else does that.
+@program("square of NumPy's memory, 1M, forward and backward", "element-wise", aim=1.0)
+def square_of_shared(torch):
+    x = torch.from_numpy(draw.normal(1000, 1000)).requires_grad_()
+
+    def run():
+        return torch.autograd.grad((x * x).sum(), x)
+
+    return Work("run()", {"run": run})

@@ -16,7 +16,7 @@ use std::ops::{Add, AddAssign, Mul};
 pub use geometry::Geometry;
 
 use crate::array::kernels::product::{Matrix, MatrixMut, Product, gemm};
-use crate::array::kernels::scratch::{Shared, with_scratch};
+use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 use columns::{Tile, columns};
 
@@ -167,7 +167,7 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
     let size = dw.len();
     let chunks = tiles.count.min(CHUNKS).min((PARTIAL_ELEMENTS / size.max(1)).max(2)).max(1);
     let per_chunk = tiles.count.div_ceil(chunks);
-    let mut partial = vec![T::ZERO; size * chunks];
+    let mut partial = Cached::filled(T::ZERO, size * chunks);
     let all = Shared(partial.as_mut_ptr());
     pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);

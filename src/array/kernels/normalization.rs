@@ -13,6 +13,7 @@ use crate::array::kernels::reduce::driver::Reduction;
 use crate::array::kernels::reduce::moments::{Moment, Spread};
 use crate::array::kernels::reduce::paired;
 use crate::array::kernels::reduce::sum::Float;
+use crate::array::kernels::scratch::Cached;
 use crate::array::{Array, DType, pool};
 use crate::error::{Error, Result};
 
@@ -221,9 +222,9 @@ fn backward_of<T: Float>(rows: Rows<T>, g: &Array, wanted: Wanted) -> Result<Gra
     let chunk = rows.count.div_ceil(CHUNKS).max(LEAST_CHUNK.div_ceil(n.max(1)));
     let chunks = rows.count.div_ceil(chunk);
     let dx = wanted.input.then(|| g.empty_like(T::DTYPE)).transpose()?;
-    let partial = |wanted: bool| wanted.then(|| vec![<T as Real>::ZERO; chunks * n]);
+    let partial = |wanted: bool| wanted.then(|| Cached::filled(<T as Real>::ZERO, chunks * n));
     let (mut dw, mut db) = (partial(wanted.weight), partial(wanted.bias));
-    let place = |sums: &mut Option<Vec<T>>| sums.as_mut().map_or(std::ptr::null_mut(), |s| s.as_mut_ptr());
+    let place = |sums: &mut Option<Cached<T>>| sums.as_mut().map_or(std::ptr::null_mut(), |s| s.as_mut_ptr());
     let task = Backward {
         rows,
         g: g.pointer().cast::<T>().cast_const(),
@@ -234,7 +235,7 @@ fn backward_of<T: Float>(rows: Rows<T>, g: &Array, wanted: Wanted) -> Result<Gra
     };
     run_all(&task, chunks, g.numel());
     // Chunks are cut by shape alone and added in their order: the bits do not depend on who made which.
-    let total = |sums: Option<Vec<T>>| {
+    let total = |sums: Option<Cached<T>>| {
         let Some(sums) = sums else { return Ok(None) };
         let mut total = vec![0.0; n];
         for sum in sums.chunks_exact(n.max(1)) {

@@ -1,8 +1,11 @@
 //! Memory that tasks share, and memory that a thread keeps for its next task.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 
 use crate::array::kernels::product::Product;
+use crate::array::memory::{self, Block};
 
 /// A buffer whose tasks write to places of their own.
 pub struct Shared<T>(pub *mut T);
@@ -22,6 +25,46 @@ impl<T> Shared<T> {
     pub unsafe fn slice(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
+    }
+}
+
+/// A list in memory of the cache: a vector of some hundred kilobytes goes back to the system each time, and its fresh pages
+/// cost more than what is done with them.
+pub struct Cached<T> {
+    block: Block,
+    length: usize,
+    of: PhantomData<T>,
+}
+
+impl<T: Copy> Cached<T> {
+    /// So many copies of a value.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory for them; the panic reaches the caller of the operation as an error.
+    pub fn filled(value: T, length: usize) -> Self {
+        const { assert!(align_of::<T>() <= memory::ALIGNMENT) };
+        let bytes = length.saturating_mul(size_of::<T>());
+        let block = memory::allocate(bytes).unwrap_or_else(|error| panic!("{error}"));
+        let start = block.start().as_ptr().cast::<T>();
+        // SAFETY: the block has room for so many, aligned.
+        (0..length).for_each(|i| unsafe { start.add(i).write(value) });
+        Self { block, length, of: PhantomData }
+    }
+}
+
+impl<T> Deref for Cached<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the block holds so many, written when it was made.
+        unsafe { std::slice::from_raw_parts(self.block.start().as_ptr().cast(), self.length) }
+    }
+}
+
+impl<T> DerefMut for Cached<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and the block is this list's own.
+        unsafe { std::slice::from_raw_parts_mut(self.block.start().as_ptr().cast(), self.length) }
     }
 }
 

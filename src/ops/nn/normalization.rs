@@ -2,7 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::array::kernels::normalization::channels::{self, Normalized, Sets};
+use crate::array::kernels::normalization::channels::{self, Known, Normalized, Sets};
 use crate::array::kernels::normalization::{self as kernel, Wanted};
 use crate::array::kernels::reduce::moments::Moments;
 use crate::array::layout::axis;
@@ -101,17 +101,21 @@ impl Grouping {
             Fused::Rows(length) => kernel::forward(&x, length, weight, bias, self.eps)
                 .map(|y| Normalized { y, moments: Vec::new() }),
             Fused::Channels(sets) => {
-                channels::forward(&x, sets, weight, bias, self.given()?.as_ref(), self.eps)
+                let given = self.given()?;
+                let known = given.as_ref().map_or(Known::Nothing, Known::Given);
+                channels::forward(&x, sets, weight, bias, known, self.eps)
             }
         }
     }
 
-    /// The gradients, in one pass, where there is a kernel and nobody differentiates them again.
+    /// The gradients, in one pass, where there is a kernel and nobody differentiates them again. `found` are the moments
+    /// that came with the output, or none.
     fn fused(
         &self,
         g: &Tensor,
         x: &Tensor,
         weight: Option<&Tensor>,
+        found: &[Moments],
         wanted: Wanted,
     ) -> Result<Option<kernel::Gradients>> {
         let same = g.dtype() == x.dtype() && weight.is_none_or(|w| w.dtype() == x.dtype());
@@ -121,7 +125,13 @@ impl Grouping {
         match kernel {
             Fused::Rows(length) => kernel::backward(&g, &x, length, weight, self.eps, wanted),
             Fused::Channels(sets) => {
-                channels::backward(&g, &x, sets, weight, self.given()?.as_ref(), self.eps, wanted)
+                let given = self.given()?;
+                let known = match &given {
+                    Some(given) => Known::Given(given),
+                    None if found.is_empty() => Known::Nothing,
+                    None => Known::Found(found),
+                };
+                channels::backward(&g, &x, sets, weight, known, self.eps, wanted)
             }
         }
         .map(Some)
@@ -161,7 +171,7 @@ fn normalization(
     let (weight_at, bias_at) = (weight.map(|_| 1), bias.map(|_| 1 + usize::from(weight.is_some())));
     let keep: &[Keep] = if weight.is_some() { &[Keep::Input(0), Keep::Input(1)] } else { &[Keep::Input(0)] };
     let shape = weight.or(bias).map(Tensor::shape).unwrap_or_default();
-    let again = grouping.clone();
+    let (again, found) = (grouping.clone(), moments.clone());
     let y = record(
         name,
         &inputs,
@@ -174,7 +184,7 @@ fn normalization(
             let weight = weight_at.map(|i| cx.saved(i)).transpose()?;
             let needs = |at: Option<usize>| at.is_some_and(|i| cx.needs(i));
             let wanted = Wanted { input: cx.needs(0), weight: needs(weight_at), bias: needs(bias_at) };
-            if let Some([dx, dw, db]) = grouping.fused(g, &x, weight.as_ref(), wanted)? {
+            if let Some([dx, dw, db]) = grouping.fused(g, &x, weight.as_ref(), &found, wanted)? {
                 let parameter = |d: Option<Array>| d.map(|d| d.view(&shape)).transpose();
                 grads.push(dx.map(Tensor::new));
                 for (_, d) in [(weight_at, dw), (bias_at, db)].into_iter().filter(|(at, _)| at.is_some()) {

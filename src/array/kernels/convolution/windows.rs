@@ -12,7 +12,7 @@ mod depthwise;
 use super::geometry::{Geometry, Reads};
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
-use crate::array::kernels::scratch::{Shared, with_scratch};
+use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 
 /// What it costs to make one column of a matrix instead, in output channels of its product.
@@ -300,7 +300,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let units = geo.batch * bands.len();
     let chunks = units.min(CHUNKS).min((PARTIAL_ELEMENTS / size.max(1)).max(2)).max(1);
     let per_chunk = units.div_ceil(chunks);
-    let mut partial = vec![T::ZERO; size * chunks];
+    let mut partial = Cached::filled(T::ZERO, size * chunks);
     let all = Shared(partial.as_mut_ptr());
     pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);

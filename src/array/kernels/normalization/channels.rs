@@ -83,6 +83,17 @@ struct Statistics<T> {
     scale: T,
 }
 
+/// Statistics that need not be looked for.
+#[derive(Clone, Copy)]
+pub enum Known<'a> {
+    /// None.
+    Nothing,
+    /// A mean and a scale for each set, which are constants.
+    Given(&'a [Array; 2]),
+    /// What [`forward`] found in the same elements.
+    Found(&'a [Moments]),
+}
+
 /// What both passes read.
 struct Operands<T> {
     sets: Sets,
@@ -92,17 +103,25 @@ struct Operands<T> {
     /// Null where they are the elements' own.
     mean: *const T,
     scale: *const T,
+    /// Null where they are not yet found.
+    moments: *const Moments,
     eps: f64,
 }
 
 impl<T: Float> Operands<T> {
-    fn new(sets: Sets, x: &Array, weight: Option<&Array>, given: Option<&[Array; 2]>, eps: f64) -> Self {
+    fn new(sets: Sets, x: &Array, weight: Option<&Array>, known: Known<'_>, eps: f64) -> Self {
+        let (given, found) = match known {
+            Known::Nothing => (None, None),
+            Known::Given(given) => (Some(given), None),
+            Known::Found(moments) => (None, Some(moments)),
+        };
         Self {
             sets,
             x: first(Some(x)),
             weight: first(weight),
             mean: first(given.map(|[mean, _]| mean)),
             scale: first(given.map(|[_, scale]| scale)),
+            moments: found.map_or(std::ptr::null(), <[Moments]>::as_ptr),
             eps,
         }
     }
@@ -137,16 +156,27 @@ impl<T: Float> Operands<T> {
             let given = unsafe { Statistics { mean: *self.mean.add(set), scale: *self.scale.add(set) } };
             return (given, Moments::default());
         }
+        let moments = if self.moments.is_null() {
+            self.look(set)
+        } else {
+            // SAFETY: there is one for each set.
+            unsafe { *self.moments.add(set) }
+        };
+        let scale = T::of(1.0 / (moments.variance(0.0) + self.eps).sqrt());
+        (Statistics { mean: T::of(moments.mean()), scale }, moments)
+    }
+
+    /// The moments of a set, by reading it.
+    #[inline(always)]
+    fn look(&self, set: usize) -> Moments {
         let sets = &self.sets;
         // Segments that lie one after the other are one run.
         let runs = if sets.segment_step == sets.length { 1 } else { sets.segments };
         let length = sets.size() / runs;
-        let moments = spread(sets.size(), || {
+        spread(sets.size(), || {
             // SAFETY: the runs of a set that is there.
             (0..runs).map(|run| unsafe { std::slice::from_raw_parts(self.x.add(self.at(set, run)), length) })
-        });
-        let scale = T::of(1.0 / (moments.variance(0.0) + self.eps).sqrt());
-        (Statistics { mean: T::of(moments.mean()), scale }, moments)
+        })
     }
 }
 
@@ -227,7 +257,7 @@ impl<T: Float> Backward<T> {
                     &mut *place,
                 )
             };
-            let sums = paired::sums([x, g, g], move |[x, g, _]| [g, g * ((x - mean) * scale)]);
+            let sums = paired::sums([x, g], move |[x, g]| [g, g * ((x - mean) * scale)]);
             let factor = Real::to_f64(operands.factor(sets.channel(set, segment)));
             for i in 0..2 {
                 total[i] += sums[i];
@@ -296,19 +326,19 @@ fn forward_of<T: Float>(operands: Operands<T>, bias: Option<&Array>, y: Array) -
 }
 
 /// (x - mean) / sqrt(variance + eps) times `weight` plus `bias`, over the sets of contiguous `x`. Parameters are
-/// contiguous, of `x`'s dtype, one for each channel; so are `given` means and scales, one for each set.
+/// contiguous, of `x`'s dtype, one for each channel; so are given means and scales, one for each set.
 pub fn forward(
     x: &Array,
     sets: Sets,
     weight: Option<&Array>,
     bias: Option<&Array>,
-    given: Option<&[Array; 2]>,
+    known: Known<'_>,
     eps: f64,
 ) -> Result<Normalized> {
     let y = x.empty_like(x.dtype())?;
     match x.dtype() {
-        DType::F32 => Ok(forward_of(Operands::<f32>::new(sets, x, weight, given, eps), bias, y)),
-        DType::F64 => Ok(forward_of(Operands::<f64>::new(sets, x, weight, given, eps), bias, y)),
+        DType::F32 => Ok(forward_of(Operands::<f32>::new(sets, x, weight, known, eps), bias, y)),
+        DType::F64 => Ok(forward_of(Operands::<f64>::new(sets, x, weight, known, eps), bias, y)),
         other => Err(Error::unsupported("batch_norm", other)),
     }
 }
@@ -346,13 +376,13 @@ pub fn backward(
     x: &Array,
     sets: Sets,
     weight: Option<&Array>,
-    given: Option<&[Array; 2]>,
+    known: Known<'_>,
     eps: f64,
     wanted: Wanted,
 ) -> Result<Gradients> {
     match x.dtype() {
-        DType::F32 => backward_of(Operands::<f32>::new(sets, x, weight, given, eps), g, wanted),
-        DType::F64 => backward_of(Operands::<f64>::new(sets, x, weight, given, eps), g, wanted),
+        DType::F32 => backward_of(Operands::<f32>::new(sets, x, weight, known, eps), g, wanted),
+        DType::F64 => backward_of(Operands::<f64>::new(sets, x, weight, known, eps), g, wanted),
         other => Err(Error::unsupported("batch_norm", other)),
     }
 }

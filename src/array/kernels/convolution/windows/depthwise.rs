@@ -10,7 +10,7 @@ use super::{Band, Windows, bands, copy_line};
 use crate::array::kernels::convolution::{CHUNKS, Geometry, Number};
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::fold;
-use crate::array::kernels::scratch::{Shared, with_scratch};
+use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 
 /// Columns summed side by side.
@@ -184,7 +184,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let chunks = units.clamp(1, CHUNKS);
     let per_chunk = units.div_ceil(chunks);
     let size = dw.len();
-    let mut partial = vec![T::ZERO; size * chunks];
+    let mut partial = Cached::filled(T::ZERO, size * chunks);
     let all = Shared(partial.as_mut_ptr());
     pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);
