@@ -107,7 +107,9 @@ impl PyGenerator {
     /// A stream that continues like this one, on its own.
     fn clone_state(&self) -> PyResult<Self> {
         let copy = Generator::default();
-        *copy.lock() = self.0.lock().clone();
+        // One lock at a time: see Note [Locks and forks].
+        let state = self.0.lock().clone();
+        *copy.lock() = state;
         Ok(Self(copy))
     }
 

@@ -99,6 +99,14 @@ def test_set_refuses_what_is_not_in_the_memory(source, error, message):
     assert x.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("source", [(), (torch.ones(2),), (torch.ones(2), 0, (2,)), (torch.ones(2).storage(),)])
+def test_set_refuses_a_tensor_with_a_tangent(source):
+    with torch.autograd.forward_ad.dual_level():
+        x = torch.autograd.forward_ad.make_dual(torch.zeros(2), torch.ones(2))
+        with pytest.raises(NotImplementedError, match="forward AD with set_"):
+            x.set_(*source)
+
+
 def test_is_storage_knows_both_kinds_and_no_tensor():
     x = torch.ones(2)
     assert torch.is_storage(x.storage())

@@ -54,6 +54,18 @@ fn source(a: &Args<'_, '_>, x: &Tensor) -> PyResult<Tensor> {
         .map_err(|e| raise(&e))
 }
 
+/// Refuses `set_` where a tangent would be left that belongs to other numbers.
+fn check_tangents(x: &Tensor, source: Option<&Tensor>) -> PyResult<()> {
+    if forward::propagates()
+        && (x.tangent().is_some() || source.is_some_and(|source| source.tangent().is_some()))
+    {
+        return Err(PyNotImplementedError::new_err(
+            "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.",
+        ));
+    }
+    Ok(())
+}
+
 bindings! {
     /// Elements between the start of the storage and the first element.
     method storage_offset { "(Tensor input) -> int" => |a| a.tensor(0)?.array().offset() }
@@ -82,21 +94,19 @@ bindings! {
     method set_ {
         "(Tensor input) -> Tensor" => |a| {
             let x: &Tensor = a.tensor(0)?;
+            check_tangents(x, None)?;
             Array::zeros(&[0], x.dtype()).and_then(|nothing| x.set_(&Tensor::new(nothing))).map(|()| x.clone())
         },
         "(Tensor input, Any source) -> Tensor" => |a| {
             let x: &Tensor = a.tensor(0)?;
             let source = source(a, x)?;
-            if forward::propagates() && (x.tangent().is_some() || source.tangent().is_some()) {
-                return Err(PyNotImplementedError::new_err(
-                    "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.",
-                ));
-            }
+            check_tangents(x, Some(&source))?;
             x.set_(&source).map(|()| x.clone())
         },
         "(Tensor input, Any source, int storage_offset, int[] size, int[]? stride=None) -> Tensor" => |a| {
             let x: &Tensor = a.tensor(0)?;
             let (source, offset, size, stride) = (source(a, x)?, a.index(2)?, a.ints(3)?, a.optional_ints(4)?);
+            check_tangents(x, Some(&source))?;
             ops::set_(x, &source, offset, &size, stride.as_deref()).map(|()| x.clone())
         }
     }
