@@ -66,6 +66,32 @@ fn callers_on_many_threads_share_the_pool() {
     });
 }
 
+/// Nanoseconds that the pool's threads have run until now.
+#[cfg(target_os = "linux")]
+fn helpers_ran() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    // A thread that ends meanwhile has no files any more.
+    let ran = |task: &std::path::Path| {
+        let name = std::fs::read_to_string(task.join("comm")).ok()?;
+        let ran = std::fs::read_to_string(task.join("schedstat")).ok()?;
+        name.starts_with("arcgrad-").then(|| ran.split(' ').next().unwrap().parse::<u64>().unwrap())
+    };
+    tasks.filter_map(|task| ran(&task)).sum()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_helper_sleeps_soon_after_its_work() {
+    let _turn = with_threads(2);
+    assert!(a_helper_comes());
+    // By then it has looked out long enough, and threads of earlier tests have ended.
+    sleep(ms(50));
+    let before = helpers_ran();
+    assert!(before > 0);
+    sleep(ms(200));
+    assert!(helpers_ran() - before < 2_000_000, "helpers ran for {} ns", helpers_ran() - before);
+}
+
 #[test]
 fn a_helper_comes_when_there_is_time() {
     let _turn = with_threads(2);

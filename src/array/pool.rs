@@ -6,6 +6,8 @@
 //! a late helper turns away at the door. Only helpers already inside are waited for, and they are busy with the last pieces.
 //! So going parallel can cost a few microseconds, but never the milliseconds that a thread can take to wake, and
 //! a pool that cannot make a thread at all is still a correct, serial, pool.
+//! A helper that has worked looks out for more during a moment before it sleeps (`threads.rs`), so that in a stream of
+//! kernels it is there at once; one that waits longer is asleep, and takes no other program's time.
 //! The door is `gate.rs`, small enough to be model-checked (`tests/pool_model.rs`).
 //!
 //! Which thread runs which index is left to chance; a caller that wants the same bits for every number of threads

@@ -22,8 +22,10 @@
 //! What cannot be mended: a child forked by a body *inside* a parallel call must not return into that call, which would
 //! wait for helpers that are the parent's. It may make calls of its own.
 
+use std::cell::Cell;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::size::num_threads;
 
@@ -34,11 +36,23 @@ const STACK_BYTES: usize = 8 << 20;
 /// when an invitation is worth nothing; without a bound such a call could fill the memory with them.
 const UNREAD_MAX: usize = 1024;
 
+/// How long a thread that has just worked looks out for more before it sleeps: kernels come in streams, and waking
+/// costs the caller a system call and the thread up to milliseconds where other programs want the processors too.
+const LOOKOUT: Duration = Duration::from_micros(100);
+/// Looks between two offers of the processor to whoever else wants it.
+const LOOKS: u32 = 64;
+
+thread_local! {
+    static LOOKS_OUT: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The pool of one process and one number of threads.
 pub struct Threads {
     /// Empty once these threads have been replaced.
     pool: RwLock<Option<rayon::ThreadPool>>,
     size: usize,
+    /// Whether each thread may have a processor to itself, so that one that waits takes no other's time.
+    spare: bool,
     process: u32,
     unread: AtomicUsize,
 }
@@ -75,8 +89,28 @@ impl Threads {
             pool.spawn(move || {
                 self.unread.fetch_sub(1, Ordering::Relaxed);
                 job();
+                self.look_out();
             });
         }
+    }
+
+    /// Takes up jobs as they come, until none has come for a while. A job that is taken up here does not look out itself.
+    fn look_out(&self) {
+        if !self.spare || LOOKS_OUT.replace(true) {
+            return;
+        }
+        let mut last = Instant::now();
+        while last.elapsed() < LOOKOUT {
+            for _ in 0..LOOKS {
+                if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                    last = Instant::now();
+                } else {
+                    std::hint::spin_loop();
+                }
+            }
+            std::thread::yield_now();
+        }
+        LOOKS_OUT.set(false);
     }
 
     #[cold]
@@ -90,6 +124,7 @@ impl Threads {
         let fresh = Box::into_raw(Box::new(Self {
             pool: RwLock::new(Some(pool)),
             size: wanted,
+            spare: std::thread::available_parallelism().is_ok_and(|processors| wanted <= processors.get()),
             process,
             unread: AtomicUsize::new(0),
         }));
