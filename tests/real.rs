@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arcgrad::array::kernels::real::Real;
+use arcgrad::array::kernels::real::{Fused, Real};
 
-/// A function at both widths, and the bounds of its error in units in the last place that its documentation states.
+/// A function at both widths, with products and sums rounded apart and in fused steps, and the bounds of its error in units
+/// in the last place that its documentation states.
 struct Function {
     name: &'static str,
-    wide: fn(f64) -> f64,
+    wide: [fn(f64) -> f64; 2],
     wide_bound: f64,
-    narrow: fn(f32) -> f32,
+    narrow: [fn(f32) -> f32; 2],
     narrow_bound: f64,
 }
 
@@ -21,9 +22,9 @@ macro_rules! functions {
     ($($name:ident: $narrow:expr, $wide:expr;)*) => {
         [$(Function {
             name: stringify!($name),
-            wide: |x| Real::$name(x),
+            wide: [|x| Real::$name(x), |x| Real::$name(Fused(x)).0],
             wide_bound: $wide,
-            narrow: |x| Real::$name(x),
+            narrow: [|x| Real::$name(x), |x| Real::$name(Fused(x)).0],
             narrow_bound: $narrow,
         }),*]
     };
@@ -146,8 +147,9 @@ fn f64_errors_stay_within_their_bounds() {
     let mut broken = Vec::new();
     for function in functions() {
         let (mut worst, mut at) = (0.0, f64::NAN);
-        for sample in &samples[function.name] {
-            let mut error = wide_error((function.wide)(sample.inputs[0]), sample);
+        let both = samples[function.name].iter().flat_map(|sample| function.wide.map(|wide| (sample, wide)));
+        for (sample, wide) in both {
+            let mut error = wide_error(wide(sample.inputs[0]), sample);
             // Beside their roots these promise an absolute error.
             let has_roots = function.name == "digamma" || function.name.starts_with("bessel");
             if has_roots && sample.value.abs() < 1.0 {
@@ -174,9 +176,12 @@ fn f32_errors_stay_within_their_bounds() {
             if x.abs() > f32::REACH && ["sin", "cos", "tan"].contains(&function.name) {
                 continue;
             }
-            let error = narrow_error((function.narrow)(x), (function.wide)(f64::from(x)));
-            if error > worst {
-                (worst, at) = (error, x);
+            let exact = function.wide[0](f64::from(x));
+            for narrow in function.narrow {
+                let error = narrow_error(narrow(x), exact);
+                if error > worst {
+                    (worst, at) = (error, x);
+                }
             }
         }
         if worst > function.narrow_bound {
@@ -262,14 +267,17 @@ fn pow_errors_stay_within_their_bounds() {
     let mut worst = 0.0_f64;
     for sample in &samples()["pow"] {
         let [x, y] = sample.inputs[..] else { panic!() };
-        worst = worst.max(wide_error(x.pow(y), sample));
+        worst = worst.max(wide_error(x.pow(y), sample)).max(wide_error(Fused(x).pow(Fused(y)).0, sample));
     }
     let mut worst_narrow = (0.0, 0.0, 0.0);
     for x in narrow_points(1_000_003) {
         for y in [-3.0_f32, -2.0, -1.0, -0.5, 0.333, 0.5, 1.5, 2.0, 3.0, 17.3, 1000.0, -123_456.7] {
-            let error = narrow_error(x.pow(y), f64::from(x).pow(f64::from(y)));
-            if error > worst_narrow.0 {
-                worst_narrow = (error, x, y);
+            let exact = f64::from(x).pow(f64::from(y));
+            for power in [x.pow(y), Fused(x).pow(Fused(y)).0] {
+                let error = narrow_error(power, exact);
+                if error > worst_narrow.0 {
+                    worst_narrow = (error, x, y);
+                }
             }
         }
     }
@@ -280,15 +288,20 @@ fn pow_errors_stay_within_their_bounds() {
 fn atan2_errors_stay_within_their_bounds() {
     for sample in &samples()["atan2"] {
         let [y, x] = sample.inputs[..] else { panic!() };
-        let error = wide_error(Real::atan2(y, x), sample);
-        assert!(error <= 2.0, "{error} ulp at {y}, {x}");
+        for angle in [Real::atan2(y, x), Real::atan2(Fused(y), Fused(x)).0] {
+            let error = wide_error(angle, sample);
+            assert!(error <= 2.0, "{error} ulp at {y}, {x}");
+        }
         let (y, x) = (y as f32, x as f32);
-        let error = narrow_error(Real::atan2(y, x), Real::atan2(f64::from(y), f64::from(x)));
-        assert!(error <= 2.0, "{error} ulp at {y}, {x} in f32");
+        let exact = Real::atan2(f64::from(y), f64::from(x));
+        for angle in [Real::atan2(y, x), Real::atan2(Fused(y), Fused(x)).0] {
+            let error = narrow_error(angle, exact);
+            assert!(error <= 2.0, "{error} ulp at {y}, {x} in f32");
+        }
     }
 }
 
-/// Compiled for the widest registers, the same bits as compiled for none.
+/// Compiled for the widest registers, the same bits as compiled for none, of fused steps too: whoever makes them.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn bits_do_not_depend_on_the_instruction_set() {
@@ -297,13 +310,13 @@ fn bits_do_not_depend_on_the_instruction_set() {
     macro_rules! compiled_for {
         ($features:literal, $f:ident, $points:ident) => {{
             #[target_feature(enable = $features)]
-            fn apply(points: &[f64], narrow: &mut [f32], wide: &mut [f64]) {
+            fn apply(points: &[f64], narrow: &mut [[f32; 2]], wide: &mut [[f64; 2]]) {
                 for ((x, narrow), wide) in points.iter().zip(narrow).zip(wide) {
-                    *narrow = Real::$f(*x as f32);
-                    *wide = Real::$f(*x);
+                    *narrow = [Real::$f(*x as f32), Real::$f(Fused(*x as f32)).0];
+                    *wide = [Real::$f(*x), Real::$f(Fused(*x)).0];
                 }
             }
-            let (mut narrow, mut wide) = (vec![0.0; $points.len()], vec![0.0; $points.len()]);
+            let (mut narrow, mut wide) = (vec![[0.0; 2]; $points.len()], vec![[0.0; 2]; $points.len()]);
             // SAFETY: called only where the processor reports these features.
             unsafe { apply(&$points, &mut narrow, &mut wide) };
             (narrow, wide)
@@ -311,13 +324,21 @@ fn bits_do_not_depend_on_the_instruction_set() {
     }
     macro_rules! same_bits {
         ($($f:ident)*) => {$(
-            let expected: (Vec<f32>, Vec<f64>) = points.iter().map(|x| (Real::$f(*x as f32), Real::$f(*x))).unzip();
-            let check = |(narrow, wide): (Vec<f32>, Vec<f64>)| {
-                for k in 0..points.len() {
-                    let same = narrow[k].to_bits() == expected.0[k].to_bits() || narrow[k].is_nan() && expected.0[k].is_nan();
-                    assert!(same, "{} of {:e} in f32", stringify!($f), points[k]);
-                    let same = wide[k].to_bits() == expected.1[k].to_bits() || wide[k].is_nan() && expected.1[k].is_nan();
-                    assert!(same, "{} of {:e} in f64", stringify!($f), points[k]);
+            let alone = |x: &f64| {
+                let narrow = *x as f32;
+                ([Real::$f(narrow), Real::$f(Fused(narrow)).0], [Real::$f(*x), Real::$f(Fused(*x)).0])
+            };
+            let expected: (Vec<[f32; 2]>, Vec<[f64; 2]>) = points.iter().map(alone).unzip();
+            let check = |(narrow, wide): (Vec<[f32; 2]>, Vec<[f64; 2]>)| {
+                for (k, point) in points.iter().enumerate() {
+                    for way in 0..2 {
+                        let (got, wanted) = (narrow[k][way], expected.0[k][way]);
+                        let same = got.to_bits() == wanted.to_bits() || got.is_nan() && wanted.is_nan();
+                        assert!(same, "{} of {point:e} in f32", stringify!($f));
+                        let (got, wanted) = (wide[k][way], expected.1[k][way]);
+                        let same = got.to_bits() == wanted.to_bits() || got.is_nan() && wanted.is_nan();
+                        assert!(same, "{} of {point:e} in f64", stringify!($f));
+                    }
                 }
             };
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -387,6 +408,30 @@ fn f32_keeps_special_values() {
 }
 
 #[test]
+fn fused_steps_keep_special_values() {
+    fn check<T: Real + PartialEq>(name: &str, [apart, fused]: [fn(T) -> T; 2], points: &[f64]) {
+        for x in points.iter().map(|x| T::of(*x)) {
+            let (apart, fused) = (apart(x), fused(x));
+            let special = apart.is_nan() || apart.is_inf() || apart == T::ZERO;
+            let same =
+                apart == fused && apart.signbit() == fused.signbit() || apart.is_nan() && fused.is_nan();
+            assert!(
+                if special { same } else { fused.is_finite() && fused != T::ZERO },
+                "{name} of {x:?}: {fused:?}"
+            );
+        }
+    }
+    let mut points =
+        vec![0.0, 0.5, 1.0, 1.5, 88.8, 104.0, 150.0, 710.0, 745.2, 1e30, 1e300, 1e-45, 5e-324, f64::INFINITY];
+    points.extend(points.clone().iter().map(|x| -x));
+    points.push(f64::NAN);
+    for Function { name, wide, narrow, .. } in functions() {
+        check(name, narrow, &points);
+        check(name, wide, &points);
+    }
+}
+
+#[test]
 fn numbers_beyond_reach_have_a_slow_way() {
     assert_eq!(1e22_f64.sin_far(), -0.852_200_849_767_188_8);
     assert_eq!(1e10_f32.cos_far(), 0.873_119_622_676_856_f64 as f32);
@@ -398,6 +443,9 @@ fn exp_of_what_is_not_positive_has_the_bits_of_exp() {
         assert_eq!(x.exp_nonpositive().to_bits(), Real::exp(x).to_bits(), "{x:e}");
         let wide = f64::from(x) * 7.0;
         assert_eq!(wide.exp_nonpositive().to_bits(), Real::exp(wide).to_bits(), "{wide:e}");
+        let (narrow, wide) = (x.fused(), wide.fused());
+        assert_eq!(narrow.exp_nonpositive().0.to_bits(), narrow.exp().0.to_bits(), "{x:e}, fused");
+        assert_eq!(wide.exp_nonpositive().0.to_bits(), wide.exp().0.to_bits(), "{wide:?}");
     }
     assert!(f32::NAN.exp_nonpositive().is_nan() && f64::NAN.exp_nonpositive().is_nan());
 }

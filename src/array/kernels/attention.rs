@@ -10,6 +10,7 @@
 
 use std::marker::PhantomData;
 
+use crate::array::kernels::isa;
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::product::{Matrix, MatrixMut, Product, Vector, dot, gemm};
 use crate::array::kernels::real::Real;
@@ -110,28 +111,42 @@ struct Weights<T> {
     causal: Option<usize>,
 }
 
-impl<T: Number> Task for Weights<T> {
+impl<T: Number> Weights<T> {
+    fn fill(&self) {
+        if isa::fuses() {
+            leveled(&WeightsBy::<T, true>(self), 0);
+        } else {
+            leveled(&WeightsBy::<T, false>(self), 0);
+        }
+    }
+}
+
+/// The work of [`Weights`], in fused steps if `FUSED`.
+struct WeightsBy<'a, T, const FUSED: bool>(&'a Weights<T>);
+
+impl<T: Number, const FUSED: bool> Task for WeightsBy<'_, T, FUSED> {
     type Answer = ();
     #[inline(always)]
     fn run(&self, _: usize) {
-        for i in 0..self.rows {
+        let Self(all) = self;
+        for i in 0..all.rows {
             // SAFETY: the rows of scores and their logarithms are this call's alone.
             let (row, log) = unsafe {
-                let row = std::slice::from_raw_parts_mut(self.scores.add(i * self.columns), self.columns);
-                (row, &mut *self.logs.add(i))
+                let row = std::slice::from_raw_parts_mut(all.scores.add(i * all.columns), all.columns);
+                (row, &mut *all.logs.add(i))
             };
-            let seen = self.causal.map_or(self.columns, |first| self.columns.min(first + i + 1));
+            let seen = all.causal.map_or(all.columns, |first| all.columns.min(first + i + 1));
             let (row, unseen) = row.split_at_mut(seen);
             unseen.fill(<T as Real>::ZERO);
-            if self.known {
+            if all.known {
                 for x in row {
-                    *x = (*x - *log).exp_nonpositive();
+                    *x = (*x - *log).exp_nonpositive_if::<FUSED>();
                 }
                 continue;
             }
             let most = fold::run(&Extreme::<T, true>(PhantomData), row);
             for x in row.iter_mut() {
-                *x = (*x - most).exp_nonpositive();
+                *x = (*x - most).exp_nonpositive_if::<FUSED>();
             }
             let sum = fold::run(&plain::<T>(), row);
             let share = T::of(1.0 / sum);
@@ -228,7 +243,7 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
             gemm(m, n, inner, T::of(rule.scale), a, b, <T as Real>::ZERO, c, 1);
             let causal = rule.causal.then_some(first);
             let (scores_at, logs) = (scores.as_mut_ptr(), logs.as_mut_ptr());
-            leveled(&Weights { scores: scores_at, logs, known: false, rows: m, columns: n, causal }, 0);
+            Weights { scores: scores_at, logs, known: false, rows: m, columns: n, causal }.fill();
             let a = Matrix::new(scores, 0, n as isize, 1);
             let c = MatrixMut::new(y, 0, outer as isize, 1);
             gemm(m, outer, n, <T as Real>::ONE, a, v.rows_from(head, 0), <T as Real>::ZERO, c, 1);
@@ -296,7 +311,7 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
                 let alpha = T::of(rule.scale);
                 gemm(m, n, inner, alpha, queries_here, kt.rows_from(head, 0), zero, into(p, n), threads);
                 let (scores, logs) = (p.as_mut_ptr(), logs_here.as_mut_ptr());
-                leveled(&Weights { scores, logs, known: true, rows: m, columns: n, causal }, 0);
+                Weights { scores, logs, known: true, rows: m, columns: n, causal }.fill();
                 gemm(m, n, outer, one, g_here, vt.rows_from(head, 0), zero, into(dp, n), threads);
                 for (i, shift) in shifts.iter_mut().enumerate() {
                     *shift = dot(outer, g.row(head, first + i), y.row(head, first + i));

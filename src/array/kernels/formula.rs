@@ -1,8 +1,8 @@
 //! From a formula over numbers to tiles: one loop, compiled for each dtype and each instruction set.
 
 use crate::array::kernels::integer::{Integer, N};
-use crate::array::kernels::isa::{self, LEVELS};
-use crate::array::kernels::real::Real;
+use crate::array::kernels::isa::{self, FUSES, LEVELS};
+use crate::array::kernels::real::{Fused, Real};
 use crate::array::kernels::tile::{MAX_INPUTS, Tile};
 use crate::array::kernels::value::{Mask, V};
 use crate::array::{Bool, DType, Element};
@@ -95,16 +95,22 @@ unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
 /// One formula's tile for each instruction-set level.
 pub type Levels = [Tile; LEVELS];
 
-/// Compiles a float formula for every level. A debug build compiles it once: it is read more often than run.
+/// Compiles a float formula for every level, in fused steps for those that have them; both formulas are one, of operands
+/// alike in memory. A debug build compiles it once: it is read more often than run.
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
-pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
-    [portable::<ARITY, F>, avx2::<ARITY, F>, avx512::<ARITY, F>]
+pub const fn leveled<const ARITY: usize, F: Formula<ARITY>, G: Formula<ARITY>>() -> Levels {
+    [base::<ARITY, F, G>(), avx2::<ARITY, G>, avx512::<ARITY, G>]
 }
 
 /// Compiles a float formula once for every level.
 #[cfg(any(not(target_arch = "x86_64"), debug_assertions))]
-pub const fn leveled<const ARITY: usize, F: Formula<ARITY>>() -> Levels {
-    [portable::<ARITY, F>; LEVELS]
+pub const fn leveled<const ARITY: usize, F: Formula<ARITY>, G: Formula<ARITY>>() -> Levels {
+    [base::<ARITY, F, G>(); LEVELS]
+}
+
+/// The tile for what every machine of this target has.
+const fn base<const ARITY: usize, F: Formula<ARITY>, G: Formula<ARITY>>() -> Tile {
+    if FUSES { portable::<ARITY, G> } else { portable::<ARITY, F> }
 }
 
 /// Compiles an integer formula once: integer work is bound by memory.
@@ -216,8 +222,8 @@ pub const fn real<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
         None,
         None,
         None,
-        Some(leveled::<ARITY, OfReal<f32, F>>()),
-        Some(leveled::<ARITY, OfReal<f64, F>>()),
+        Some(leveled::<ARITY, OfReal<f32, F>, OfReal<Fused<f32>, F>>()),
+        Some(leveled::<ARITY, OfReal<f64, F>, OfReal<Fused<f64>, F>>()),
     ])
 }
 
@@ -230,8 +236,8 @@ pub const fn angle<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
         None,
         None,
         None,
-        Some(leveled::<ARITY, OfAngle<f32, F>>()),
-        Some(leveled::<ARITY, OfAngle<f64, F>>()),
+        Some(leveled::<ARITY, OfAngle<f32, F>, OfAngle<Fused<f32>, F>>()),
+        Some(leveled::<ARITY, OfAngle<f64, F>, OfAngle<Fused<f64>, F>>()),
     ])
 }
 
@@ -244,8 +250,8 @@ pub const fn real_test<const ARITY: usize, F: RealTest<ARITY>>() -> Kernel {
         None,
         None,
         None,
-        Some(leveled::<ARITY, OfRealTest<f32, F>>()),
-        Some(leveled::<ARITY, OfRealTest<f64, F>>()),
+        Some(leveled::<ARITY, OfRealTest<f32, F>, OfRealTest<Fused<f32>, F>>()),
+        Some(leveled::<ARITY, OfRealTest<f64, F>, OfRealTest<Fused<f64>, F>>()),
     ])
 }
 

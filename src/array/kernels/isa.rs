@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// How many levels a kernel is compiled for.
 pub const LEVELS: usize = 3;
 
+/// Whether every machine of this target multiplies and adds in one instruction; on x86-64 levels 1 and 2 do.
+pub const FUSES: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+
 const UNKNOWN: u8 = u8::MAX;
 static LEVEL: AtomicU8 = AtomicU8::new(UNKNOWN);
 
@@ -14,6 +17,12 @@ pub fn level() -> usize {
     // Relaxed: the answer is the same whoever computes it.
     let level = LEVEL.load(Ordering::Relaxed);
     if level == UNKNOWN { detect() } else { level as usize }
+}
+
+/// Whether this machine's level multiplies and adds in one instruction. A debug build is compiled for level 0 alone.
+#[inline]
+pub fn fuses() -> bool {
+    FUSES || (cfg!(not(debug_assertions)) && level() > 0)
 }
 
 #[cold]

@@ -14,6 +14,7 @@ pub mod sum;
 
 use std::marker::PhantomData;
 
+use crate::array::kernels::isa;
 use crate::array::{Array, DType, Scalar, layout::Dims};
 use crate::error::{Error, Result};
 use crate::with_element;
@@ -133,7 +134,11 @@ pub fn spread(x: &Array, axes: AxisSet, keep: bool, moment: Moment, correction: 
 
 /// The logarithm of the sum of exponentials.
 pub fn logsumexp(x: &Array, axes: AxisSet, keep: bool) -> Result<Array> {
-    with_float!("logsumexp", x.dtype(), T => reduced(&LogSumExp::<T>(PhantomData), x, axes, keep))
+    with_float!("logsumexp", x.dtype(), T => if isa::fuses() {
+        reduced(&LogSumExp::<T, true>(PhantomData), x, axes, keep)
+    } else {
+        reduced(&LogSumExp::<T, false>(PhantomData), x, axes, keep)
+    })
 }
 
 /// Whether any element differs from zero.

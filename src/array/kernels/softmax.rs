@@ -5,6 +5,7 @@
 
 use std::marker::PhantomData;
 
+use crate::array::kernels::isa;
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::driver::{COLUMNS, Rows};
@@ -31,12 +32,12 @@ trait Line<T: Float>: Sync {
     fn last(a: T, b: T, first: T, most: T, sum: T) -> T;
 }
 
-struct Softmax;
-impl<T: Float> Line<T> for Softmax {
+struct Softmax<const FUSED: bool>;
+impl<T: Float, const FUSED: bool> Line<T> for Softmax<FUSED> {
     const MOST: bool = true;
     #[inline(always)]
     fn first(a: T, _: T, most: T) -> T {
-        (a - most).exp_nonpositive()
+        (a - most).exp_nonpositive_if::<FUSED>()
     }
     #[inline(always)]
     fn end(sum: f64) -> T {
@@ -48,13 +49,13 @@ impl<T: Float> Line<T> for Softmax {
     }
 }
 
-struct LogSoftmax;
-impl<T: Float> Line<T> for LogSoftmax {
+struct LogSoftmax<const FUSED: bool>;
+impl<T: Float, const FUSED: bool> Line<T> for LogSoftmax<FUSED> {
     const MOST: bool = true;
     const KEEPS: bool = false;
     #[inline(always)]
     fn first(a: T, _: T, most: T) -> T {
-        (a - most).exp_nonpositive()
+        (a - most).exp_nonpositive_if::<FUSED>()
     }
     #[inline(always)]
     fn end(sum: f64) -> T {
@@ -67,8 +68,8 @@ impl<T: Float> Line<T> for LogSoftmax {
 }
 
 /// a = g, b = y: dx = (g - sum(g y)) y.
-struct SoftmaxGradient;
-impl<T: Float> Line<T> for SoftmaxGradient {
+struct SoftmaxGradient<const FUSED: bool>;
+impl<T: Float, const FUSED: bool> Line<T> for SoftmaxGradient<FUSED> {
     const MOST: bool = false;
     #[inline(always)]
     fn first(a: T, b: T, _: T) -> T {
@@ -85,8 +86,8 @@ impl<T: Float> Line<T> for SoftmaxGradient {
 }
 
 /// a = g, b = y: dx = g - e^y sum(g).
-struct LogSoftmaxGradient;
-impl<T: Float> Line<T> for LogSoftmaxGradient {
+struct LogSoftmaxGradient<const FUSED: bool>;
+impl<T: Float, const FUSED: bool> Line<T> for LogSoftmaxGradient<FUSED> {
     const MOST: bool = false;
     const KEEPS: bool = false;
     #[inline(always)]
@@ -99,7 +100,7 @@ impl<T: Float> Line<T> for LogSoftmaxGradient {
     }
     #[inline(always)]
     fn last(a: T, b: T, _: T, _: T, sum: T) -> T {
-        a - b.exp_nonpositive() * sum
+        a - b.exp_nonpositive_if::<FUSED>() * sum
     }
 }
 
@@ -249,10 +250,13 @@ macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident ( $a:ident $(, $b:ident)? ) $line:ident $op:literal;)*) => { $(
         $(#[$doc])*
         pub fn $name($a: &Array, $($b: &Array,)? axis: usize) -> Result<Array> {
-            match $a.dtype() {
-                DType::F32 => along::<f32, $line>($a, [$a $(, $b)?].last().unwrap_or(&$a), axis),
-                DType::F64 => along::<f64, $line>($a, [$a $(, $b)?].last().unwrap_or(&$a), axis),
-                other => Err(Error::unsupported($op, other)),
+            let b = [$a $(, $b)?].last().copied().unwrap_or($a);
+            match ($a.dtype(), isa::fuses()) {
+                (DType::F32, false) => along::<f32, $line<false>>($a, b, axis),
+                (DType::F32, true) => along::<f32, $line<true>>($a, b, axis),
+                (DType::F64, false) => along::<f64, $line<false>>($a, b, axis),
+                (DType::F64, true) => along::<f64, $line<true>>($a, b, axis),
+                (other, _) => Err(Error::unsupported($op, other)),
             }
         }
     )* };

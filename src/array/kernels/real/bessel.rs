@@ -2,8 +2,8 @@
 
 pub use libm::{j0 as bessel_j0, j1 as bessel_j1, y0 as bessel_y0, y1 as bessel_y1};
 
-use super::exponential::f64::{exp, exp_shifted};
 use super::polynomial::polynomial;
+use super::separate::{exp, exp_shifted};
 
 /// Below this the power series, all of whose terms are positive; above it `i(x) e^-x sqrt(x)` as a polynomial in `16/x - 1`.
 const FAR: f64 = 8.0;

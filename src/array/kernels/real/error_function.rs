@@ -5,7 +5,7 @@
 //! exponent is carried in two parts, for `e` amplifies its error (both after W. J. Cody, "Rational Chebyshev
 //! approximations for the error function", 1969).
 
-use super::exponential::f64::exp;
+use super::separate::{exp, ln, ln_1p, ndtr};
 
 macro_rules! error_function {
     (
@@ -14,13 +14,13 @@ macro_rules! error_function {
     ) => {
         pub mod $float {
             use super::super::exponential::$float::{exp_less, exp_near};
-            use super::super::polynomial::polynomial;
+            use super::super::polynomial::{MulAdd, polynomial};
             use std::$float::consts::SQRT_2;
 
             /// `e^(x^2/2) ndtr(-x)` for `0 <= x <= sqrt(2) reach`, beyond which `ndtr(-x)` is zero.
             #[inline(always)]
-            pub fn scaled_tail(x: $float) -> $float {
-                polynomial!(x; $($numerator),+) / polynomial!(x; $($denominator),+)
+            pub fn scaled_tail<const FUSED: bool>(x: $float) -> $float {
+                polynomial!(FUSED; x; $($numerator),+) / polynomial!(FUSED; x; $($denominator),+)
             }
 
             /// The leading half of a number's digits, whose square is exact.
@@ -31,9 +31,13 @@ macro_rules! error_function {
 
             /// `e^(-scale x^2)` for a `scale` that is a power of two, within reach.
             #[inline(always)]
-            fn exp_of_square(x: $float, scale: $float) -> $float {
+            fn exp_of_square<const FUSED: bool>(x: $float, scale: $float) -> $float {
+                if FUSED {
+                    let square = x * x;
+                    return exp_less::<true>(-scale * square, scale * x.mul_add(x, -square));
+                }
                 let high = leading(x);
-                exp_less(-scale * (high * high), scale * ((x - high) * (x + high)))
+                exp_less::<FUSED>(-scale * (high * high), scale * ((x - high) * (x + high)))
             }
 
             #[inline(always)]
@@ -43,38 +47,38 @@ macro_rules! error_function {
 
             /// `erf(x)` for `|x| < near`.
             #[inline(always)]
-            fn erf_near(x: $float) -> $float {
+            fn erf_near<const FUSED: bool>(x: $float) -> $float {
                 let z = x * x;
-                x + x * polynomial!(z; $($near_coefficient),+)
+                x.mul_add_if::<FUSED>(polynomial!(FUSED; z; $($near_coefficient),+), x)
             }
 
             #[inline(always)]
-            pub fn erf(x: $float) -> $float {
+            pub fn erf<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), 6.0);
-                let far = 1.0 - 2.0 * exp_near(-(y * y)) * scaled_tail(y * SQRT_2);
-                let value = if y < $near { erf_near(y) } else { far };
+                let far = 1.0 - 2.0 * exp_near::<FUSED>(-(y * y)) * scaled_tail::<FUSED>(y * SQRT_2);
+                let value = if y < $near { erf_near::<FUSED>(y) } else { far };
                 value.copysign(x)
             }
 
             #[inline(always)]
-            pub fn erfc(x: $float) -> $float {
+            pub fn erfc<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach);
-                let tail = 2.0 * exp_of_square(y, 1.0) * scaled_tail(y * SQRT_2);
+                let tail = 2.0 * exp_of_square::<FUSED>(y, 1.0) * scaled_tail::<FUSED>(y * SQRT_2);
                 let far = if x < 0.0 { 2.0 - tail } else { tail };
-                if y < 0.5 { 1.0 - erf_near(x) } else { far }
+                if y < 0.5 { 1.0 - erf_near::<FUSED>(x) } else { far }
             }
 
             #[inline(always)]
-            pub fn ndtr(x: $float) -> $float {
+            pub fn ndtr<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * SQRT_2);
-                let tail = exp_of_square(y, 0.5) * scaled_tail(y);
+                let tail = exp_of_square::<FUSED>(y, 0.5) * scaled_tail::<FUSED>(y);
                 if x > 0.0 { 1.0 - tail } else { tail }
             }
 
             #[inline(always)]
-            pub fn normal_density(x: $float) -> $float {
+            pub fn normal_density<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * SQRT_2);
-                exp_of_square(y, 0.5) * $density
+                exp_of_square::<FUSED>(y, 0.5) * $density
             }
         }
     };
@@ -115,7 +119,7 @@ pub fn erfcx(x: f64) -> f64 {
         return 2.0 * exp(high * high) * exp((x - high) * (x + high)) - erfcx(-x);
     }
     if x <= 28.0 {
-        return 2.0 * self::f64::scaled_tail(x * std::f64::consts::SQRT_2);
+        return 2.0 * self::f64::scaled_tail::<false>(x * std::f64::consts::SQRT_2);
     }
     let z = 0.5 / (x * x);
     0.5 * std::f64::consts::FRAC_2_SQRT_PI / x
@@ -126,9 +130,9 @@ pub fn erfcx(x: f64) -> f64 {
 /// On the left from `erfcx`, so that nothing underflows.
 pub fn log_ndtr(x: f64) -> f64 {
     if x < -1.0 {
-        super::logarithm::f64::ln(0.5 * erfcx(-x * std::f64::consts::FRAC_1_SQRT_2)) - 0.5 * x * x
+        ln(0.5 * erfcx(-x * std::f64::consts::FRAC_1_SQRT_2)) - 0.5 * x * x
     } else {
-        super::logarithm::f64::ln_1p(-self::f64::ndtr(-x))
+        ln_1p(-ndtr(-x))
     }
 }
 
@@ -160,7 +164,7 @@ fn normal_quantile(offset: f64, tail: f64) -> f64 {
             21_213.794_301_586_597, 39_307.895_800_092_71, 28_729.085_735_721_943, 5_226.495_278_852_854);
         return offset * numerator / denominator;
     }
-    let depth = (-super::logarithm::f64::ln(tail)).sqrt();
+    let depth = (-ln(tail)).sqrt();
     let (numerator, denominator) = if depth <= 5.0 {
         let r = depth - 1.6;
         (

@@ -8,7 +8,7 @@ macro_rules! exponential {
         remainder: $($coefficient:expr),+
     ) => {
         pub mod $float {
-            use super::super::polynomial::polynomial;
+            use super::super::polynomial::{MulAdd, polynomial};
 
             /// Adding this and taking it away rounds to a whole number, which the low bits of the sum hold meanwhile.
             pub const MAGIC: $float = $magic;
@@ -21,9 +21,9 @@ macro_rules! exponential {
             }
 
             #[inline(always)]
-            fn reduce(x: $float) -> Reduced {
-                let n = (x * std::$float::consts::LOG2_E + MAGIC) - MAGIC;
-                let near = x - n * $ln2_high;
+            fn reduce<const FUSED: bool>(x: $float) -> Reduced {
+                let n = x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC) - MAGIC;
+                let near = n.mul_add_if::<FUSED>(-$ln2_high, x);
                 let correction = n * $ln2_low;
                 let r = near - correction;
                 Reduced { n, r, tail: (near - r) - correction }
@@ -31,8 +31,14 @@ macro_rules! exponential {
 
             /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
             #[inline(always)]
-            pub fn remainder(r: $float) -> $float {
-                polynomial!(r; $($coefficient),+)
+            pub fn remainder<const FUSED: bool>(r: $float) -> $float {
+                polynomial!(FUSED; r; $($coefficient),+)
+            }
+
+            /// `e^r - 1` for `|r| <= ln 2 / 2`.
+            #[inline(always)]
+            fn expm1_reduced<const FUSED: bool>(r: $float) -> $float {
+                (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), r)
             }
 
             /// `2^n` for the whole `n` of a sum `MAGIC + n`.
@@ -57,15 +63,15 @@ macro_rules! exponential {
 
             /// `e^x 2^shift`.
             #[inline(always)]
-            pub fn exp_shifted(x: $float, shift: $float) -> $float {
-                let Reduced { n, r, .. } = reduce(within(x, $exp_least, $exp_most));
+            pub fn exp_shifted<const FUSED: bool>(x: $float, shift: $float) -> $float {
+                let Reduced { n, r, .. } = reduce::<FUSED>(within(x, $exp_least, $exp_most));
                 let (first, second) = two_powers(n + shift);
-                (1.0 + (r + r * r * remainder(r))) * first * second
+                (1.0 + expm1_reduced::<FUSED>(r)) * first * second
             }
 
             #[inline(always)]
-            pub fn exp(x: $float) -> $float {
-                exp_shifted(x, 0.0)
+            pub fn exp<const FUSED: bool>(x: $float) -> $float {
+                exp_shifted::<FUSED>(x, 0.0)
             }
 
             /// By so many powers of two a result is lifted out of the subnormal numbers, or lowered from above the largest.
@@ -76,64 +82,66 @@ macro_rules! exponential {
             /// `e^(x - less) 2^shift` with one power of two, so where both `2^shift` times a half of it and twice it are
             /// normal numbers. `less` is within 0.05 of zero, and counts with all its digits.
             #[inline(always)]
-            fn exp_once(x: $float, less: $float, shift: $word) -> $float {
-                let sum = x * std::$float::consts::LOG2_E + MAGIC;
+            fn exp_once<const FUSED: bool>(x: $float, less: $float, shift: $word) -> $float {
+                let sum = x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC);
                 let n = sum - MAGIC;
-                let r = (x - n * $ln2_high) - n * $ln2_low - less;
+                let r = n.mul_add_if::<FUSED>(-$ln2_low, n.mul_add_if::<FUSED>(-$ln2_high, x)) - less;
                 let power = power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift)));
-                (1.0 + (r + r * r * remainder(r))) * power
+                (1.0 + expm1_reduced::<FUSED>(r)) * power
             }
 
             /// `e^x` of `x` in `[-80, 80]`.
             #[inline(always)]
-            pub fn exp_near(x: $float) -> $float {
-                exp_once(x, 0.0, 0)
+            pub fn exp_near<const FUSED: bool>(x: $float) -> $float {
+                exp_once::<FUSED>(x, 0.0, 0)
             }
 
             /// `e^(x - less)` of `x` from where it underflows up to zero.
             #[inline(always)]
-            pub fn exp_less(x: $float, less: $float) -> $float {
-                exp_once(x, less, LIFT) * LOWER
+            pub fn exp_less<const FUSED: bool>(x: $float, less: $float) -> $float {
+                exp_once::<FUSED>(x, less, LIFT) * LOWER
             }
 
             #[inline(always)]
-            pub fn exp_nonpositive(x: $float) -> $float {
-                exp_less(if x < $exp_least { $exp_least } else { x }, 0.0)
+            pub fn exp_nonpositive<const FUSED: bool>(x: $float) -> $float {
+                exp_less::<FUSED>(if x < $exp_least { $exp_least } else { x }, 0.0)
             }
 
             #[inline(always)]
-            pub fn exp2(x: $float) -> $float {
+            pub fn exp2<const FUSED: bool>(x: $float) -> $float {
                 let x = within(x, $exp2_least, $exp2_most);
                 let n = (x + MAGIC) - MAGIC;
                 let r = (x - n) * std::$float::consts::LN_2;
                 let (first, second) = two_powers(n);
-                (1.0 + (r + r * r * remainder(r))) * first * second
+                (1.0 + expm1_reduced::<FUSED>(r)) * first * second
             }
 
             /// `2^n (e^r - 1) + (2^n - 1)`, the small parts of it added last.
             #[inline(always)]
-            pub fn expm1(x: $float) -> $float {
-                let Reduced { n, r, tail } = reduce(within(x, $expm1_least, $exp_most));
+            pub fn expm1<const FUSED: bool>(x: $float) -> $float {
+                let Reduced { n, r, tail } = reduce::<FUSED>(within(x, $expm1_least, $exp_most));
                 let half = n * 0.5 + MAGIC;
-                let rest = n - (half - MAGIC);
-                let (first, second) = (power_of_two(half), power_of_two(rest + MAGIC));
-                let one = power_of_two(MAGIC - rest);
-                let value = ((first * r + (first - one)) + first * (r * r * remainder(r) + tail)) * second;
+                let other = n - (half - MAGIC);
+                let (first, second) = (power_of_two(half), power_of_two(other + MAGIC));
+                let one = power_of_two(MAGIC - other);
+                let rest = (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), tail);
+                let value = first.mul_add_if::<FUSED>(rest, first.mul_add_if::<FUSED>(r, first - one)) * second;
                 value.copysign(x)
             }
 
             /// `expm1` of `x` in `[0, 80]`.
             #[inline(always)]
-            pub fn expm1_near(x: $float) -> $float {
-                let Reduced { n, r, tail } = reduce(x);
+            pub fn expm1_near<const FUSED: bool>(x: $float) -> $float {
+                let Reduced { n, r, tail } = reduce::<FUSED>(x);
                 let power = power_of_two(n + MAGIC);
-                (power * r + (power - 1.0)) + power * (r * r * remainder(r) + tail)
+                let rest = (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), tail);
+                power.mul_add_if::<FUSED>(rest, power.mul_add_if::<FUSED>(r, power - 1.0))
             }
 
             /// `1 / (1 + e^-x)` with all terms lowered, so that `e^-x` does not overflow before the quotient underflows.
             #[inline(always)]
-            pub fn sigmoid(x: $float) -> $float {
-                let e = exp_once(within(-x, -40.0, -$exp_least), 0.0, LIFT.wrapping_neg());
+            pub fn sigmoid<const FUSED: bool>(x: $float) -> $float {
+                let e = exp_once::<FUSED>(within(-x, -40.0, -$exp_least), 0.0, LIFT.wrapping_neg());
                 LOWER / (LOWER + e)
             }
         }

@@ -2,10 +2,8 @@
 
 use std::f64::consts::PI;
 
-use super::exponential::f64::exp;
-use super::logarithm::f64::ln;
 use super::polynomial::polynomial;
-use super::power::f64::pow;
+use super::separate::{exp, ln, pow};
 
 pub use libm::lgamma;
 

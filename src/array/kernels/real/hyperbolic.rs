@@ -5,37 +5,37 @@ macro_rules! hyperbolic {
         pub mod $float {
             use super::super::exponential::$float::{exp_shifted, expm1_near};
             use super::super::logarithm::$float::ln_1p;
-            use super::super::polynomial::polynomial;
+            use super::super::polynomial::{MulAdd, polynomial};
 
             /// `e^|x| / 2` and its inverse's quarter, whose sum and difference are `cosh` and `sinh`: halved before it could overflow.
             #[inline(always)]
-            fn halves(magnitude: $float) -> ($float, $float) {
-                let half = exp_shifted(magnitude, -1.0);
+            fn halves<const FUSED: bool>(magnitude: $float) -> ($float, $float) {
+                let half = exp_shifted::<FUSED>(magnitude, -1.0);
                 (half, 0.25 / half)
             }
 
             /// Below one, where the difference would cancel, the Taylor series.
             #[inline(always)]
-            pub fn sinh(x: $float) -> $float {
+            pub fn sinh<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
                 let z = y * y;
-                let near = y + y * z * polynomial!(z; $($coefficient),+);
-                let (up, down) = halves(y);
+                let near = (y * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($coefficient),+), y);
+                let (up, down) = halves::<FUSED>(y);
                 let value = if y < 1.0 { near } else { up - down };
                 value.copysign(x)
             }
 
             #[inline(always)]
-            pub fn cosh(x: $float) -> $float {
-                let (up, down) = halves(x.abs());
+            pub fn cosh<const FUSED: bool>(x: $float) -> $float {
+                let (up, down) = halves::<FUSED>(x.abs());
                 up + down
             }
 
             #[inline(always)]
-            pub fn tanh(x: $float) -> $float {
+            pub fn tanh<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
                 let y = if y > $saturated { $saturated } else { y };
-                let grown = expm1_near(2.0 * y);
+                let grown = expm1_near::<FUSED>(2.0 * y);
                 (grown / (grown + 2.0)).copysign(x)
             }
 
@@ -46,24 +46,24 @@ macro_rules! hyperbolic {
             }
 
             #[inline(always)]
-            pub fn asinh(x: $float) -> $float {
+            pub fn asinh<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
                 let near = y + y * y / (1.0 + (y * y + 1.0).sqrt());
-                (ln_1p(if y > $far { y } else { near }) + doubled(y)).copysign(x)
+                (ln_1p::<FUSED>(if y > $far { y } else { near }) + doubled(y)).copysign(x)
             }
 
             #[inline(always)]
-            pub fn acosh(x: $float) -> $float {
+            pub fn acosh<const FUSED: bool>(x: $float) -> $float {
                 let above = x - 1.0;
                 let near = above + (2.0 * above + above * above).sqrt();
-                let value = ln_1p(if x > $far { x } else { near }) + doubled(x);
+                let value = ln_1p::<FUSED>(if x > $far { x } else { near }) + doubled(x);
                 if x < 1.0 { $float::NAN } else { value }
             }
 
             #[inline(always)]
-            pub fn atanh(x: $float) -> $float {
+            pub fn atanh<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
-                (0.5 * ln_1p(2.0 * y / (1.0 - y))).copysign(x)
+                (0.5 * ln_1p::<FUSED>(2.0 * y / (1.0 - y))).copysign(x)
             }
         }
     };

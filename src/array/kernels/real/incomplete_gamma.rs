@@ -2,12 +2,9 @@
 
 use std::f64::consts::TAU;
 
-use super::error_function::f64::erfc;
-use super::exponential::f64::{exp, expm1};
 use super::gamma::lgamma;
-use super::logarithm::f64::{ln, ln_1p};
 use super::polynomial::polynomial;
-use super::power::f64::pow;
+use super::separate::{erfc, exp, expm1, ln, ln_1p, pow};
 
 /// From here on the density is taken by Stirling's formula, whose series has converged.
 const STIRLING: f64 = 10.0;

@@ -9,7 +9,7 @@ macro_rules! logarithm {
     ) => {
         pub mod $float {
             use super::super::exponential::$float::{exp2, exp_nonpositive};
-            use super::super::polynomial::polynomial;
+            use super::super::polynomial::{MulAdd, polynomial};
 
             const MANTISSA: $word = (1 << $shift) - 1;
             const SQRT_HALF: $word = std::$float::consts::FRAC_1_SQRT_2.to_bits();
@@ -37,17 +37,18 @@ macro_rules! logarithm {
 
             /// `f^2 / 2`, and `ln(1 + f) - f + f^2 / 2`, by the series of `2 artanh(s)` in `s = f / (2 + f)`.
             #[inline(always)]
-            fn series(f: $float) -> ($float, $float) {
+            fn series<const FUSED: bool>(f: $float) -> ($float, $float) {
                 let s = f / (2.0 + f);
                 let z = s * s;
                 let square = 0.5 * f * f;
-                (square, s * (square + z * polynomial!(z; $($coefficient),+)))
+                (square, s * z.mul_add_if::<FUSED>(polynomial!(FUSED; z; $($coefficient),+), square))
             }
 
             #[inline(always)]
-            fn ln_of((exponent, f): ($float, $float)) -> $float {
-                let (square, rest) = series(f);
-                exponent * $ln2_high - ((square - (rest + exponent * $ln2_low)) - f)
+            fn ln_of<const FUSED: bool>((exponent, f): ($float, $float)) -> $float {
+                let (square, rest) = series::<FUSED>(f);
+                let small = square - exponent.mul_add_if::<FUSED>($ln2_low, rest);
+                exponent.mul_add_if::<FUSED>($ln2_high, f - small)
             }
 
             /// `value` where the logarithm of `x` is an ordinary one.
@@ -59,22 +60,22 @@ macro_rules! logarithm {
             }
 
             #[inline(always)]
-            pub fn ln(x: $float) -> $float {
-                or_special(x, ln_of(parts_of_any(x)))
+            pub fn ln<const FUSED: bool>(x: $float) -> $float {
+                or_special(x, ln_of::<FUSED>(parts_of_any(x)))
             }
 
             /// `ln(1 + f)` as a part with few bits, whose product with another such is exact, and the rest.
             #[inline(always)]
-            fn split(f: $float) -> ($float, $float) {
-                let (square, rest) = series(f);
+            fn split<const FUSED: bool>(f: $float) -> ($float, $float) {
+                let (square, rest) = series::<FUSED>(f);
                 let high = $float::from_bits((f - square).to_bits() & (<$word>::MAX << $low_bits));
                 (high, ((f - high) - square) + rest)
             }
 
             #[inline(always)]
-            pub fn log2(x: $float) -> $float {
+            pub fn log2<const FUSED: bool>(x: $float) -> $float {
                 let (exponent, f) = parts_of_any(x);
-                let (high, low) = split(f);
+                let (high, low) = split::<FUSED>(f);
                 let main = high * $log2e_high;
                 let sum = exponent + main;
                 let rest = (low + high) * $log2e_low + low * $log2e_high;
@@ -82,9 +83,9 @@ macro_rules! logarithm {
             }
 
             #[inline(always)]
-            pub fn log10(x: $float) -> $float {
+            pub fn log10<const FUSED: bool>(x: $float) -> $float {
                 let (exponent, f) = parts_of_any(x);
-                let (high, low) = split(f);
+                let (high, low) = split::<FUSED>(f);
                 let main = high * $log10e_high;
                 let shift = exponent * $log10_2_high;
                 let sum = shift + main;
@@ -94,7 +95,7 @@ macro_rules! logarithm {
 
             /// What rounding `1 + x` lost is put back into the reduced argument.
             #[inline(always)]
-            pub fn ln_1p(x: $float) -> $float {
+            pub fn ln_1p<const FUSED: bool>(x: $float) -> $float {
                 let sum = 1.0 + x;
                 let x_kept = sum - 1.0;
                 let lost = (1.0 - (sum - x_kept)) + (x - x_kept);
@@ -102,63 +103,63 @@ macro_rules! logarithm {
                 let scale = $float::from_bits(($whole + $bias - exponent).to_bits() << $shift);
                 // Above this the loss cannot matter, and its scale is out of range.
                 let correction = if x < $whole { lost * scale } else { 0.0 };
-                let value = ln_of((exponent, f + correction));
+                let value = ln_of::<FUSED>((exponent, f + correction));
                 or_special(sum, value.copysign(x))
             }
 
             /// `ln(1 + x)` for `0 <= x <= 1`: the series reaches that far without a reduction.
             #[inline(always)]
-            pub fn ln_1p_of_unit(x: $float) -> $float {
+            pub fn ln_1p_of_unit<const FUSED: bool>(x: $float) -> $float {
                 let s = x / (2.0 + x);
                 let z = s * s;
-                2.0 * s + s * z * polynomial!(z; $($near),+)
+                (s * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($near),+), 2.0 * s)
             }
 
             #[inline(always)]
-            pub fn softplus(x: $float, beta: $float, threshold: $float) -> $float {
+            pub fn softplus<const FUSED: bool>(x: $float, beta: $float, threshold: $float) -> $float {
                 let scaled = x * beta;
                 let positive = if scaled > 0.0 { scaled } else { 0.0 };
-                let soft = (positive + ln_1p_of_unit(exp_nonpositive(-scaled.abs()))) / beta;
+                let soft = (positive + ln_1p_of_unit::<FUSED>(exp_nonpositive::<FUSED>(-scaled.abs()))) / beta;
                 if scaled > threshold { x } else { soft }
             }
 
             #[inline(always)]
-            pub fn log_sigmoid(x: $float) -> $float {
+            pub fn log_sigmoid<const FUSED: bool>(x: $float) -> $float {
                 let negative = if x > 0.0 { 0.0 } else { x };
-                negative - ln_1p_of_unit(exp_nonpositive(-x.abs()))
+                negative - ln_1p_of_unit::<FUSED>(exp_nonpositive::<FUSED>(-x.abs()))
             }
 
             #[inline(always)]
-            pub fn entr(x: $float) -> $float {
-                let inside = -x * ln(x);
+            pub fn entr<const FUSED: bool>(x: $float) -> $float {
+                let inside = -x * ln::<FUSED>(x);
                 let below = if x < 0.0 { $float::NEG_INFINITY } else { inside };
                 if x == 0.0 { 0.0 } else { below }
             }
 
             #[inline(always)]
-            pub fn logaddexp(x: $float, y: $float) -> $float {
+            pub fn logaddexp<const FUSED: bool>(x: $float, y: $float) -> $float {
                 let larger = if x > y { x } else { y };
-                let sum = larger + ln_1p_of_unit(exp_nonpositive(-(x - y).abs()));
+                let sum = larger + ln_1p_of_unit::<FUSED>(exp_nonpositive::<FUSED>(-(x - y).abs()));
                 // The difference of equal infinities is NaN.
                 if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
             }
 
             #[inline(always)]
-            pub fn logaddexp2(x: $float, y: $float) -> $float {
+            pub fn logaddexp2<const FUSED: bool>(x: $float, y: $float) -> $float {
                 let larger = if x > y { x } else { y };
-                let sum = larger + ln_1p_of_unit(exp2(-(x - y).abs())) * std::$float::consts::LOG2_E;
+                let sum = larger + ln_1p_of_unit::<FUSED>(exp2::<FUSED>(-(x - y).abs())) * std::$float::consts::LOG2_E;
                 if (x == y) & (x.abs() == $float::INFINITY) { x } else { sum }
             }
 
             #[inline(always)]
-            pub fn xlogy(x: $float, y: $float) -> $float {
-                let product = x * ln(y);
+            pub fn xlogy<const FUSED: bool>(x: $float, y: $float) -> $float {
+                let product = x * ln::<FUSED>(y);
                 if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
             }
 
             #[inline(always)]
-            pub fn xlog1py(x: $float, y: $float) -> $float {
-                let product = x * ln_1p(y);
+            pub fn xlog1py<const FUSED: bool>(x: $float, y: $float) -> $float {
+                let product = x * ln_1p::<FUSED>(y);
                 if (x == 0.0) & !y.is_nan() { 0.0 } else { product }
             }
         }

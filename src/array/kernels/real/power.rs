@@ -45,32 +45,33 @@ macro_rules! by_squaring {
 pub mod f32 {
     use super::super::exponential::f64::{MAGIC, power_of_two};
     use super::super::logarithm::f64::parts;
-    use super::super::polynomial::polynomial;
+    use super::super::polynomial::{MulAdd, polynomial};
 
     by_squaring!(f32);
 
     /// `e^(y ln|x|)` in `f64`, whose spare digits cover what the exponential magnifies.
     #[inline(always)]
-    fn of_magnitude(x: f32, y: f32) -> f32 {
+    fn of_magnitude<const FUSED: bool>(x: f32, y: f32) -> f32 {
         let (exponent, f) = parts(f64::from(x.abs()));
         let s = f / (2.0 + f);
         let z = s * s;
-        let series = polynomial!(z; 0.666_666_665_543_001_8, 0.400_001_220_008_168_8, 0.285_508_025_532_767_1,
+        let series = polynomial!(FUSED; z; 0.666_666_665_543_001_8, 0.400_001_220_008_168_8, 0.285_508_025_532_767_1,
             0.233_309_640_517_720_4);
-        let ln = exponent * std::f64::consts::LN_2 + (2.0 * s + s * z * series);
+        let ln = exponent
+            .mul_add_if::<FUSED>(std::f64::consts::LN_2, (s * z).mul_add_if::<FUSED>(series, 2.0 * s));
         let t = f64::from(y) * ln;
         let t = if t < -110.0 { -110.0 } else { t };
         let t = if t > 90.0 { 90.0 } else { t };
-        let n = (t * std::f64::consts::LOG2_E + MAGIC) - MAGIC;
-        let r = t - n * std::f64::consts::LN_2;
-        let remainder = polynomial!(r; 0.500_000_001_348_722_6, 0.166_666_666_816_470_16, 0.041_666_464_711_379_08,
+        let n = t.mul_add_if::<FUSED>(std::f64::consts::LOG2_E, MAGIC) - MAGIC;
+        let r = n.mul_add_if::<FUSED>(-std::f64::consts::LN_2, t);
+        let remainder = polynomial!(FUSED; r; 0.500_000_001_348_722_6, 0.166_666_666_816_470_16, 0.041_666_464_711_379_08,
             0.008_333_310_901_725_97, 0.001_393_367_373_293_185_2, 0.000_198_910_171_843_020_3);
-        ((1.0 + (r + r * r * remainder)) * power_of_two(n + MAGIC)) as f32
+        ((1.0 + (r * r).mul_add_if::<FUSED>(remainder, r)) * power_of_two(n + MAGIC)) as f32
     }
 
     #[inline(always)]
-    pub fn pow(x: f32, y: f32) -> f32 {
-        special_powers!(f32, x, y, of_magnitude(x, y))
+    pub fn pow<const FUSED: bool>(x: f32, y: f32) -> f32 {
+        special_powers!(f32, x, y, of_magnitude::<FUSED>(x, y))
     }
 
     #[inline(always)]
@@ -81,8 +82,8 @@ pub mod f32 {
     }
 
     #[inline(always)]
-    pub fn ldexp(x: f32, n: f32) -> f32 {
-        x * super::super::exponential::f32::exp2(n)
+    pub fn ldexp<const FUSED: bool>(x: f32, n: f32) -> f32 {
+        x * super::super::exponential::f32::exp2::<FUSED>(n)
     }
 }
 
@@ -101,7 +102,7 @@ pub mod f64 {
 
     /// `ln x` of a positive finite `x` as the sum of two numbers, right to about 64 bits.
     #[inline(always)]
-    fn ln_in_two(x: f64) -> (f64, f64) {
+    fn ln_in_two<const FUSED: bool>(x: f64) -> (f64, f64) {
         let (exponent, f) = parts_of_any(x);
         // s = f / (2 + f), as s0 + s1.
         let d = 2.0 + f;
@@ -119,7 +120,7 @@ pub mod f64 {
         let z1 = (square - z0) + rest;
         // ln(1 + f) = 2s + s z p, p = 2/3 + z (2/5 + ...), as p0 + p1.
         let higher = z
-            * polynomial!(z; 0.4, 0.285_714_285_714_293_7, 0.222_222_222_216_547_33, 0.181_818_183_356_541_6, 0.153_845_949_345_979_17, 0.133_348_062_121_006_03, 0.117_061_956_898_813_64, 0.117_236_036_229_054_11);
+            * polynomial!(FUSED; z; 0.4, 0.285_714_285_714_293_7, 0.222_222_222_216_547_33, 0.181_818_183_356_541_6, 0.153_845_949_345_979_17, 0.133_348_062_121_006_03, 0.117_061_956_898_813_64, 0.117_236_036_229_054_11);
         let p = 0.666_666_666_666_666_6 + higher;
         let p0 = leading(p);
         let p1 = (p - p0) + ((higher - (p - 0.666_666_666_666_666_6)) + 3.700_743_415_417_188e-17);
@@ -144,19 +145,19 @@ pub mod f64 {
     }
 
     #[inline(always)]
-    fn of_magnitude(x: f64, y: f64) -> f64 {
+    fn of_magnitude<const FUSED: bool>(x: f64, y: f64) -> f64 {
         // A larger exponent overflows, or leaves one alone, just as surely, and its products stay finite.
         let y = if y > 1.0e20 { 1.0e20 } else { y };
         let y = if y < -1.0e20 { -1.0e20 } else { y };
-        let (ln, ln_rest) = ln_in_two(x);
+        let (ln, ln_rest) = ln_in_two::<FUSED>(x);
         let (ln0, y0) = (leading(ln), leading(y));
         let ln1 = (ln - ln0) + ln_rest;
-        exp_of_two(y0 * ln0, y * ln1 + (y - y0) * ln0)
+        exp_of_two::<FUSED>(y0 * ln0, y * ln1 + (y - y0) * ln0)
     }
 
     /// `e^(x + rest)`, the rest small.
     #[inline(always)]
-    fn exp_of_two(x: f64, rest: f64) -> f64 {
+    fn exp_of_two<const FUSED: bool>(x: f64, rest: f64) -> f64 {
         let bounded = if x < -746.0 { -746.0 } else { x };
         let bounded = if bounded > 712.0 { 712.0 } else { bounded };
         let n = (bounded * std::f64::consts::LOG2_E + MAGIC) - MAGIC;
@@ -164,12 +165,12 @@ pub mod f64 {
         let r = (bounded - n * 0.693_147_180_369_123_8) + (rest - n * 1.908_214_929_270_587_7e-10);
         let r = if bounded == x { r } else { 0.0 };
         let (first, second) = two_powers(n);
-        (1.0 + (r + r * r * remainder(r))) * first * second
+        (1.0 + (r + r * r * remainder::<FUSED>(r))) * first * second
     }
 
     #[inline(always)]
-    pub fn pow(x: f64, y: f64) -> f64 {
-        special_powers!(f64, x, y, of_magnitude(x.abs(), y))
+    pub fn pow<const FUSED: bool>(x: f64, y: f64) -> f64 {
+        special_powers!(f64, x, y, of_magnitude::<FUSED>(x.abs(), y))
     }
 
     #[inline(always)]
@@ -178,7 +179,7 @@ pub mod f64 {
     }
 
     #[inline(always)]
-    pub fn ldexp(x: f64, n: f64) -> f64 {
-        x * super::super::exponential::f64::exp2(n)
+    pub fn ldexp<const FUSED: bool>(x: f64, n: f64) -> f64 {
+        x * super::super::exponential::f64::exp2::<FUSED>(n)
     }
 }

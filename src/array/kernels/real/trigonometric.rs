@@ -25,23 +25,23 @@ fn reduce(x: f64) -> (f64, u64) {
 macro_rules! trigonometric {
     ($float:ident, lacking: $lacking:expr, atan: [$($atan:expr),+], sin: [$($sin:expr),+], cos: [$($cos:expr),+]) => {
         pub mod $float {
-            use super::super::polynomial::polynomial;
+            use super::super::polynomial::{MulAdd, polynomial};
 
             /// Sine and cosine of `|r| <= pi/4`.
             #[inline(always)]
-            fn of_reduced(r: $float) -> ($float, $float) {
+            fn of_reduced<const FUSED: bool>(r: $float) -> ($float, $float) {
                 let z = r * r;
-                let sin = r + r * z * polynomial!(z; $($sin),+);
+                let sin = (r * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($sin),+), r);
                 let half = 0.5 * z;
                 let near = 1.0 - half;
-                let cos = near + (((1.0 - near) - half) + z * z * polynomial!(z; $($cos),+));
+                let cos = near + (z * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($cos),+), (1.0 - near) - half);
                 (sin, cos)
             }
 
             #[inline(always)]
-            pub fn sin(x: $float) -> $float {
+            pub fn sin<const FUSED: bool>(x: $float) -> $float {
                 let (r, quarter) = super::reduce(f64::from(x));
-                let (sin, cos) = of_reduced(r as $float);
+                let (sin, cos) = of_reduced::<FUSED>(r as $float);
                 let value = if quarter & 1 == 0 { sin } else { cos };
                 let value = if quarter & 2 == 0 { value } else { -value };
                 // Keeps the sign of zero, which the reduction loses.
@@ -49,17 +49,17 @@ macro_rules! trigonometric {
             }
 
             #[inline(always)]
-            pub fn cos(x: $float) -> $float {
+            pub fn cos<const FUSED: bool>(x: $float) -> $float {
                 let (r, quarter) = super::reduce(f64::from(x));
-                let (sin, cos) = of_reduced(r as $float);
+                let (sin, cos) = of_reduced::<FUSED>(r as $float);
                 let value = if quarter & 1 == 0 { cos } else { sin };
                 if (quarter.wrapping_add(1)) & 2 == 0 { value } else { -value }
             }
 
             #[inline(always)]
-            pub fn tan(x: $float) -> $float {
+            pub fn tan<const FUSED: bool>(x: $float) -> $float {
                 let (r, quarter) = super::reduce(f64::from(x));
-                let (sin, cos) = of_reduced(r as $float);
+                let (sin, cos) = of_reduced::<FUSED>(r as $float);
                 let even = quarter & 1 == 0;
                 let value = if even { sin } else { -cos } / if even { cos } else { sin };
                 if x == 0.0 { x } else { value }
@@ -67,19 +67,19 @@ macro_rules! trigonometric {
 
             /// Above one by `pi/2 - atan(1/x)`, with what the constant lacks of `pi/2`.
             #[inline(always)]
-            pub fn atan(x: $float) -> $float {
+            pub fn atan<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
                 let steep = y > 1.0;
                 let t = if steep { 1.0 / y } else { y };
                 let z = t * t;
-                let near = t + t * z * polynomial!(z; $($atan),+);
+                let near = (t * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($atan),+), t);
                 let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
                 value.copysign(x)
             }
 
             /// By the ratio of the smaller to the larger, then the octant.
             #[inline(always)]
-            pub fn atan2(y: $float, x: $float) -> $float {
+            pub fn atan2<const FUSED: bool>(y: $float, x: $float) -> $float {
                 let (up, across) = (y.abs(), x.abs());
                 let steep = up > across;
                 let (small, large) = if steep { (across, up) } else { (up, across) };
@@ -88,16 +88,16 @@ macro_rules! trigonometric {
                 let equal = if large == 0.0 { 0.0 } else { 1.0 };
                 let t = if small == large { equal } else { t };
                 let z = t * t;
-                let near = t + t * z * polynomial!(z; $($atan),+);
+                let near = (t * z).mul_add_if::<FUSED>(polynomial!(FUSED; z; $($atan),+), t);
                 let value = if steep { std::$float::consts::FRAC_PI_2 - (near - $lacking) } else { near };
                 let value = if x.is_sign_negative() { std::$float::consts::PI - (value - 2.0 * $lacking) } else { value };
                 value.copysign(y)
             }
 
             #[inline(always)]
-            pub fn sinc(x: $float) -> $float {
+            pub fn sinc<const FUSED: bool>(x: $float) -> $float {
                 let angle = x * std::$float::consts::PI;
-                let ratio = sin(angle) / angle;
+                let ratio = sin::<FUSED>(angle) / angle;
                 if x == 0.0 { 1.0 } else { ratio }
             }
 

@@ -173,7 +173,7 @@ impl<T: Float> Reduction for Spread<T> {
 }
 
 /// The logarithm of the sum of the exponentials.
-pub struct LogSumExp<T>(pub PhantomData<T>);
+pub struct LogSumExp<T, const FUSED: bool>(pub PhantomData<T>);
 
 /// `log sum exp x = most + log(sum)`, `most` finite.
 #[derive(Clone, Copy, Default, Debug)]
@@ -183,11 +183,11 @@ pub struct Scaled {
 }
 
 /// The sum of `exp(x - most)`.
-struct Exponentials<T> {
+struct Exponentials<T, const FUSED: bool> {
     most: T,
 }
 
-impl<T: Float> Fold for Exponentials<T> {
+impl<T: Float, const FUSED: bool> Fold for Exponentials<T, FUSED> {
     type In = T;
     type Lane = T;
     type Partial = f64;
@@ -198,7 +198,7 @@ impl<T: Float> Fold for Exponentials<T> {
     }
     #[inline(always)]
     fn step(&self, lane: T, x: T) -> T {
-        lane + (x - self.most).exp()
+        lane + (x - self.most).exp_if::<FUSED>()
     }
     #[inline(always)]
     fn join(&self, a: T, b: T) -> T {
@@ -224,7 +224,7 @@ fn finite<T: Real>(most: T) -> T {
     if most.is_finite() { most } else { T::ZERO }
 }
 
-impl<T: Float + Bounded> Reduction for LogSumExp<T> {
+impl<T: Float + Bounded, const FUSED: bool> Reduction for LogSumExp<T, FUSED> {
     type In = T;
     type Partial = Scaled;
     type Out = T;
@@ -232,7 +232,7 @@ impl<T: Float + Bounded> Reduction for LogSumExp<T> {
     #[inline(always)]
     fn run(&self, x: &[T], _: usize) -> Scaled {
         let most = finite(fold::run(&Extreme::<T, true>(PhantomData), x));
-        Scaled { most: Real::to_f64(most), sum: fold::run(&Exponentials { most }, x) }
+        Scaled { most: Real::to_f64(most), sum: fold::run(&Exponentials::<T, FUSED> { most }, x) }
     }
 
     #[inline(always)]
@@ -240,7 +240,7 @@ impl<T: Float + Bounded> Reduction for LogSumExp<T> {
         let width = out.len().min(COLUMNS);
         let mut most = [<T as Real>::ZERO; COLUMNS];
         fold::columns(&Extreme::<T, true>(PhantomData), rows, &mut most[..width]);
-        let from: [Exponentials<T>; COLUMNS] =
+        let from: [Exponentials<T, FUSED>; COLUMNS] =
             std::array::from_fn(|j| Exponentials { most: finite(most[j]) });
         let mut sums = [0.0; COLUMNS];
         fold::columns_by(rows, &mut sums[..width], |j| &from[j]);
