@@ -2,7 +2,8 @@
 
     python benches/python/compare.py [--quick] [--only PATTERN ...] [--threads N] [--python PEER=INTERPRETER ...]
 
-Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer fails the run.
+Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer of
+arcgrad fails the run; a peer's is shown.
 """
 
 import argparse
@@ -21,6 +22,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 ROUNDS = 9
 QUICK_ROUNDS = 3
 HEAVY_ROUNDS = 3
+# Rounds in which peers other than the two engines take part: enough for a median, and the run stays short.
+PEER_ROUNDS = 3
+# Seconds a call beyond which they are not timed.
+TOO_SLOW = 5.0
 JUDGES = ("torch", "numpy", "arcgrad")
 # Idle threads of some pools spin for a while after their last work; let them fall asleep before the next side's turn.
 PAUSE = 0.02
@@ -46,7 +51,7 @@ def chosen(options):
     """The programs to run, in the order of the table."""
 
     def wanted(program):
-        line = f"{program.group}: {program.name}".lower()
+        line = program.title.lower()
         named = options.only and any(fnmatch.fnmatch(line, f"*{each.lower()}*") for each in options.only)
         return named or (not options.only and not (options.quick and program.heavy))
 
@@ -64,7 +69,7 @@ def find_sides(options):
             continue
         side, versions[peer] = found
         sides.append(side)
-        if peer in programs.SPEAKERS and options.threads > 1:
+        if peer in programs.ENGINES and options.threads > 1:
             sides.append(peers.Side(peer, 1, side.python))
     return sides, versions
 
@@ -83,37 +88,44 @@ def agree(answer, judge, tolerance):
 
 def run(program, sides, rounds):
     """The program's result on each side: its timings, or why there are none."""
-    results, answers = {}, {}
+    results, built = {}, {}
     for side in sides:
         if program.setup_for(side.peer) is None:
             continue
         try:
-            answers[side] = side.ask(do="build", program=program.name)["answer"]
+            built[side] = side.ask(do="build", program=program.name)
         except peers.UnableError as reason:
             results[side.name] = report.Result(error=str(reason))
-    judge = next((answers[side] for peer in JUDGES for side in answers if side.peer == peer), None)
-    for side, answer in list(answers.items()):
-        if not agree(answer, judge, program.tolerance):
+    judge = next((built[side]["answer"] for peer in JUDGES for side in built if side.peer == peer), None)
+    seconds = {}
+    for side, first in built.items():
+        if not agree(first["answer"], judge, program.tolerance):
             results[side.name] = report.Result(error="wrong answer", wrong=True)
-            del answers[side]
-    seconds = {side: [] for side in answers}
+        elif side.peer not in programs.ENGINES and first["seconds"] > TOO_SLOW:
+            results[side.name] = report.Result(error=f"too slow ({report.span(first['seconds'])})")
+        else:
+            seconds[side] = []
     for turn in range(rounds):
         # Another side begins each round, so that none always follows the same neighbour.
-        order = list(seconds)
+        order = [side for side in seconds if side.peer in programs.ENGINES or turn < PEER_ROUNDS]
         for side in order[turn % len(order) :] + order[: turn % len(order)] if order else []:
             time.sleep(PAUSE)
-            seconds[side] += side.ask(do="time")["seconds"]
-    for side in answers:
-        side.ask(do="drop")
-    results |= {side.name: report.Result(seconds=sorted(taken)) for side, taken in seconds.items()}
-    return results
+            try:
+                seconds[side] += side.ask(do="time")["seconds"]
+            except peers.UnableError as reason:
+                results[side.name] = report.Result(error=str(reason))
+                del seconds[side]
+    for side in built:
+        if side.process is not None:
+            side.ask(do="drop")
+    return results | {side.name: report.Result(seconds=sorted(taken)) for side, taken in seconds.items()}
 
 
 def peak_memory(program, sides, threads):
     """Peak bytes of the program on each of the two engines, each in a fresh process."""
     peaks = {}
     for side in sides:
-        if side.peer in programs.SPEAKERS and side.threads == threads:
+        if side.peer in programs.ENGINES and side.threads == threads:
             fresh = peers.Side(side.peer, side.threads, side.python)
             try:
                 # The median of three processes: where a page lands is a matter of luck.

@@ -9,10 +9,15 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 
 WORKER = pathlib.Path(__file__).with_name("worker.py")
-PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit")
+PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit", "mlx", "ferrotensor", "raxis")
+# Without a variable for the number of their threads; the processors they may run on decide it.
+PINNED = ("jax", "jax-jit", "mlx", "ferrotensor")
+# Seconds after which an answer is not waited for any longer.
+PATIENCE = 180.0
 # Every peer's own way to be told, before it loads, how many threads it has.
 THREAD_VARIABLES = (
     "ARCGRAD_NUM_THREADS",
@@ -45,16 +50,20 @@ class Side:
         """The worker's answer to a request; raises UnableError where it could not do it."""
         if self.process is None:
             self.start()
+        limit = threading.Timer(PATIENCE, self.process.kill)
+        limit.start()
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        waited = not limit.is_alive()
+        limit.cancel()
         if not line:
             status = self.process.wait()
             self.process = None
-            raise UnableError(f"the process ended with status {status}")
+            raise UnableError(f"no answer in {PATIENCE:g} s" if waited else f"ended with status {status}")
         answer = json.loads(line)
         if "error" in answer:
             raise UnableError(answer["error"])
@@ -63,8 +72,7 @@ class Side:
     def start(self):
         """Start the worker with this side's threads."""
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
-        # XLA has no variable for the number of its threads; the processors it may run on decide it.
-        pinned = ["taskset", "-c", f"0-{self.threads - 1}"] if self.peer.startswith("jax") else []
+        pinned = ["taskset", "-c", f"0-{self.threads - 1}"] if self.peer in PINNED else []
         self.process = subprocess.Popen(
             [*pinned, self.python, str(WORKER), self.peer, str(self.threads)],
             stdin=subprocess.PIPE,
