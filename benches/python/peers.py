@@ -12,6 +12,8 @@ import sys
 import threading
 from dataclasses import dataclass, field
 
+from programs import ENGINES
+
 WORKER = pathlib.Path(__file__).with_name("worker.py")
 PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit", "mlx", "ferrotensor", "raxis")
 # Without a variable for the number of their threads; the processors they may run on decide it.
@@ -97,3 +99,25 @@ def installed(peer, threads, python):
     except UnableError:
         side.stop()
         return None
+
+
+def add_options(parser):
+    """Add to the command line what `find` needs."""
+    parser.add_argument("--threads", type=int, default=2, help="threads of every side")
+    parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="a peer's own interpreter")
+
+
+def find(names, options):
+    """Every installed side, and its versions: all at the same threads, and the two engines on one thread too."""
+    interpreters = dict(pair.split("=", 1) for pair in options.python)
+    sides, versions = [], {}
+    for peer in names:
+        found = installed(peer, options.threads, interpreters.get(peer, sys.executable))
+        if found is None:
+            print(f"{peer}: not installed")
+            continue
+        side, versions[peer] = found
+        sides.append(side)
+        if peer in ENGINES and options.threads > 1:
+            sides.append(Side(peer, 1, side.python))
+    return sides, versions

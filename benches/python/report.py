@@ -159,9 +159,9 @@ class Report:
             "otherwise. *Ratio* is arcgrad's time to PyTorch's: below one, arcgrad is faster. *Threads gain* is "
             f"arcgrad's time on one thread to its time on {self.threads}. *Spread* is the distance between the "
             "quartiles in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table. "
-            "*Others* have fewer rounds, wait for every value where they compute lazily, and have no entry for work that "
-            "they cannot do or that is not written for them; MLX runs without its compiler, JAX without and with it "
-            "(jax-jit)."
+            "*Others* have fewer rounds, wait for every value where they compute lazily, and have no entry for work "
+            "that they cannot do or that is not written for them; MLX runs without its compiler, JAX without and with "
+            "it (jax-jit)."
         )
 
     def markdown(self):

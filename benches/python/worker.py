@@ -11,6 +11,7 @@ import timeit
 import numpy as np
 
 import programs
+from programs import sizes
 
 # A batch long enough for the clock, short enough that a disturbance spoils one of many.
 SMALL_BATCH = 0.01
@@ -67,7 +68,7 @@ class Worker:
 
     def __init__(self, peer, threads):
         self.peer = peer
-        self.registry = programs.load_all()
+        self.registry = programs.load_all() | sizes.load()
         self.module = load(peer, threads)
 
     def version(self, **_):

@@ -44,7 +44,9 @@ class Program:
     memory: bool = False
     # Largest difference of the answers, relative to the largest value in them.
     tolerance: float = 1e-4
-    # What builds the work for the peers that have words of their own, or those of others, for it.
+    # Who runs `setup` itself.
+    peers: tuple[str, ...] = ENGINES
+    # What builds the work for the other peers that can do it.
     variants: dict[str, Callable[[Any], Work]] = field(default_factory=dict)
 
     @property
@@ -63,7 +65,7 @@ class Program:
 
     def setup_for(self, peer: str) -> Callable[[Any], Work] | None:
         """What builds this program for `peer`, or None where it cannot do the work."""
-        return self.setup if peer in ENGINES else self.variants.get(peer)
+        return self.setup if peer in self.peers else self.variants.get(peer)
 
 
 REGISTRY: dict[str, Program] = {}
@@ -116,4 +118,6 @@ def load_all() -> dict[str, Program]:
     parts = ("small", "graphs", "products", "elementwise", "reductions", "networks", "training")
     for part in (*parts, "tensors", "arrays", "array_training"):
         importlib.import_module(f"programs.{part}")
-    return REGISTRY
+    # Whichever part was imported first.
+    order = [f"programs.{part}" for part in parts]
+    return dict(sorted(REGISTRY.items(), key=lambda item: order.index(item[1].setup.__module__)))
