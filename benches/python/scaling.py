@@ -107,7 +107,7 @@ def measure(sides, threads, largest=10**9):
     print("\ncost against size")
     nodes = Growth("node", "PyTorch is not given the longest chain: it would take minutes.")
     branches = Growth("branch", "Each branch is four products and tanhs; only the backward pass is timed.")
-    elements = Growth("element", "Up to some ten thousand elements the call itself is what costs.")
+    elements = Growth("element", "For few elements the call is what costs, and for many the memory.")
     found = [
         measure_curves(nodes, [sizes.NODES], engines, largest),
         measure_curves(branches, sizes.BRANCHES, engines, largest),
