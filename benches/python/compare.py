@@ -2,7 +2,8 @@
 
     python benches/python/compare.py [--quick] [--only PATTERN ...] [--threads N] [--python PEER=INTERPRETER ...]
 
-Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer fails the run.
+Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer of
+arcgrad fails the run; a peer's is shown.
 """
 
 import argparse
@@ -10,20 +11,18 @@ import fnmatch
 import pathlib
 import statistics
 import sys
-import time
 
 import figures
 import peers
 import programs
 import report
+import scaling
+import turns
 
 ROOT = pathlib.Path(__file__).parents[2]
 ROUNDS = 9
 QUICK_ROUNDS = 3
 HEAVY_ROUNDS = 3
-JUDGES = ("torch", "numpy", "arcgrad")
-# Idle threads of some pools spin for a while after their last work; let them fall asleep before the next side's turn.
-PAUSE = 0.02
 
 
 def parse():
@@ -33,9 +32,9 @@ def parse():
     parser.add_argument(
         "--only", nargs="+", metavar="PATTERN", help="programs whose 'group: name' contains one (* and ? match)"
     )
-    parser.add_argument("--threads", type=int, default=2, help="threads of every side")
     parser.add_argument("--peers", nargs="+", default=peers.PEERS, choices=peers.PEERS)
-    parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="a peer's own interpreter")
+    peers.add_options(parser)
+    parser.add_argument("--no-scaling", action="store_true", help="leave out cost against size, and its plots")
     parser.add_argument("--no-figures", action="store_true", help="leave out memory, import and wheel")
     parser.add_argument("--write", type=pathlib.Path, help="where the document goes (docs/benchmarks.md if whole)")
     parser.add_argument("--remark", default="", help="a sentence about this run, for the document")
@@ -46,74 +45,18 @@ def chosen(options):
     """The programs to run, in the order of the table."""
 
     def wanted(program):
-        line = f"{program.group}: {program.name}".lower()
+        line = program.title.lower()
         named = options.only and any(fnmatch.fnmatch(line, f"*{each.lower()}*") for each in options.only)
         return named or (not options.only and not (options.quick and program.heavy))
 
     return [each for each in programs.load_all().values() if wanted(each)]
 
 
-def find_sides(options):
-    """Every installed side, and its versions: all at the same threads, and the two engines on one thread too."""
-    interpreters = dict(pair.split("=", 1) for pair in options.python)
-    sides, versions = [], {}
-    for peer in options.peers:
-        found = peers.installed(peer, options.threads, interpreters.get(peer, sys.executable))
-        if found is None:
-            print(f"{peer}: not installed")
-            continue
-        side, versions[peer] = found
-        sides.append(side)
-        if peer in programs.SPEAKERS and options.threads > 1:
-            sides.append(peers.Side(peer, 1, side.python))
-    return sides, versions
-
-
-def agree(answer, judge, tolerance):
-    """Whether two digests hold the same shapes and, within the tolerance, the same numbers."""
-    if len(answer) != len(judge):
-        return False
-    for mine, theirs in zip(answer, judge, strict=True):
-        room = tolerance * max(theirs["largest"], 1e-30)
-        pairs = zip(mine["sample"], theirs["sample"], strict=False)
-        if mine["shape"] != theirs["shape"] or not all(abs(a - b) <= room for a, b in pairs):
-            return False
-    return True
-
-
-def run(program, sides, rounds):
-    """The program's result on each side: its timings, or why there are none."""
-    results, answers = {}, {}
-    for side in sides:
-        if program.setup_for(side.peer) is None:
-            continue
-        try:
-            answers[side] = side.ask(do="build", program=program.name)["answer"]
-        except peers.UnableError as reason:
-            results[side.name] = report.Result(error=str(reason))
-    judge = next((answers[side] for peer in JUDGES for side in answers if side.peer == peer), None)
-    for side, answer in list(answers.items()):
-        if not agree(answer, judge, program.tolerance):
-            results[side.name] = report.Result(error="wrong answer", wrong=True)
-            del answers[side]
-    seconds = {side: [] for side in answers}
-    for turn in range(rounds):
-        # Another side begins each round, so that none always follows the same neighbour.
-        order = list(seconds)
-        for side in order[turn % len(order) :] + order[: turn % len(order)] if order else []:
-            time.sleep(PAUSE)
-            seconds[side] += side.ask(do="time")["seconds"]
-    for side in answers:
-        side.ask(do="drop")
-    results |= {side.name: report.Result(seconds=sorted(taken)) for side, taken in seconds.items()}
-    return results
-
-
 def peak_memory(program, sides, threads):
     """Peak bytes of the program on each of the two engines, each in a fresh process."""
     peaks = {}
     for side in sides:
-        if side.peer in programs.SPEAKERS and side.threads == threads:
+        if side.peer in programs.ENGINES and side.threads == threads:
             fresh = peers.Side(side.peer, side.threads, side.python)
             try:
                 # The median of three processes: where a page lands is a matter of luck.
@@ -136,11 +79,11 @@ def restarted(side):
 def main():
     """Run, print each line as it is known, and write the document; the exit status is 1 after a wrong answer."""
     options = parse()
-    sides, versions = find_sides(options)
+    sides, versions = peers.find(options.peers, options)
     table = report.Report(options.threads, versions, options.remark)
     for program in chosen(options):
         rounds = QUICK_ROUNDS if options.quick else HEAVY_ROUNDS if program.heavy else ROUNDS
-        line = report.Line(program, run(program, sides, rounds))
+        line = report.Line(program, turns.run(program, sides, rounds))
         if program.memory and not options.quick:
             line.peaks = peak_memory(program, sides, options.threads)
         table.lines.append(line)
@@ -150,11 +93,15 @@ def main():
         table.show_figures()
     for side in sides:
         side.stop()
+    growth = []
+    if not (options.no_scaling or options.quick or options.only):
+        growth = scaling.measure(sides, options.threads)
     whole = not (options.quick or options.only)
     if target := options.write or (ROOT / "docs" / "benchmarks.md" if whole else None):
-        target.write_text(table.markdown(), encoding="utf-8")
+        parts = [table.markdown(), *scaling.sections(growth, target.with_suffix(""))]
+        target.write_text("\n".join(parts), encoding="utf-8")
         print(f"\nwritten: {target}")
-    return table.closing()
+    return table.closing() or scaling.closing(growth)
 
 
 if __name__ == "__main__":

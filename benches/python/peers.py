@@ -9,10 +9,17 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 
+from programs import ENGINES
+
 WORKER = pathlib.Path(__file__).with_name("worker.py")
-PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit")
+PEERS = ("arcgrad", "torch", "numpy", "jax", "jax-jit", "mlx", "ferrotensor", "raxis")
+# Without a variable for the number of their threads; the processors they may run on decide it.
+PINNED = ("jax", "jax-jit", "mlx", "ferrotensor")
+# Seconds after which an answer is not waited for any longer.
+PATIENCE = 180.0
 # Every peer's own way to be told, before it loads, how many threads it has.
 THREAD_VARIABLES = (
     "ARCGRAD_NUM_THREADS",
@@ -45,16 +52,20 @@ class Side:
         """The worker's answer to a request; raises UnableError where it could not do it."""
         if self.process is None:
             self.start()
+        limit = threading.Timer(PATIENCE, self.process.kill)
+        limit.start()
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        waited = not limit.is_alive()
+        limit.cancel()
         if not line:
             status = self.process.wait()
             self.process = None
-            raise UnableError(f"the process ended with status {status}")
+            raise UnableError(f"no answer in {PATIENCE:g} s" if waited else f"ended with status {status}")
         answer = json.loads(line)
         if "error" in answer:
             raise UnableError(answer["error"])
@@ -63,8 +74,7 @@ class Side:
     def start(self):
         """Start the worker with this side's threads."""
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
-        # XLA has no variable for the number of its threads; the processors it may run on decide it.
-        pinned = ["taskset", "-c", f"0-{self.threads - 1}"] if self.peer.startswith("jax") else []
+        pinned = ["taskset", "-c", f"0-{self.threads - 1}"] if self.peer in PINNED else []
         self.process = subprocess.Popen(
             [*pinned, self.python, str(WORKER), self.peer, str(self.threads)],
             stdin=subprocess.PIPE,
@@ -89,3 +99,25 @@ def installed(peer, threads, python):
     except UnableError:
         side.stop()
         return None
+
+
+def add_options(parser):
+    """Add to the command line what `find` needs."""
+    parser.add_argument("--threads", type=int, default=2, help="threads of every side")
+    parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="a peer's own interpreter")
+
+
+def find(names, options):
+    """Every installed side, and its versions: all at the same threads, and the two engines on one thread too."""
+    interpreters = dict(pair.split("=", 1) for pair in options.python)
+    sides, versions = [], {}
+    for peer in names:
+        found = installed(peer, options.threads, interpreters.get(peer, sys.executable))
+        if found is None:
+            print(f"{peer}: not installed")
+            continue
+        side, versions[peer] = found
+        sides.append(side)
+        if peer in ENGINES and options.threads > 1:
+            sides.append(Side(peer, 1, side.python))
+    return sides, versions

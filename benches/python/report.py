@@ -33,6 +33,11 @@ class Line:
             return None
         return result.seconds[0] if self.program.small else statistics.median(result.seconds)
 
+    def outcome(self, name):
+        """The figure that counts as text, or why there is none."""
+        result = self.results.get(name)
+        return result.error if result and result.error else span(self.seconds(name))
+
     def spread(self, name):
         """The distance between the quartiles, in per cent of the median."""
         result = self.results.get(name)
@@ -93,25 +98,24 @@ class Report:
     def cells(self, line):
         """The columns of a line, as text."""
         ours, theirs = self.side(OURS), self.side(JUDGE)
-        mine = line.results.get(ours)
         ratio = line.ratio(ours, theirs)
         better = line.ratio(self.side(OURS, 1), ours) if self.threads > 1 else None
         others = [
-            f"{peer} {span(line.seconds(self.side(peer)))}"
+            f"{peer} {line.outcome(self.side(peer))}"
             for peer in self.versions
-            if peer not in (OURS, JUDGE) and line.seconds(self.side(peer))
+            if peer not in (OURS, JUDGE) and self.side(peer) in line.results
         ]
         return [
             line.program.name,
-            mine.error if mine and mine.error else span(line.seconds(ours)),
-            span(line.seconds(theirs)),
+            line.outcome(ours),
+            line.outcome(theirs),
             number(ratio),
             number(line.program.promised),
             number(line.program.aim),
             judged(ratio, line.program.promised, line.program.aim),
             number(better, "{:.2f}x"),
             span(line.seconds(self.side(JUDGE, 1))),
-            "; ".join(others) or "-",
+            ", ".join(others) or "-",
             f"{number(line.spread(ours), '{:.0f}')} / {number(line.spread(theirs), '{:.0f}')}",
         ]
 
@@ -154,7 +158,10 @@ class Report:
             "compared with PyTorch's. Times are the best of many batches for work of a few elements and medians "
             "otherwise. *Ratio* is arcgrad's time to PyTorch's: below one, arcgrad is faster. *Threads gain* is "
             f"arcgrad's time on one thread to its time on {self.threads}. *Spread* is the distance between the "
-            "quartiles in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table."
+            "quartiles in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table. "
+            "*Others* have fewer rounds, wait for every value where they compute lazily, and have no entry for work "
+            "that they cannot do or that is not written for them; MLX runs without its compiler, JAX without and with "
+            "it (jax-jit)."
         )
 
     def markdown(self):
@@ -201,14 +208,16 @@ class Report:
         return "\n".join(parts)
 
     def closing(self):
-        """Print the tally; 1 when an answer was wrong, for a fast wrong answer is no answer."""
+        """Print the tally; 1 when an answer of arcgrad was wrong, for a fast wrong answer is no answer."""
         ratios = [line.ratio(self.side(OURS), self.side(JUDGE)) for line in self.lines]
         won = sum(ratio is not None and ratio < 1 for ratio in ratios)
-        wrong = [line.program.name for line in self.lines if any(result.wrong for result in line.results.values())]
+        wrong = [
+            (side, line.program.title) for line in self.lines for side, result in line.results.items() if result.wrong
+        ]
         print(f"\n{len(self.lines)} programs; {won} faster than PyTorch, {ratios.count(None)} not compared")
-        for name in wrong:
-            print(f"WRONG ANSWER: {name}")
-        return 1 if wrong else 0
+        for side, title in wrong:
+            print(f"WRONG ANSWER of {side}: {title}")
+        return int(any(side.startswith(f"{OURS} ") for side, _ in wrong))
 
 
 def megabytes(size):

@@ -11,6 +11,7 @@ import timeit
 import numpy as np
 
 import programs
+from programs import sizes
 
 # A batch long enough for the clock, short enough that a disturbance spoils one of many.
 SMALL_BATCH = 0.01
@@ -18,15 +19,18 @@ BATCH = 0.05
 BATCHES_PER_TURN = {True: 8, False: 2}
 SAMPLE = 512
 WARM_UP = "width 16, Adam"
+# The module to import where it is not called as the peer is.
+MODULES = {"jax-jit": "jax", "mlx": "mlx.core"}
 
 
 def load(peer, threads):
     """The peer's module, told its number of threads."""
-    module = importlib.import_module({"jax-jit": "jax"}.get(peer, peer))
-    if peer in programs.SPEAKERS:
-        module.set_num_threads(threads)
+    module = importlib.import_module(MODULES.get(peer, peer))
+    if peer in programs.ENGINES:
         for part in ("nn", "optim"):
             importlib.import_module(f"{peer}.{part}")
+    if hasattr(module, "set_num_threads"):
+        module.set_num_threads(threads)
     return module
 
 
@@ -36,8 +40,10 @@ def leaves(value):
         for each in value:
             yield from leaves(each)
     elif value is not None:
-        array = value.detach().numpy() if hasattr(value, "detach") else value
-        yield np.asarray(array, dtype=np.float64)
+        if hasattr(value, "detach"):
+            value = value.detach()
+            value = value.numpy() if hasattr(value, "numpy") else value.tolist()
+        yield np.asarray(value, dtype=np.float64)
 
 
 def digest(value):
@@ -62,16 +68,15 @@ class Worker:
 
     def __init__(self, peer, threads):
         self.peer = peer
+        self.registry = programs.load_all() | sizes.load()
         self.module = load(peer, threads)
-        self.registry = programs.load_all()
 
     def version(self, **_):
         """Version of the peer and of Python."""
-        module = "jax" if self.peer == "jax-jit" else self.peer
-        return {"version": importlib.import_module(module).__version__, "python": platform.python_version()}
+        return {"version": self.module.__version__, "python": platform.python_version()}
 
     def build(self, program):
-        """Build the program anew and give its answer."""
+        """Build the program anew; give its answer and the seconds of a call after the first."""
         self.program = self.registry[program]
         setup = self.program.setup_for(self.peer)
         if setup is None:
@@ -80,16 +85,16 @@ class Worker:
         work = setup(self.module)
         answer = digest(eval(work.answer or work.expression, work.names))
         self.timer = timeit.Timer(work.expression, globals=work.names)
-        self.calls = self.calibrate()
-        return {"answer": answer}
+        self.calls, seconds = self.calibrate()
+        return {"answer": answer, "seconds": seconds}
 
     def calibrate(self):
-        """The calls that fill a batch."""
+        """The calls that fill a batch, and the seconds of one."""
         batch = SMALL_BATCH if self.program.small else BATCH
         calls = 1
         while (taken := self.timer.timeit(calls)) < batch / 4 and calls < 10**7:
             calls *= 4
-        return max(1, round(calls * batch / taken))
+        return max(1, round(calls * batch / taken)), taken / calls
 
     def time(self, **_):
         """Seconds a call, of each batch of this turn. timeit keeps the garbage collector out of it."""

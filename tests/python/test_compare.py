@@ -1,15 +1,31 @@
-"""The comparison with the peers can be believed: wrong answers are found, limits are judged, promised work runs."""
+"""The comparison with the peers can be believed: wrong answers are found, limits are judged, all sides' work runs."""
+
+import fnmatch
+import importlib
+import importlib.util
+import sys
+import types
 
 import numpy as np
 import pytest
 
 import arcgrad
+import peers
 import programs
 import report
-from compare import agree
-from worker import digest
+import scaling
+import turns
+from programs import sizes, tensors
+from turns import agree
+from worker import MODULES, digest
 
-PROMISED = [each for each in programs.load_all().values() if each.promised is not None]
+TABLE = programs.load_all()
+PROMISED = [each for each in TABLE.values() if each.promised is not None]
+INSTALLED = [
+    peer
+    for peer in peers.PEERS
+    if peer != "arcgrad" and importlib.util.find_spec(MODULES.get(peer, peer).partition(".")[0])
+]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +76,164 @@ def test_a_losing_line_stays_in_the_document():
     assert "| lost work | 3 s | 1 s | 3.00 | - | 1.00 | aim missed |" in table.markdown()
 
 
-@pytest.mark.parametrize("program", PROMISED, ids=lambda program: f"{program.group}: {program.name}")
-def test_the_programs_that_a_promise_rests_on_run(program):
+def answer_of(setup, module):
     programs.draw.restart()
-    work = program.setup(arcgrad)
-    answers = digest(eval(work.answer or work.expression, work.names))
+    work = setup(module)
+    return digest(eval(work.answer or work.expression, work.names))
+
+
+@pytest.mark.parametrize("program", PROMISED, ids=lambda program: program.title)
+def test_the_programs_that_a_promise_rests_on_run(program):
+    answers = answer_of(program.setup, arcgrad)
     assert answers
     assert all(np.isfinite(each["sample"]).all() for each in answers)
+
+
+@pytest.mark.parametrize(
+    ("peer", "program"),
+    [
+        pytest.param(peer, each, id=f"{peer}, {each.title}")
+        for peer in INSTALLED
+        for each in TABLE.values()
+        if each.setup_for(peer) and not each.heavy
+    ],
+)
+def test_an_installed_peer_and_arcgrad_give_the_same_answer_to_a_program(peer, program):
+    module = importlib.import_module(MODULES.get(peer, peer))
+    answer = answer_of(program.setup_for(peer), module)
+    assert agree(answer, answer_of(program.setup, arcgrad), program.tolerance)
+
+
+def test_no_program_that_a_peer_is_said_to_lack_is_unknown():
+    titles = [each.title for each in TABLE.values()]
+    for patterns in tensors.LACKING.values():
+        for pattern in patterns:
+            assert fnmatch.filter(titles, pattern), pattern
+
+
+def test_the_table_begins_with_the_smallest_work_whatever_was_imported_first():
+    assert next(iter(TABLE)) == "a + b"
+    assert not TABLE.keys() & sizes.load().keys()
+
+
+class ToldSide(peers.Side):
+    """A side that answers what it was told to, in place of a process."""
+
+    def __init__(self, peer, value, seconds=0.01, crashes_at=None):
+        super().__init__(peer, 2)
+        self.value, self.taken, self.crashes_at = value, seconds, crashes_at
+
+    def ask(self, **request):
+        if request["do"] == self.crashes_at:
+            raise peers.UnableError("ended with status -11")
+        if request["do"] == "build":
+            return {"answer": digest(np.array(self.value)), "seconds": self.taken}
+        return {"seconds": [self.taken]}
+
+
+def run_of(*sides):
+    program = programs.Program("work", "group", setup=lambda module: None, peers=peers.PEERS)
+    table = report.Report(2, {side.peer: None for side in sides})
+    table.lines.append(report.Line(program, turns.run(program, sides, rounds=5)))
+    return table
+
+
+def test_a_wrong_answer_of_a_peer_is_shown_and_does_not_fail_the_run():
+    table = run_of(ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0), ToldSide("mlx", 2.0), ToldSide("raxis", 1.0))
+    assert "mlx wrong answer, raxis 10 ms" in table.cells(table.lines[0])
+    assert table.closing() == 0
+
+
+def test_a_wrong_answer_of_arcgrad_fails_the_run(capsys):
+    table = run_of(ToldSide("arcgrad", 2.0), ToldSide("torch", 1.0))
+    assert table.cells(table.lines[0])[1] == "wrong answer"
+    assert table.closing() == 1
+    assert "WRONG ANSWER of arcgrad (2): group: work" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [
+        (ToldSide("raxis", 1.0, seconds=60.0), "raxis too slow (60 s)"),
+        (ToldSide("raxis", 1.0, crashes_at="build"), "raxis ended with status -11"),
+        (ToldSide("raxis", 1.0, crashes_at="time"), "raxis ended with status -11"),
+    ],
+    ids=["slow", "does not build", "ends while it is timed"],
+)
+def test_a_peer_without_a_time_is_shown_with_the_reason(side, reason):
+    table = run_of(ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0), side)
+    assert reason in table.cells(table.lines[0])
+    assert table.closing() == 0
+
+
+def test_peers_have_fewer_rounds_than_the_two_engines():
+    results = run_of(ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0), ToldSide("jax", 1.0)).lines[0].results
+    assert [len(each.seconds) for each in results.values()] == [5, 5, turns.PEER_ROUNDS]
+
+
+def test_a_peer_that_cannot_do_the_work_has_no_entry():
+    table = run_of(ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0))
+    table.versions["numpy"] = None
+    assert table.cells(table.lines[0])[-2] == "-"
+
+
+@pytest.mark.parametrize("curve", sizes.CURVES, ids=lambda curve: curve.name)
+def test_work_of_growing_size_runs(curve):
+    for size in curve.sizes[:2]:
+        assert answer_of(curve.program(size).setup, arcgrad)
+
+
+def test_a_chain_with_a_wrong_gradient_is_not_timed():
+    twos = types.SimpleNamespace(ones=lambda size: arcgrad.full((size,), 2.0))
+    with pytest.raises(ArithmeticError, match="gradient of a chain"):
+        answer_of(lambda torch: sizes.chain(torch, 3), twos)
+
+
+def measured():
+    """Growth with figures made up: cost in proportion to size, and half of it on two threads."""
+    nodes = scaling.Series("a chain", {"arcgrad": {10: 1e-5, 100: 1e-4}, "torch": {10: 1e-4}})
+    threads = scaling.Series("a product", {"arcgrad": {1: 2.0, 2: 1.0}, "torch": {1: 1.0, 2: 2.0}})
+    return [scaling.Growth("node", "As deep as it gets.", [nodes]), scaling.Growth("thread", "", [threads])]
+
+
+def test_the_document_has_every_measured_size_and_its_cost_for_each(tmp_path):
+    document = "\n".join(scaling.sections(measured(), tmp_path / "benchmarks"))
+    assert "### Nodes\n\nAs deep as it gets." in document
+    assert "| 10 | 10 µs | 1 µs | 100 µs | 10 µs |\n| 100 | 100 µs | 1 µs | - | - |" in document
+    assert "| 1 | 2 s | 1.00 | 1 s | 1.00 |\n| 2 | 1 s | 2.00 | 2 s | 0.50 |" in document
+
+
+def test_a_plot_is_small_text_that_the_same_figures_make_again(tmp_path):
+    pytest.importorskip("matplotlib", reason="plots are drawn where matplotlib is installed, and left out elsewhere")
+    folders = [tmp_path / name / "benchmarks" for name in ("first", "second")]
+    documents = [scaling.sections(measured(), folder) for folder in folders]
+    assert documents[0] == documents[1]
+    assert "![Time against nodes](benchmarks/nodes.svg)" in documents[0]
+    for name in ("nodes.svg", "threads.svg"):
+        first, second = ((folder / name).read_text(encoding="utf-8") for folder in folders)
+        assert first == second
+        assert "solid: arcgrad, dashed: PyTorch" in first
+        assert len(first) < 40_000
+
+
+def test_without_matplotlib_the_tables_stand_alone_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    document = "\n".join(scaling.sections(measured(), tmp_path / "benchmarks"))
+    assert "matplotlib is not installed" in document
+    assert ".svg" not in document
+    assert "| 10 | 10 µs |" in document
+    assert not (tmp_path / "benchmarks").exists()
+
+
+def test_a_failure_of_arcgrad_at_one_size_fails_the_run():
+    growth, series = scaling.Growth("node", ""), scaling.Series("a chain")
+    for size, ours in ((10, 1.0), (100, 2.0)):
+        line = run_of(ToldSide("arcgrad", ours), ToldSide("torch", 1.0)).lines[0]
+        growth.add(series, size, line, threads=2)
+    assert series.seconds == {"arcgrad": {10: 0.01}, "torch": {10: 0.01, 100: 0.01}}
+    assert growth.failures == ["group: work: wrong answer"]
+    assert scaling.closing([growth]) == 1
+    assert scaling.closing(measured()) == 0
 
 
 def test_a_side_draws_the_same_numbers_as_any_other():

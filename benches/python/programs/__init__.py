@@ -1,7 +1,7 @@
-"""The registry of benchmark programs: one text in PyTorch's names, run by arcgrad and PyTorch alike.
+"""The registry of benchmark programs: one text in PyTorch's names, run by every peer that has them.
 
-A program is a function from a module (`arcgrad` or `torch`) to a `Work`: an expression to time and the names in it.
-Where another peer can do the same work in its own words, `@program_name.on("numpy")` adds that text beside it.
+A program is a function from a module (`arcgrad`, `torch`) to a `Work`: an expression to time and the names in it.
+`tensors.py` says how far the other peers with PyTorch's names go; `arrays.py` has the same work in NumPy's names.
 """
 
 import importlib
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-# Peers that understand the text of every program.
-SPEAKERS = ("arcgrad", "torch")
+# The two that the table is about, and whose answers and ratios it needs.
+ENGINES = ("arcgrad", "torch")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,15 @@ class Program:
     memory: bool = False
     # Largest difference of the answers, relative to the largest value in them.
     tolerance: float = 1e-4
+    # Who runs `setup` itself.
+    peers: tuple[str, ...] = ENGINES
+    # What builds the work for the other peers that can do it.
     variants: dict[str, Callable[[Any], Work]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The program's group and name, by which `--only` chooses."""
+        return f"{self.group}: {self.name}"
 
     def on(self, peer: str) -> Callable[[Callable[[Any], Work]], Callable[[Any], Work]]:
         """Register the same work in the words of `peer`."""
@@ -57,7 +65,7 @@ class Program:
 
     def setup_for(self, peer: str) -> Callable[[Any], Work] | None:
         """What builds this program for `peer`, or None where it cannot do the work."""
-        return self.setup if peer in SPEAKERS else self.variants.get(peer)
+        return self.setup if peer in self.peers else self.variants.get(peer)
 
 
 REGISTRY: dict[str, Program] = {}
@@ -95,7 +103,11 @@ class Draw:
 
     def classes(self, torch: Any, count: int, classes: int) -> Any:
         """`count` class numbers below `classes`, as int64."""
-        return torch.from_numpy(self.stream.randint(0, classes, count).astype(np.int64))
+        return torch.from_numpy(self.labels(count, classes))
+
+    def labels(self, count: int, classes: int) -> np.ndarray:
+        """The same as an array."""
+        return self.stream.randint(0, classes, count).astype(np.int64)
 
 
 draw = Draw()
@@ -103,6 +115,9 @@ draw = Draw()
 
 def load_all() -> dict[str, Program]:
     """The whole registry, in the order of the table."""
-    for part in ("small", "graphs", "products", "elementwise", "reductions", "networks", "training"):
+    parts = ("small", "graphs", "products", "elementwise", "reductions", "networks", "training")
+    for part in (*parts, "tensors", "arrays", "array_training"):
         importlib.import_module(f"programs.{part}")
-    return REGISTRY
+    # Whichever part was imported first.
+    order = [f"programs.{part}" for part in parts]
+    return dict(sorted(REGISTRY.items(), key=lambda item: order.index(item[1].setup.__module__)))

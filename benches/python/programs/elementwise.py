@@ -3,15 +3,15 @@
 from programs import Work, draw, program
 
 SIZES = {"1K": 1_000, "100K": 100_000, "4M": 4_000_000, "40M": 40_000_000}
-# The expression in PyTorch's names, in NumPy's (None where NumPy has no such function), and the ratio to reach.
+# The expression and the ratio to reach.
 OPERATIONS = {
-    "add": ("x + y", "x + y", 1.0),
-    "mul, broadcast": ("x * row", "x * row", 1.0),
-    "exp": ("torch.exp(x)", "numpy.exp(x)", 0.5),
-    "log": ("torch.log(positive)", "numpy.log(positive)", 0.5),
-    "tanh": ("torch.tanh(x)", "numpy.tanh(x)", 0.5),
-    "sigmoid": ("torch.sigmoid(x)", None, 0.5),
-    "gelu": ("torch.nn.functional.gelu(x)", None, 0.5),
+    "add": ("x + y", 1.0),
+    "mul, broadcast": ("x * row", 1.0),
+    "exp": ("torch.exp(x)", 0.5),
+    "log": ("torch.log(positive)", 0.5),
+    "tanh": ("torch.tanh(x)", 0.5),
+    "sigmoid": ("torch.sigmoid(x)", 0.5),
+    "gelu": ("torch.nn.functional.gelu(x)", 0.5),
 }
 
 
@@ -24,18 +24,12 @@ def operands(size):
 
 
 def register(name, size):
-    expression, numpy_expression, aim = OPERATIONS[name]
+    expression, aim = OPERATIONS[name]
 
     @program(f"{name}, {size}", "element-wise", aim=aim, small=size == "1K", heavy=size == "40M", tolerance=1e-5)
     def setup(torch):
         names = {key: torch.from_numpy(value) for key, value in operands(SIZES[size]).items() if key in expression}
         return Work(expression, {"torch": torch, **names})
-
-    if numpy_expression:
-
-        @setup.on("numpy")
-        def numpy_setup(numpy):
-            return Work(numpy_expression, {"numpy": numpy, **operands(SIZES[size])})
 
 
 for operation in OPERATIONS:
@@ -54,15 +48,6 @@ def fused(torch):
         return x.grad
 
     return Work("run()", {"run": run})
-
-
-@fused.on("jax-jit")
-def fused_jit(jax):
-    gradient = jax.jit(jax.grad(lambda x: jax.numpy.exp(jax.numpy.tanh(2 * x + 1)).sum()))
-    return Work(
-        "gradient(x).block_until_ready()",
-        {"gradient": gradient, "x": jax.numpy.asarray(draw.normal(4_000_000))},
-    )
 
 
 # Memory that NumPy shares is looked through when it is saved and when it is used again: nobody else does that.

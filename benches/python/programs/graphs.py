@@ -2,6 +2,10 @@
 
 from programs import Work, draw, program
 
+# The side of the matrices and the ratio to reach.
+BRANCHES = {16: 0.15, 32: 0.15, 64: 0.4, 128: 0.5}
+FANS = (8, 64)
+
 
 @program("chain of 10 multiplications", "chain, forward and backward", promised=0.20, aim=0.10, small=True)
 def chain_of_ten(torch):
@@ -18,30 +22,6 @@ def chain_of_ten(torch):
         return x.grad
 
     return Work("run()", {"run": run})
-
-
-def jax_chain(jax):
-    """The value and the function whose gradient the chain is."""
-    c = jax.numpy.asarray(draw.normal(4))
-
-    def product(x):
-        for _ in range(10):
-            x = x * c
-        return x.sum()
-
-    return product
-
-
-@chain_of_ten.on("jax")
-def chain_of_ten_jax(jax):
-    x = jax.numpy.asarray(draw.normal(4))
-    return Work("gradient(x).block_until_ready()", {"gradient": jax.grad(jax_chain(jax)), "x": x})
-
-
-@chain_of_ten.on("jax-jit")
-def chain_of_ten_jit(jax):
-    x = jax.numpy.asarray(draw.normal(4))
-    return Work("gradient(x).block_until_ready()", {"gradient": jax.jit(jax.grad(jax_chain(jax))), "x": x})
 
 
 @program("chain of 1,000,000 nodes", "chain, build, backward, free", aim=0.15, heavy=True)
@@ -81,6 +61,6 @@ def register_branches(count, n, aim):
         return Work("grad(total, weights, retain_graph=True)", names)
 
 
-for side, limit in {16: 0.15, 32: 0.15, 64: 0.4, 128: 0.5}.items():
-    for fan in (8, 64):
+for side, limit in BRANCHES.items():
+    for fan in FANS:
         register_branches(fan, side, limit)

@@ -10,6 +10,7 @@ CONVOLUTIONS = {
     "depthwise 3x3, 64": (32, 64, 64, 14, 3, 1, 64, 1.0),
     "7x7 stride 2, 3 to 64": (8, 3, 64, 64, 7, 2, 1, 0.5),
 }
+SEQUENCES = (128, 2048)
 
 
 def register_convolution(name):
@@ -85,5 +86,5 @@ for each in CONVOLUTIONS:
     register_convolution(each)
 for each in NORMALIZATIONS:
     register_normalization(each)
-for length in (128, 2048):
+for length in SEQUENCES:
     register_attention(length)

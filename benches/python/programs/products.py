@@ -2,6 +2,9 @@
 
 from programs import Work, draw, program
 
+SQUARES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+BATCHES, WIDTHS = (1, 8, 32, 128), (256, 512, 1024)
+
 
 def register_square(n):
     aim = 0.2 if n <= 32 else 1.0
@@ -9,15 +12,6 @@ def register_square(n):
     @program(f"{n} x {n}", "matrix product", aim=aim, small=n <= 32, heavy=n >= 2048)
     def setup(torch):
         return Work("a @ b", {"a": draw.tensor(torch, n, n), "b": draw.tensor(torch, n, n)})
-
-    @setup.on("numpy")
-    def numpy_setup(_numpy):
-        return Work("a @ b", {"a": draw.normal(n, n), "b": draw.normal(n, n)})
-
-    @setup.on("jax")
-    def jax_setup(jax):
-        names = {"a": jax.numpy.asarray(draw.normal(n, n)), "b": jax.numpy.asarray(draw.normal(n, n))}
-        return Work("(a @ b).block_until_ready()", names)
 
 
 def register_linear(batch, width):
@@ -30,18 +24,9 @@ def register_linear(batch, width):
         }
         return Work("x @ W.T + b", names)
 
-    @setup.on("numpy")
-    def numpy_setup(_numpy):
-        names = {
-            "x": draw.normal(batch, width),
-            "W": draw.normal(width, width, scale=width**-0.5),
-            "b": draw.normal(width),
-        }
-        return Work("x @ W.T + b", names)
 
-
-for side in (8, 16, 32, 64, 128, 256, 512, 1024, 2048):
+for side in SQUARES:
     register_square(side)
-for rows in (1, 8, 32, 128):
-    for columns in (256, 512, 1024):
+for rows in BATCHES:
+    for columns in WIDTHS:
         register_linear(rows, columns)

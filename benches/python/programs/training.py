@@ -25,11 +25,11 @@ def training_step(torch, model, optimizer, loss_of):
     return Work("step()", {"step": step})
 
 
-def small_mlp(torch, width, optimizer_name):
-    """A step of three linear layers with tanh between."""
+def small_mlp(torch, width, optimizer_name, load=load_weights):
+    """A step of three linear layers with tanh between; `load` gives a model its weights."""
     nn = torch.nn
     layers = (nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width))
-    model = load_weights(torch, nn.Sequential(*layers))
+    model = load(torch, nn.Sequential(*layers))
     x, y = draw.tensor(torch, 32, width), draw.tensor(torch, 32, width)
     optimizer = getattr(torch.optim, optimizer_name)(model.parameters(), lr=1e-3)
     return training_step(torch, model, optimizer, lambda: nn.functional.mse_loss(model(x), y))
@@ -54,10 +54,10 @@ register_small_mlp(16, "Adam", None, 0.10)
 
 
 @program("MLP 784-512-512-10, batch 256", "training step", aim=0.9, memory=True)
-def large_mlp(torch):
+def large_mlp(torch, load=load_weights):
     nn = torch.nn
     layers = (nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    model = load_weights(torch, nn.Sequential(*layers))
+    model = load(torch, nn.Sequential(*layers))
     x, y = draw.tensor(torch, 256, 784), draw.classes(torch, 256, 10)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     return training_step(torch, model, optimizer, lambda: nn.functional.cross_entropy(model(x), y))
