@@ -241,3 +241,20 @@ def test_one_nan_anywhere_is_the_extreme_of_its_row_alone(length, dtype):
         np.testing.assert_array_equal(mine.numpy(), theirs)
     norm = torch.linalg.vector_norm(x, INF, dim=1)
     np.testing.assert_array_equal(norm.numpy(), abs(rows).max(1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extremes_and_sums_of_lines_with_special_numbers_are_numpys(dtype):
+    generator = np.random.default_rng(7)
+    for length in (1, 7, 8, 31, 32, 63, 64, 65, 100, 150, 2100):
+        lines = generator.standard_normal((40, length)).astype(dtype)
+        for line, place in zip(lines, generator.integers(0, length, 40), strict=True):
+            line[place] = generator.choice([np.nan, np.inf, -np.inf, -0.0, 1e30, -1e30])
+        lines[:5, 0], lines[:5, -1] = np.inf, -np.inf
+        x = torch.from_numpy(lines)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(x.amax(1).numpy(), lines.max(1))
+            np.testing.assert_array_equal(x.amin(1).numpy(), lines.min(1))
+            np.testing.assert_array_equal(x.argmax(1).numpy(), lines.argmax(1))
+            np.testing.assert_allclose(x.sum(1).numpy(), lines.sum(1), rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(x.amax().numpy(), lines.max())

@@ -19,10 +19,16 @@ pub fn level() -> usize {
     if level == UNKNOWN { detect() } else { level as usize }
 }
 
-/// Whether this machine's level multiplies and adds in one instruction. A debug build is compiled for level 0 alone.
+/// Whether this machine's level multiplies and adds in one instruction.
 #[inline]
 pub fn fuses() -> bool {
-    FUSES || (cfg!(not(debug_assertions)) && level() > 0)
+    FUSES || has_avx2()
+}
+
+/// Whether AVX2 is there, and used. A debug build is compiled for level 0 alone.
+#[inline]
+pub fn has_avx2() -> bool {
+    cfg!(all(target_arch = "x86_64", not(debug_assertions))) && level() > 0
 }
 
 #[cold]

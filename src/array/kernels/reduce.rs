@@ -10,6 +10,7 @@ pub mod fold;
 pub mod geometry;
 pub mod moments;
 pub mod paired;
+mod registers;
 pub mod sum;
 
 use std::marker::PhantomData;
@@ -25,7 +26,7 @@ use fold::Folded;
 pub use geometry::AxisSet;
 pub use moments::Moment;
 use moments::{LogSumExp, Spread};
-use sum::{Count, Float, IntegerProduct, IntegerSum, Product, Sum, Truth};
+use sum::{Count, Float, IntegerProduct, IntegerSum, Itself, Product, Sum, Term, Truth};
 
 /// The shape without the reduced axes, or with extent 1 there.
 pub fn shape_of(x: &[usize], axes: AxisSet, keep: bool) -> Dims {
@@ -49,7 +50,7 @@ fn sum_of<T: Float>(
     x: &Array,
     axes: AxisSet,
     keep: bool,
-    term: impl Fn(T) -> T + Sync,
+    term: impl Term<T>,
     end: impl Fn(f64) -> f64 + Sync,
 ) -> Result<Array> {
     reduced(&Folded(Sum { term, end, of: PhantomData }), x, axes, keep)
@@ -80,8 +81,8 @@ pub fn sum(x: &Array, axes: &[usize], dtype: DType) -> Result<Array> {
 /// `sum`; with `keep` the axes stay, with extent 1.
 pub fn sum_over(x: &Array, axes: AxisSet, keep: bool, dtype: DType) -> Result<Array> {
     match dtype {
-        DType::F32 => sum_of::<f32>(x, axes, keep, |x| x, |s| s),
-        DType::F64 => sum_of::<f64>(x, axes, keep, |x| x, |s| s),
+        DType::F32 => sum_of::<f32>(x, axes, keep, Itself, |s| s),
+        DType::F64 => sum_of::<f64>(x, axes, keep, Itself, |s| s),
         _ => reduced(&Folded(IntegerSum), x, axes, keep)?.cast(dtype),
     }
 }
@@ -95,7 +96,7 @@ pub fn nansum(x: &Array, axes: AxisSet, keep: bool, dtype: DType) -> Result<Arra
 /// The arithmetic mean, in a float dtype.
 pub fn mean(x: &Array, axes: AxisSet, keep: bool, dtype: DType) -> Result<Array> {
     let n = count_of(x.shape(), axes) as f64;
-    with_float!("mean", dtype, T => sum_of::<T>(x, axes, keep, |x| x, move |s| s / n))
+    with_float!("mean", dtype, T => sum_of::<T>(x, axes, keep, Itself, move |s| s / n))
 }
 
 /// Product over axes. Computed in `dtype`, integers in 64 bits.

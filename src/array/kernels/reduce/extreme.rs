@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 use crate::array::kernels::reduce::fold::{self, Fold};
+use crate::array::kernels::reduce::registers;
 use crate::array::kernels::reduce::sum::Float;
 use crate::array::{Bool, Element};
 
@@ -14,12 +15,24 @@ pub trait Bounded: Element {
     const LEAST: Self;
     /// No value is greater.
     const GREATEST: Self;
+
+    /// The largest (`MAX`) or smallest of a run, by a shorter way than a fold's, where there is one and it holds.
+    #[inline(always)]
+    fn extreme_in_registers<const MAX: bool>(_x: &[Self]) -> Option<Self> {
+        None
+    }
 }
 
 macro_rules! bounded {
-    ($($t:ty: $least:expr, $greatest:expr;)*) => { $( impl Bounded for $t {
+    ($($t:ty: $least:expr, $greatest:expr $(, $registers:ident)?;)*) => { $( impl Bounded for $t {
         const LEAST: Self = $least;
         const GREATEST: Self = $greatest;
+        $(
+            #[inline(always)]
+            fn extreme_in_registers<const MAX: bool>(x: &[Self]) -> Option<Self> {
+                registers::$registers::extreme::<MAX>(x)
+            }
+        )?
     } )* };
 }
 
@@ -29,8 +42,8 @@ bounded! {
     i16: i16::MIN, i16::MAX;
     i32: i32::MIN, i32::MAX;
     i64: i64::MIN, i64::MAX;
-    f32: f32::NEG_INFINITY, f32::INFINITY;
-    f64: f64::NEG_INFINITY, f64::INFINITY;
+    f32: f32::NEG_INFINITY, f32::INFINITY, f32;
+    f64: f64::NEG_INFINITY, f64::INFINITY, f64;
     Bool: Bool(0), Bool(1);
 }
 
@@ -49,6 +62,10 @@ impl<T: Bounded, const MAX: bool> Fold for Extreme<T, MAX> {
     type Lane = T;
     type Partial = T;
     type Out = T;
+    #[inline(always)]
+    fn leaf(&self, x: &[T]) -> Option<T> {
+        T::extreme_in_registers::<MAX>(x)
+    }
     #[inline(always)]
     fn start(&self) -> T {
         if MAX { T::LEAST } else { T::GREATEST }

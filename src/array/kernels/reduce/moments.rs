@@ -6,7 +6,7 @@ use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::driver::{COLUMNS, Reduction, Rows};
 use crate::array::kernels::reduce::extreme::{Bounded, Extreme};
 use crate::array::kernels::reduce::fold::{self, Fold};
-use crate::array::kernels::reduce::sum::{Float, Sum};
+use crate::array::kernels::reduce::sum::{Float, Itself, Sum};
 
 /// Count, mean, and the sum of squared deviations from the mean.
 #[derive(Clone, Copy, Default, Debug)]
@@ -106,8 +106,8 @@ impl<T: Float> Fold for Squares<T> {
 
 /// The sum of numbers as they are.
 #[inline(always)]
-pub fn plain<T: Float>() -> Sum<T, impl Fn(T) -> T + Sync, impl Fn(f64) -> f64 + Sync> {
-    Sum { term: |x| x, end: |s| s, of: PhantomData }
+pub fn plain<T: Float>() -> Sum<T, Itself, impl Fn(f64) -> f64 + Sync> {
+    Sum { term: Itself, end: |s| s, of: PhantomData }
 }
 
 /// The moments of runs that together have `count` elements, at least one; `runs` is read twice.

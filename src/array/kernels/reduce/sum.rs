@@ -4,12 +4,53 @@ use std::marker::PhantomData;
 
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::fold::Fold;
+use crate::array::kernels::reduce::registers;
 use crate::array::{Bool, Element};
 
 /// A float that is an element.
-pub trait Float: Real + Element {}
-impl Float for f32 {}
-impl Float for f64 {}
+pub trait Float: Real + Element {
+    /// The sum in the lanes of a fold, by a shorter way than its, where there is one.
+    fn sum_in_registers(x: &[Self]) -> Option<Self>;
+}
+
+macro_rules! float {
+    ($($float:ident),*) => {$(
+        impl Float for $float {
+            #[inline(always)]
+            fn sum_in_registers(x: &[Self]) -> Option<Self> {
+                registers::$float::sum(x)
+            }
+        }
+    )*};
+}
+
+float!(f32, f64);
+
+/// What a sum adds for a number; any function of it.
+pub trait Term<T>: Sync {
+    /// Whether that is the number itself.
+    const IS_NUMBER: bool = false;
+    /// What is added.
+    fn of(&self, x: T) -> T;
+}
+
+impl<T, F: Fn(T) -> T + Sync> Term<T> for F {
+    #[inline(always)]
+    fn of(&self, x: T) -> T {
+        self(x)
+    }
+}
+
+/// The number itself.
+pub struct Itself;
+
+impl<T> Term<T> for Itself {
+    const IS_NUMBER: bool = true;
+    #[inline(always)]
+    fn of(&self, x: T) -> T {
+        x
+    }
+}
 
 /// The sum of `term(x)`, of which `end` makes the result. Lanes have the numbers' own precision, what they come to is
 /// added in doubles.
@@ -22,18 +63,22 @@ pub struct Sum<T, M, E> {
     pub of: PhantomData<T>,
 }
 
-impl<T: Float, M: Fn(T) -> T + Sync, E: Fn(f64) -> f64 + Sync> Fold for Sum<T, M, E> {
+impl<T: Float, M: Term<T>, E: Fn(f64) -> f64 + Sync> Fold for Sum<T, M, E> {
     type In = T;
     type Lane = T;
     type Partial = f64;
     type Out = T;
+    #[inline(always)]
+    fn leaf(&self, x: &[T]) -> Option<T> {
+        if M::IS_NUMBER { T::sum_in_registers(x) } else { None }
+    }
     #[inline(always)]
     fn start(&self) -> T {
         <T as Real>::ZERO
     }
     #[inline(always)]
     fn step(&self, lane: T, x: T) -> T {
-        lane + (self.term)(x)
+        lane + self.term.of(x)
     }
     #[inline(always)]
     fn join(&self, a: T, b: T) -> T {
