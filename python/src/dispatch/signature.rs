@@ -160,7 +160,6 @@ impl Kind {
                 convert::tensor(object).map_or_else(|| is_number(object), |t| t.ndim() == 0)
             }
             Self::Int => is_int(object),
-            // A sequence first: asking one whether it could be an index costs a Python exception.
             Self::Ints | Self::Sizes => is_sequence_of(object, is_int) || is_int(object),
             Self::Bool => object.is_instance_of::<pyo3::types::PyBool>() || is_numpy_bool(object),
             Self::Dtype => {
@@ -179,11 +178,10 @@ fn is_int(object: &Bound<'_, PyAny>) -> bool {
     if let Some(t) = convert::tensor(object) {
         return t.numel() == 1 && !t.dtype().is_floating();
     }
-    // NumPy's integers know how to be an index.
-    !object.is_instance_of::<PyFloat>()
-        && !object.is_instance_of::<PyString>()
-        && object.hasattr("__index__").unwrap_or(false)
-        && !object.hasattr("__len__").unwrap_or(true)
+    // NumPy's integers know how to be an index. The type is asked: an attribute that is missing costs an exception.
+    // SAFETY: the object is alive.
+    let is_index = unsafe { pyo3::ffi::PyIndex_Check(object.as_ptr()) } != 0;
+    is_index && !object.hasattr("__len__").unwrap_or(true)
 }
 
 fn is_numpy_bool(object: &Bound<'_, PyAny>) -> bool {

@@ -44,8 +44,6 @@ const SPARSE: usize = 8;
 
 /// Where a padded copy of one group of an image has what.
 struct Windows {
-    /// Residues along each axis that are copied apart.
-    phases: [usize; 3],
     /// Extents of a phase.
     extent: [usize; 3],
     /// Elements of a channel: all its phases.
@@ -54,6 +52,17 @@ struct Windows {
     starts: Vec<usize>,
     /// Columns: as long as a tap's run.
     columns: usize,
+    /// The pieces of a channel that are copied.
+    pieces: Vec<Piece>,
+}
+
+/// What a line of the copy holds of a line of the input.
+struct Piece {
+    /// The first place in the copy.
+    to: usize,
+    /// The first place in the input; the others are a stride apart.
+    from: usize,
+    length: usize,
 }
 
 impl Windows {
@@ -93,7 +102,34 @@ impl Windows {
         let taps: Vec<usize> = (0..g.taps()).map(|t| tap(g.tap(t))).collect();
         let starts =
             (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect();
-        Self { phases, extent, size, starts, columns: Self::columns_of(g) }
+        Self { extent, size, starts, columns: Self::columns_of(g), pieces: Self::pieces_of(g) }
+    }
+
+    /// The lines of a channel's phases that read inside the input.
+    fn pieces_of(g: &Geometry) -> Vec<Piece> {
+        let (phases, extent) = (Self::phases_of(g), Self::extent_of(g));
+        let mut pieces = Vec::new();
+        let mut to = 0;
+        for f0 in 0..phases[0] {
+            for f1 in 0..phases[1] {
+                for f2 in 0..phases[2] {
+                    let Reads { places, first } = g.reads(2, f2, extent[2]);
+                    for i0 in 0..extent[0] {
+                        for i1 in 0..extent[1] {
+                            let at = (g.phase_read(0, i0, f0), g.phase_read(1, i1, f1));
+                            if let (Some(d), Some(h)) = at
+                                && !places.is_empty()
+                            {
+                                let from = (d * g.input[1] + h) * g.input[2] + first;
+                                pieces.push(Piece { to: to + places.start, from, length: places.len() });
+                            }
+                            to += extent[2];
+                        }
+                    }
+                }
+            }
+        }
+        pieces
     }
 
     /// Elements of the copy.
@@ -113,25 +149,12 @@ impl Windows {
         let copy = &mut copy[..channels * self.size];
         let first = (image * g.channels + group * channels) * plane;
         for (copy, x) in copy.chunks_exact_mut(self.size).zip(x[first..].chunks_exact(plane)) {
-            let mut lines = copy.chunks_exact_mut(self.extent[2]);
-            for f0 in 0..self.phases[0] {
-                for f1 in 0..self.phases[1] {
-                    for f2 in 0..self.phases[2] {
-                        let among = g.reads(2, f2, self.extent[2]);
-                        for i0 in 0..self.extent[0] {
-                            for i1 in 0..self.extent[1] {
-                                let Some(line) = lines.next() else { return };
-                                let at = [g.phase_read(0, i0, f0), g.phase_read(1, i1, f1)];
-                                let from = match at {
-                                    [Some(d), Some(h)] => {
-                                        &x[(d * g.input[1] + h) * g.input[2]..][..g.input[2]]
-                                    }
-                                    _ => &[],
-                                };
-                                fill_line(line, from, g.stride[2], &among);
-                            }
-                        }
-                    }
+            for &Piece { to, from, length } in &self.pieces {
+                let copy = &mut copy[to..to + length];
+                if g.stride[2] == 1 {
+                    copy_line(copy, &x[from..from + length]);
+                } else {
+                    copy.iter_mut().zip(x[from..].iter().step_by(g.stride[2])).for_each(|(y, x)| *y = *x);
                 }
             }
         }
@@ -147,21 +170,6 @@ impl Windows {
                 body((d * self.extent[1] + h) * self.extent[2], position);
             }
         }
-    }
-}
-
-/// Copies a line of the input, or nothing if it is empty, to the places that read it, a step apart.
-#[inline]
-fn fill_line<T: Number>(line: &mut [T], from: &[T], step: usize, among: &Reads) {
-    let Reads { places, first } = among;
-    if from.is_empty() || places.is_empty() {
-        return;
-    }
-    let (within, from) = (&mut line[places.clone()], &from[*first..]);
-    if step == 1 {
-        copy_line(within, &from[..within.len()]);
-    } else {
-        within.iter_mut().zip(from.iter().step_by(step)).for_each(|(y, x)| *y = *x);
     }
 }
 
