@@ -19,6 +19,7 @@ rows! {
     };
 
     /// scale * x where positive, else scale * alpha * (exp(input_scale * x) - 1).
+    /// With the default parameters within 1.5 ulp in float32 and 1.5 in float64.
     real elu(x, alpha = 1.0, scale = 1.0, input_scale = 1.0) -> y =
         x.le(0.0).select((x * input_scale).expm1() * alpha * scale, x * scale), {
         dx(g, x, alpha, scale, input_scale) =
@@ -26,27 +27,32 @@ rows! {
     };
 
     /// x times the normal distribution's cumulative probability at x.
+    /// Within 6.5 ulp in float32 and 6.5 in float64.
     real gelu(x) -> y = x * x.ndtr(), {
         dx(g, x) = g * (x.ndtr() + x * x.normal_density())
     };
 
     /// x * sigmoid(x).
+    /// Within 3.0 ulp in float32 and 2.7 in float64.
     real silu(x) -> y = x * x.sigmoid(), {
         dx(g, x) = g * (x.sigmoid() * (1.0 + x * (1.0 - x.sigmoid())))
     };
 
     /// x * tanh(softplus(x)).
+    /// Within 5.3 ulp in float32 and 6.0 in float64.
     real mish(x) -> y = x * x.softplus(1.0, 20.0).tanh(), {
         dx(g, x) = g * (x.softplus(1.0, 20.0).tanh()
             + x * x.sigmoid() * (1.0 - x.softplus(1.0, 20.0).tanh() * x.softplus(1.0, 20.0).tanh()))
     };
 
     /// log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold.
+    /// With the default parameters within 3.0 ulp in float32 and 3.1 in float64.
     real softplus(x, beta = 1.0, threshold = 20.0) -> y = x.softplus(beta, threshold), {
         dx(g, x, beta, threshold) = (x * beta).gt(threshold).select(g, g * (x * beta).sigmoid())
     };
 
     /// log(sigmoid(x)).
+    /// Within 3.0 ulp in float32 and 3.0 in float64.
     real logsigmoid(x) -> y = x.log_sigmoid(), as "LogSigmoidBackward0", { dx(g, x) = g * (-x).sigmoid() };
 
     /// x within bounds. The derivative at the bounds is zero.

@@ -12,6 +12,7 @@ rows! {
     number mul(a, b) -> y = a * b, { da(g, b) = g * b, db(g, a) = g * a };
 
     /// Quotient of two tensors; integers give floats.
+    /// Within 0.5 ulp in float32 and 0.5 in float64.
     real div(a, b) -> y = a / b, on 0.5..2.0, { da(g, b) = g / b, db(g, y, b) = -g * y / b };
 
     /// The negative.
@@ -24,16 +25,20 @@ rows! {
     number sign(x) -> y = x.signum(), { dx(g) = g.zero() };
 
     /// One over x.
+    /// Within 0.5 ulp in float32 and 0.5 in float64.
     real reciprocal(x) -> y = x.recip(), on 0.5..2.0, { dx(g, y) = -g * y * y };
 
     /// Square root.
+    /// Within 0.5 ulp in float32 and 0.5 in float64.
     real sqrt(x) -> y = x.sqrt(), on 0.2..4.0, { dx(g, y) = g / (2.0 * y) };
 
     /// One over the square root.
+    /// Within 1.6 ulp in float32 and 1.7 in float64.
     real rsqrt(x) -> y = x.rsqrt(), on 0.2..4.0, { dx(g, y) = -0.5 * g * y * y * y };
 
     /// a to the power of b. Where b is zero, the derivative with respect to a is zero; where a is zero and b is not
     /// negative, so is the one with respect to b.
+    /// Within 0.51 ulp in float32 and 1.2 in float64.
     number pow(a, b) -> y = a.pow(b), as "PowBackward1", on 0.5..2.0, {
         da(g, a, b) = b.eq(0.0).select(g.zero(), g * b * a.pow(b - 1.0)),
         db(g, a, b, y) = (a.eq(0.0) & b.ge(0.0)).select(g.zero(), g * y * a.ln())
@@ -70,9 +75,11 @@ rows! {
     number remainder(a, b) -> y = a.remainder(b), as "RemainderBackward1", on 0.5..2.0, { da(g) = g, db(g, a, b) = -g * (a / b).floor() };
 
     /// The square root of the sum of two squares.
+    /// Within 0.51 ulp in float32 and 1.1 in float64.
     real hypot(a, b) -> y = a.hypot(b), on 0.5..2.0, { da(g, a, y) = g * a / y, db(g, b, y) = g * b / y };
 
     /// The angle of the point (b, a).
+    /// Within 2.0 ulp in float32 and 2.4 in float64.
     real atan2(a, b) -> y = a.atan2(b), on 0.5..2.0, {
         da(g, a, b) = g * b / (a * a + b * b),
         db(g, a, b) = -g * a / (a * a + b * b)

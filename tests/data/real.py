@@ -1,4 +1,4 @@
-"""Writes real.txt: values of the functions of `Real` at f64 points, computed in 300 bits.
+"""Writes real.txt: values of element-wise functions at f64 points, computed in 300 bits.
 
 A line is `name x [y] value rest`: the bits of the points and of the nearest f64 to the value, and what that
 lacks of the value in units in the last place. Run `python3 tests/data/real.py > tests/data/real.txt` (needs mpmath).
@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 import mpmath as m
 
 mp.prec = 300
-POINTS = int(sys.argv[1]) if len(sys.argv) > 1 else 150
+POINTS = int(sys.argv[1]) if len(sys.argv) > 1 else 120
 
 
 def bits(x):
@@ -41,6 +41,26 @@ def ndtri(p):
 
 def erfinv(y):
     return -ndtri((1 - abs(y)) / 2) / m.sqrt(2) * m.sign(y)
+
+
+def softplus(x):
+    # From the threshold on, the function is x itself by definition.
+    return x if x > 20 else m.log1p(m.exp(x))
+
+
+def sinc(x):
+    return m.sin(m.pi * x) / (m.pi * x)
+
+
+def hurwitz(x, q):
+    # By Euler and Maclaurin's formula from the sixtieth term on, whose remainder is below 2^-300 there.
+    q, start = mpf(q), mpf(q) + 60
+    total = sum((q + k) ** -x for k in range(60)) + start ** (1 - x) / (x - 1) + start**-x / 2
+    term = x * start ** (-x - 1)
+    for k in range(1, 61):
+        total += m.bernoulli(2 * k) / m.factorial(2 * k) * term
+        term *= (x + 2 * k - 1) * (x + 2 * k) / start**2
+    return total
 
 
 def wide(f):
@@ -99,6 +119,44 @@ ONE = {
     "bessel_y0": (lambda x: m.bessely(0, x), 0, 1e6),
     "bessel_y1": (lambda x: m.bessely(1, x), 0, 1e6),
     "cbrt": (lambda x: m.cbrt(x) if x > 0 else -m.cbrt(-x), -1e300, 1e300),
+    "rsqrt": (lambda x: 1 / m.sqrt(x), 0, 1e300),
+    "sinc": (sinc, -1e6, 1e6),
+    "entr": (lambda x: -x * m.log(x), 0, 1e300),
+    "elu": (lambda x: x if x > 0 else m.expm1(x), -745, 1e300),
+    "gelu": (wide(lambda x: x * m.erfc(-x / m.sqrt(2)) / 2), -37, 1e300),
+    "silu": (lambda x: x / (1 + m.exp(-x)), -700, 1e300),
+    "mish": (lambda x: x * m.tanh(softplus(x)), -700, 1e300),
+    "softplus": (softplus, -745, 1e300),
+}
+
+
+def size(rng, low, high):
+    return 2.0 ** rng.uniform(math.log2(low), math.log2(high))
+
+
+def signed(rng, low, high):
+    return rng.choice([-1, 1]) * size(rng, low, high)
+
+
+# Functions of two numbers, and what draws these.
+TWO = {
+    "hypot": (lambda x, y: m.hypot(x, y), lambda r: (signed(r, 1e-9, 1e9), signed(r, 1e-9, 1e9))),
+    "logaddexp": (lambda x, y: m.log(m.exp(x) + m.exp(y)), lambda r: (signed(r, 1e-3, 700), signed(r, 1e-3, 700))),
+    "logaddexp2": (
+        lambda x, y: m.log(mpf(2) ** x + mpf(2) ** y) / m.log(2),
+        lambda r: (signed(r, 1e-3, 1000), signed(r, 1e-3, 1000)),
+    ),
+    "xlogy": (lambda x, y: x * m.log(y), lambda r: (signed(r, 1e-9, 1e9), size(r, 1e-300, 1e300))),
+    "xlog1py": (lambda x, y: x * m.log1p(y), lambda r: (signed(r, 1e-9, 1e9), size(r, 1e-300, 1e300))),
+    "igamma": (
+        lambda a, x: m.gammainc(a, 0, x, regularized=True),
+        lambda r: (a := size(r, 1e-2, 1e3), a * size(r, 0.1, 10)),
+    ),
+    "igammac": (
+        lambda a, x: m.gammainc(a, x, regularized=True),
+        lambda r: (a := size(r, 1e-2, 1e3), a * size(r, 0.1, 10)),
+    ),
+    "zeta": (hurwitz, lambda r: (1 + size(r, 1e-2, 50), size(r, 1e-2, 1e3))),
 }
 
 
@@ -146,6 +204,11 @@ def main():
     for _ in range(3 * POINTS):
         y, x = (rng.choice([-1, 1]) * 2.0 ** rng.uniform(-5, 5) for _ in range(2))
         line("atan2", [y, x], m.atan2(mpf(y), mpf(x)))
+    for name, (f, draw) in TWO.items():
+        rng = random.Random(name)
+        for _ in range(POINTS):
+            x, y = draw(rng)
+            line(name, [x, y], f(mpf(x), mpf(y)))
 
 
 main()

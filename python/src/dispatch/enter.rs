@@ -444,6 +444,6 @@ fn definition(entry: &Entry, function: Fast) -> PyResult<*mut ffi::PyMethodDef> 
         ml_name: text(entry.binding.name)?,
         ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
         ml_flags: (ffi::METH_FASTCALL | ffi::METH_KEYWORDS) as c_int,
-        ml_doc: text(entry.binding.doc)?,
+        ml_doc: text(entry.binding.doc.trim())?,
     })))
 }
