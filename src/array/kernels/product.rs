@@ -26,6 +26,7 @@ use crate::array::pool::for_each;
 use std::arch::x86_64 as arch;
 
 use gathered::Gathered;
+pub use gathered::Lines;
 use problem::Problem;
 #[cfg(target_arch = "x86_64")]
 use register::Register;
@@ -46,6 +47,12 @@ impl<'a, T> Matrix<'a, T> {
     #[inline]
     pub fn new(data: &'a [T], offset: usize, row_stride: isize, col_stride: isize) -> Self {
         Self { data, offset, row_stride, col_stride }
+    }
+
+    /// The rows from one on.
+    #[inline]
+    pub fn from_row(self, row: usize) -> Self {
+        Self { offset: self.offset.wrapping_add_signed(row as isize * self.row_stride), ..self }
     }
 
     /// The first row.
@@ -258,48 +265,48 @@ pub fn gemm<T: Product>(
     unsafe { solve(problem, threads) }
 }
 
-/// Elements that [`gemm_gathered`] may read, and not use, beyond the columns of each row of B: one less than a register.
+/// Elements that [`gemm_gathered`] may read, and not use, beyond the end of each line of B: one less than a register.
 pub const SLACK: usize = 15;
 
-/// `C = A B` for A of `m` by `starts.len()` and C of `m` by `n`, where row `k` of B is `b[starts[k]..][..n]`, on this thread.
+/// `C = A B` for A of `m` by `starts.len()`, on this thread. Row `k` of B begins at `b[starts[k]]`, row `i` of C
+/// `i * c_row` elements after `c`; both have the columns of `lines`.
+///
+/// # Safety
+/// Each element of C can be written, is no other element of C, of A or of B, and belongs to this call alone.
 ///
 /// # Panics
-/// If a matrix reaches outside its slice, a row of B with its [`SLACK`] too, or if C's columns are not contiguous.
-pub fn gemm_gathered<T: Product>(
+/// If A reaches outside its slice, or a line of B with its [`SLACK`] does.
+pub unsafe fn gemm_gathered<T: Product>(
     m: usize,
-    n: usize,
+    lines: Lines,
     a: Matrix<'_, T>,
     b: &[T],
     starts: &[usize],
-    c: MatrixMut<'_, T>,
+    c: *mut T,
+    c_row: usize,
 ) {
-    let k = starts.len();
     assert!(
-        within(a.data.len(), a.offset, [m, k], [a.row_stride, a.col_stride]),
+        within(a.data.len(), a.offset, [m, starts.len()], [a.row_stride, a.col_stride]),
         "A reaches outside its memory"
     );
-    let reach = starts.iter().max().map_or(0, |&start| start + n + SLACK);
-    assert!(reach <= b.len(), "B reaches outside its memory");
-    assert!(
-        c.col_stride == 1 && within(c.data.len(), c.offset, [m, n], [c.row_stride, 1]),
-        "C reaches outside its memory"
-    );
-    assert!(distinct(m, n, c.row_stride, 1), "two elements of C share memory");
+    if m == 0 || lines.count == 0 || lines.length == 0 {
+        return;
+    }
+    let last = (lines.count - 1) * lines.b_step + lines.length + SLACK;
+    assert!(starts.iter().all(|start| start + last <= b.len()), "B reaches outside its memory");
     let product = Gathered {
         m,
-        n,
+        lines,
         a: a.data.as_ptr().wrapping_add(a.offset),
         a_row: a.row_stride,
         a_col: a.col_stride,
         b: b.as_ptr(),
         starts,
-        c: c.data.as_mut_ptr().wrapping_add(c.offset),
-        c_row: c.row_stride,
+        c,
+        c_row: c_row as isize,
     };
-    if m > 0 && n > 0 {
-        // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
-        unsafe { T::compute_gathered(&product) }
-    }
+    // SAFETY: what is read was checked; of C the caller vouches.
+    unsafe { T::compute_gathered(&product) }
 }
 
 /// Brings a problem to contiguous columns of C and computes it.

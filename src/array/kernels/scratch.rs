@@ -14,6 +14,15 @@ pub struct Shared<T>(pub *mut T);
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
+    /// A place in the buffer.
+    ///
+    /// # Safety
+    /// The place lies in the buffer.
+    pub unsafe fn at(&self, place: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(place) }
+    }
+
     /// A window of the buffer.
     ///
     /// # Safety

@@ -11,7 +11,7 @@ mod depthwise;
 
 use super::geometry::{Geometry, Reads};
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
-use crate::array::kernels::product::{Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
+use crate::array::kernels::product::{Lines, Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 
@@ -165,9 +165,7 @@ impl Windows {
         let [depth, height, _] = band.geometry.output;
         for d in 0..depth {
             for h in 0..height {
-                let at = [band.first[0] + d, band.first[1] + h, band.first[2]];
-                let position = (at[0] * whole.output[1] + at[1]) * whole.output[2] + at[2];
-                body((d * self.extent[1] + h) * self.extent[2], position);
+                body((d * self.extent[1] + h) * self.extent[2], band.position(whole, d, h));
             }
         }
     }
@@ -235,6 +233,9 @@ fn bands(g: &Geometry) -> Vec<Band> {
     (0..g.output[axis]).step_by(length).map(band).collect()
 }
 
+/// Columns in a task, at least.
+const TASK_COLUMNS: usize = 4096;
+
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     if g.is_depthwise() {
@@ -243,35 +244,108 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
     let bands = bands(g);
     let all = Shared(y.as_mut_ptr());
-    pool::for_each_if(g.is_large(), g.batch * g.groups * bands.len(), &|task| {
+    let planes = g.batch * g.groups;
+    let together = (TASK_COLUMNS / (outputs * bands[0].windows.columns)).max(1);
+    let tasks = planes.div_ceil(together);
+    pool::for_each_if(g.is_large(), tasks * bands.len(), &|task| {
         let (task, band) = (task / bands.len(), &bands[task % bands.len()]);
-        let (image, group) = (task / g.groups, task % g.groups);
-        let (windows, width) = (&band.windows, band.geometry.output[2]);
-        let (n, length) = (windows.columns, windows.length(&band.geometry));
-        with_scratch(length + outputs.min(OUTPUTS) * n, |scratch: &mut [T]| {
+        let planes = task * together..planes.min((task + 1) * together);
+        let length = band.windows.length(&band.geometry);
+        let columns = if band.is_written_by_line() { 0 } else { band.windows.columns };
+        with_scratch(length + outputs.min(OUTPUTS) * columns, |scratch: &mut [T]| {
             let (copy, c) = scratch.split_at_mut(length);
-            windows.fill(&band.geometry, image, group, x, copy);
-            for from in (0..outputs).step_by(OUTPUTS) {
-                let count = OUTPUTS.min(outputs - from);
-                let a = Matrix::new(w, (group * outputs + from) * rows, rows as isize, 1);
-                let target = MatrixMut::new(c, 0, n as isize, 1);
-                gemm_gathered(count, n, a, copy, &windows.starts, target);
-                for (o, row) in c.chunks_exact(n).enumerate().take(count) {
-                    let o = group * outputs + from + o;
-                    windows.each_line(band, g, |column, position| {
-                        // SAFETY: this output channel's positions of this band are this task's alone.
+            copy.fill(T::ZERO);
+            for plane in planes {
+                let (image, group) = (plane / g.groups, plane % g.groups);
+                band.windows.refill(&band.geometry, image, group, x, copy);
+                let weights = Matrix::new(w, group * outputs * rows, rows as isize, 1);
+                // SAFETY: the positions of this band of these output channels are this task's alone.
+                let y = unsafe { all.at((image * g.outputs + group * outputs) * positions) };
+                let bias = bias.map(|bias| &bias[group * outputs..]);
+                // SAFETY: as above.
+                unsafe { band.outputs(g, weights, copy, c, bias, y) };
+            }
+        });
+    });
+}
+
+impl Band {
+    /// Whether lines of the output are computed where they belong: unless their ends would leave too much of a register
+    /// unused, more than the columns between lines do.
+    fn is_written_by_line(&self) -> bool {
+        let [depth, height, width] = self.geometry.output;
+        depth * height * width.next_multiple_of(LANES) <= self.windows.columns + self.windows.columns / 8
+    }
+
+    /// The band's positions of a group's output channels, from a copy of its input, `c` being room for columns.
+    ///
+    /// # Safety
+    /// At `y` begin the output channels, whose positions in this band are the caller's alone.
+    unsafe fn outputs<T: Number>(
+        &self,
+        whole: &Geometry,
+        weights: Matrix<'_, T>,
+        copy: &[T],
+        c: &mut [T],
+        bias: Option<&[T]>,
+        y: *mut T,
+    ) {
+        let (outputs, positions, windows) = (whole.outputs_per_group(), whole.positions(), &self.windows);
+        let [depth, height, width] = self.geometry.output;
+        if self.is_written_by_line() {
+            let [_, down, across] = windows.extent;
+            let lines = Lines { count: height, length: width, b_step: across, c_step: whole.output[2] };
+            for d in 0..depth {
+                let copy = &copy[d * down * across..];
+                // SAFETY: the lines of this depth are positions of the band.
+                unsafe {
+                    let y = y.add(self.position(whole, d, 0));
+                    gemm_gathered(outputs, lines, weights, copy, &windows.starts, y, positions);
+                }
+            }
+            if let Some(bias) = bias {
+                for (o, &shift) in bias.iter().enumerate().take(outputs) {
+                    windows.each_line(self, whole, |_, position| {
+                        // SAFETY: a line of the band.
                         let line =
-                            unsafe { all.slice((image * g.outputs + o) * positions + position, width) };
-                        let row = &row[column..column + width];
-                        match bias {
-                            Some(bias) => line.iter_mut().zip(row).for_each(|(y, &c)| *y = c + bias[o]),
-                            None => copy_line(line, row),
+                            unsafe { std::slice::from_raw_parts_mut(y.add(o * positions + position), width) };
+                        for y in line {
+                            *y += shift;
                         }
                     });
                 }
             }
-        });
-    });
+            return;
+        }
+        let n = windows.columns;
+        let lines = Lines { count: 1, length: n, b_step: 0, c_step: 0 };
+        for from in (0..outputs).step_by(OUTPUTS) {
+            let count = OUTPUTS.min(outputs - from);
+            // SAFETY: there is room for so many rows of columns.
+            unsafe {
+                gemm_gathered(count, lines, weights.from_row(from), copy, &windows.starts, c.as_mut_ptr(), n);
+            }
+            for (o, row) in c.chunks_exact(n).enumerate().take(count) {
+                let o = from + o;
+                windows.each_line(self, whole, |column, position| {
+                    // SAFETY: a line of the band.
+                    let line =
+                        unsafe { std::slice::from_raw_parts_mut(y.add(o * positions + position), width) };
+                    let row = &row[column..column + width];
+                    match bias {
+                        Some(bias) => line.iter_mut().zip(row).for_each(|(y, &c)| *y = c + bias[o]),
+                        None => copy_line(line, row),
+                    }
+                });
+            }
+        }
+    }
+
+    /// Where in a whole output channel a line of the band begins.
+    fn position(&self, whole: &Geometry, depth: usize, height: usize) -> usize {
+        let [d, h, w] = [self.first[0] + depth, self.first[1] + height, self.first[2]];
+        (d * whole.output[1] + h) * whole.output[2] + w
+    }
 }
 
 /// One image's gradient of the output in the places of the columns, zero between lines: `[outputs, columns]`.

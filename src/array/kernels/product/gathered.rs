@@ -4,10 +4,23 @@ use super::outer::for_each_group;
 use super::register::{Element, Register};
 use super::tile::{self, ACROSS, Tile};
 
+/// The columns of B and C, in lines at even distances.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    /// How many lines.
+    pub count: usize,
+    /// Columns of a line, one after the other.
+    pub length: usize,
+    /// Elements from a line of B to the next.
+    pub b_step: usize,
+    /// Elements from a line of C to the next.
+    pub c_step: usize,
+}
+
 /// `C = A B`: row `k` of B is what begins `starts[k]` elements after `b`. Strides are in elements.
 pub struct Gathered<'s, T> {
     pub m: usize,
-    pub n: usize,
+    pub lines: Lines,
     pub a: *const T,
     pub a_row: isize,
     pub a_col: isize,
@@ -21,31 +34,35 @@ impl<T: Element> Gathered<'_, T> {
     /// Computes it. Every element of C is one chain of multiply-adds, cut nowhere.
     ///
     /// # Safety
-    /// The machine has `R`'s instructions; A is `m` by as many as there are starts, C is `m` by `n` and overlaps neither A
-    /// nor B, and whole registers of each row of B can be read, up to [`super::SLACK`] elements beyond `n`.
+    /// The machine has `R`'s instructions; A is `m` by as many as there are starts, C has `m` rows of
+    /// the lines and overlaps neither A nor B, and whole registers of each line of B can be read, up to [`super::SLACK`]
+    /// elements beyond its end.
     pub unsafe fn compute<R: Register<Element = T>>(&self) {
         let width = ACROSS * R::LANES;
+        let Lines { count, length, b_step, c_step } = self.lines;
         for_each_group(self.m, R::ROWS, |i, rows| {
-            for j in (0..self.n).step_by(width) {
-                let cols = width.min(self.n - j);
-                let wide = cols.div_ceil(R::LANES);
-                // SAFETY: the tile is within the m x n elements of C, which the caller vouches for.
-                unsafe {
-                    let tile = Tile {
-                        depth: self.starts.len(),
-                        alpha: T::ONE,
-                        a: self.a.offset(i as isize * self.a_row),
-                        a_row: self.a_row,
-                        a_col: self.a_col,
-                        b: self.b.add(j),
-                        b_row: 0,
-                        b_starts: self.starts.as_ptr(),
-                        beta: T::ZERO,
-                        c: self.c.offset(i as isize * self.c_row).add(j),
-                        c_row: self.c_row,
-                        last: cols - (wide - 1) * R::LANES,
-                    };
-                    tile::gathered::<R>(rows, wide, &tile);
+            for line in 0..count {
+                for j in (0..length).step_by(width) {
+                    let cols = width.min(length - j);
+                    let wide = cols.div_ceil(R::LANES);
+                    // SAFETY: the tile is within a line of B and of C, which the caller vouches for.
+                    unsafe {
+                        let tile = Tile {
+                            depth: self.starts.len(),
+                            alpha: T::ONE,
+                            a: self.a.offset(i as isize * self.a_row),
+                            a_row: self.a_row,
+                            a_col: self.a_col,
+                            b: self.b.add(line * b_step + j),
+                            b_row: 0,
+                            b_starts: self.starts.as_ptr(),
+                            beta: T::ZERO,
+                            c: self.c.offset(i as isize * self.c_row).add(line * c_step + j),
+                            c_row: self.c_row,
+                            last: cols - (wide - 1) * R::LANES,
+                        };
+                        tile::gathered::<R>(rows, wide, &tile);
+                    }
                 }
             }
         });
