@@ -106,7 +106,7 @@ bindings! {
             => |a| a.call(ops::nan_to_num,
                 (a.tensor(0)?, a.optional_float(1)?, a.optional_float(2)?, a.optional_float(3)?)),
     }
-    /// gelu, exact (`none`) or by a `tanh`. The exact one is within 6.5 ulp in float32 and 6.5 in float64.
+    /// gelu, exact (`none`) or by a `tanh`. The exact one is within 6.5 ulp in float32 and 5.5 in float64.
     function gelu {
         "(Tensor input, *, str approximate='none') -> Tensor"
             => |a| a.call(|x: &_, by: String| ops::gelu_by(x, &by), (a.tensor(0)?, a.str(1)?)),

@@ -141,7 +141,7 @@ def rrelu(
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Return x times the normal distribution function of x; 'tanh' approximates it (Hendrycks et al., 2016).
 
-    The exact one is within 6.5 ulp in float32 and 6.5 in float64.
+    The exact one is within 6.5 ulp in float32 and 5.5 in float64.
     """
     return _nn.gelu(input, approximate=approximate)
 
