@@ -12,9 +12,7 @@
 //! with the instruction takes the second. The bits are the same on all machines that have it, whatever their
 //! vectors' width, and on all that have not; between the two the last digit may differ, within the bounds stated.
 //!
-//! Errors are bounds of the largest seen, of `f32` and then of `f64`, in units in the last place of the exact result:
-//! in `f32` over four million points, in `f64` over some thousand against a higher precision. `f32` functions at 0.51 ulp
-//! are computed in `f64`; there the exact result is taken from `f64`, at the accuracy given beside it.
+//! How far each is off at most, the ops' rows state (`src/ops`) and `docs/accuracy.md` gathers.
 
 // Without inlining a loop is not vectorised; and these functions are made of exact comparisons.
 #![allow(clippy::inline_always, clippy::float_cmp)]
@@ -84,9 +82,9 @@ pub trait Real:
     /// The same number as an `f64`, exact.
     fn to_f64(self) -> f64;
 
-    /// `e^x`. Hot: 1.1 ulp, 1.0 ulp.
+    /// `e^x`. Hot.
     fn exp(self) -> Self;
-    /// `e^x` of `x <= 0`, a little faster. Hot: 1.1 ulp, 1.0 ulp.
+    /// `e^x` of `x <= 0`, a little faster. Hot.
     fn exp_nonpositive(self) -> Self;
     /// [`exp`](Self::exp), in fused steps if `FUSED`.
     #[inline(always)]
@@ -98,17 +96,17 @@ pub trait Real:
     fn exp_nonpositive_if<const FUSED: bool>(self) -> Self {
         if FUSED { Self::of_fused(self.fused().exp_nonpositive()) } else { self.exp_nonpositive() }
     }
-    /// `2^x`. Hot: 1.1 ulp, 1.0 ulp.
+    /// `2^x`. Hot.
     fn exp2(self) -> Self;
-    /// `e^x - 1`, accurate near zero. Hot: 1.7 ulp, 1.2 ulp.
+    /// `e^x - 1`, accurate near zero. Hot.
     fn expm1(self) -> Self;
-    /// Natural logarithm. Hot: 0.9 ulp, 0.8 ulp.
+    /// Natural logarithm. Hot.
     fn ln(self) -> Self;
-    /// `ln(1 + x)`, accurate near zero. Hot: 1.5 ulp, 1.3 ulp.
+    /// `ln(1 + x)`, accurate near zero. Hot.
     fn ln_1p(self) -> Self;
-    /// Logarithm to base 2. Hot: 0.9 ulp, 0.7 ulp.
+    /// Logarithm to base 2. Hot.
     fn log2(self) -> Self;
-    /// Logarithm to base 10. Hot: 0.9 ulp, 0.7 ulp.
+    /// Logarithm to base 10. Hot.
     fn log10(self) -> Self;
     /// Square root, correctly rounded. Hot.
     fn sqrt(self) -> Self;
@@ -118,74 +116,73 @@ pub trait Real:
     fn recip(self) -> Self;
     /// `x * x`. Hot.
     fn square(self) -> Self;
-    /// Cube root. 0.51 ulp, 0.51 ulp.
+    /// Cube root.
     fn cbrt(self) -> Self;
     /// `x^n` for a whole `n`, by repeated squaring.
     fn powi(self, n: i32) -> Self;
-    /// `x^y` with the special values of C's `pow`. Hot: 0.51 ulp, 1.0 ulp.
+    /// `x^y` with the special values of C's `pow`. Hot.
     fn pow(self, y: Self) -> Self;
-    /// Sine. Hot: 1.7 ulp, 1.5 ulp.
+    /// Sine. Hot.
     fn sin(self) -> Self;
-    /// Cosine. Hot: 1.7 ulp, 2.4 ulp.
+    /// Cosine. Hot.
     fn cos(self) -> Self;
-    /// Tangent. Hot: 3.2 ulp, 2.9 ulp.
+    /// Tangent. Hot.
     fn tan(self) -> Self;
-    /// Sine of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
+    /// Sine of a number of any size; slow.
     fn sin_far(self) -> Self;
-    /// Cosine of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
+    /// Cosine of a number of any size; slow.
     fn cos_far(self) -> Self;
-    /// Tangent of a number of any size; slow. 0.51 ulp, 1.0 ulp; 7.5 where it is nearest to zero.
+    /// Tangent of a number of any size; slow.
     fn tan_far(self) -> Self;
     /// `sinc` of a number of any size; slow.
     fn sinc_far(self) -> Self;
-    /// Inverse sine, in `[-pi/2, pi/2]`. 0.51 ulp, 0.8 ulp.
+    /// Inverse sine, in `[-pi/2, pi/2]`.
     fn asin(self) -> Self;
-    /// Inverse cosine, in `[0, pi]`. 0.51 ulp, 0.9 ulp.
+    /// Inverse cosine, in `[0, pi]`.
     fn acos(self) -> Self;
-    /// Inverse tangent. Hot: 1.8 ulp, 1.9 ulp.
+    /// Inverse tangent. Hot.
     fn atan(self) -> Self;
-    /// The angle of the point `(x, self)`, in `[-pi, pi]`. Hot: 2.0 ulp, 2.0 ulp.
+    /// The angle of the point `(x, self)`, in `[-pi, pi]`. Hot.
     fn atan2(self, x: Self) -> Self;
-    /// Hyperbolic sine. Hot: 1.7 ulp, 1.4 ulp.
+    /// Hyperbolic sine. Hot.
     fn sinh(self) -> Self;
-    /// Hyperbolic cosine. Hot: 1.5 ulp, 1.2 ulp.
+    /// Hyperbolic cosine. Hot.
     fn cosh(self) -> Self;
-    /// Hyperbolic tangent. Hot: 2.5 ulp, 2.0 ulp.
+    /// Hyperbolic tangent. Hot.
     fn tanh(self) -> Self;
-    /// Inverse hyperbolic sine. 1.8 ulp, 1.5 ulp.
+    /// Inverse hyperbolic sine.
     fn asinh(self) -> Self;
-    /// Inverse hyperbolic cosine. 1.8 ulp, 1.7 ulp.
+    /// Inverse hyperbolic cosine.
     fn acosh(self) -> Self;
-    /// Inverse hyperbolic tangent. 2.1 ulp, 1.5 ulp.
+    /// Inverse hyperbolic tangent.
     fn atanh(self) -> Self;
-    /// `1 / (1 + e^-x)`. Hot: 2.3 ulp, 2.0 ulp.
+    /// `1 / (1 + e^-x)`. Hot.
     fn sigmoid(self) -> Self;
     /// `ln(1 + e^(beta x)) / beta`, and `x` itself where `beta x > threshold`. Hot.
     fn softplus(self, beta: Self, threshold: Self) -> Self;
-    /// `ln(sigmoid(x))`, without overflow. Hot: 2.6 ulp, 2.2 ulp.
+    /// `ln(sigmoid(x))`, without overflow. Hot.
     fn log_sigmoid(self) -> Self;
-    /// Error function. Hot: 1.6 ulp, 1.2 ulp.
+    /// Error function. Hot.
     fn erf(self) -> Self;
-    /// `1 - erf(x)`, accurate in the right tail. Hot: 5.5 ulp, 4.4 ulp.
+    /// `1 - erf(x)`, accurate in the right tail. Hot.
     fn erfc(self) -> Self;
-    /// `e^(x^2) erfc(x)`. 0.51 ulp, 6.2 ulp.
+    /// `e^(x^2) erfc(x)`.
     fn erfcx(self) -> Self;
-    /// The inverse of `erf`. 0.51 ulp, 5.0 ulp.
+    /// The inverse of `erf`.
     fn erfinv(self) -> Self;
-    /// The normal distribution function: the chance of a standard normal variate below `x`. Hot: 5.9 ulp, 5.5 ulp.
+    /// The normal distribution function: the chance of a standard normal variate below `x`. Hot.
     fn ndtr(self) -> Self;
-    /// The density of the standard normal distribution. Hot: 2.8 ulp, 2.4 ulp.
+    /// The density of the standard normal distribution. Hot.
     fn normal_density(self) -> Self;
-    /// `ln(ndtr(x))`, accurate in the left tail. 0.51 ulp, 5.0 ulp.
+    /// `ln(ndtr(x))`, accurate in the left tail.
     fn log_ndtr(self) -> Self;
-    /// The inverse of `ndtr`. 0.51 ulp, 4.3 ulp.
+    /// The inverse of `ndtr`.
     fn ndtri(self) -> Self;
-    /// `ln |gamma(x)|`. 0.51 ulp, 1.9 ulp; more beside the roots left of zero.
+    /// `ln |gamma(x)|`.
     fn lgamma(self) -> Self;
     /// The derivative of `lgamma`; minus (plus) infinity at plus (minus) zero, NaN at negative whole numbers.
-    /// 0.51 ulp, 6.2 ulp; beside its roots 6.2 `f64::EPSILON` instead.
     fn digamma(self) -> Self;
-    /// The derivative of `digamma`. 0.51 ulp, 3.5 ulp.
+    /// The derivative of `digamma`.
     fn trigamma(self) -> Self;
     /// The `n`-th derivative of `digamma`.
     fn polygamma(self, n: u32) -> Self;
@@ -195,25 +192,21 @@ pub trait Real:
     fn igamma(self, x: Self) -> Self;
     /// The regularised upper incomplete gamma function: the share above `x`.
     fn igammac(self, x: Self) -> Self;
-    /// Modified Bessel function of the first kind, order 0. 0.51 ulp, 4.3 ulp.
+    /// Modified Bessel function of the first kind, order 0.
     fn i0(self) -> Self;
-    /// `e^-|x| i0(x)`. 0.51 ulp, 6.5 ulp.
+    /// `e^-|x| i0(x)`.
     fn i0e(self) -> Self;
-    /// Modified Bessel function of the first kind, order 1. 0.51 ulp, 5.0 ulp.
+    /// Modified Bessel function of the first kind, order 1.
     fn i1(self) -> Self;
-    /// `e^-|x| i1(x)`. 0.51 ulp, 4.8 ulp.
+    /// `e^-|x| i1(x)`.
     fn i1e(self) -> Self;
-    /// Bessel function of the first kind, order 0. 0.51 ulp, 1.0 ulp; beside its roots that much of `f64::EPSILON`
-    /// instead.
+    /// Bessel function of the first kind, order 0.
     fn bessel_j0(self) -> Self;
-    /// Bessel function of the first kind, order 1. 0.51 ulp, 1.0 ulp; beside its roots that much of `f64::EPSILON`
-    /// instead.
+    /// Bessel function of the first kind, order 1.
     fn bessel_j1(self) -> Self;
-    /// Bessel function of the second kind, order 0. 0.51 ulp, 1.2 ulp; beside its roots that much of `f64::EPSILON`
-    /// instead.
+    /// Bessel function of the second kind, order 0.
     fn bessel_y0(self) -> Self;
-    /// Bessel function of the second kind, order 1. 0.51 ulp, 1.4 ulp; beside its roots that much of `f64::EPSILON`
-    /// instead.
+    /// Bessel function of the second kind, order 1.
     fn bessel_y1(self) -> Self;
     /// `sin(pi x) / (pi x)`, one at zero.
     fn sinc(self) -> Self;
