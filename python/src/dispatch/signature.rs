@@ -181,7 +181,7 @@ fn is_int(object: &Bound<'_, PyAny>) -> bool {
     // NumPy's integers know how to be an index. The type is asked: an attribute that is missing costs an exception.
     // SAFETY: the object is alive.
     let is_index = unsafe { pyo3::ffi::PyIndex_Check(object.as_ptr()) } != 0;
-    is_index && !object.hasattr("__len__").unwrap_or(true)
+    is_index && !object.is_instance_of::<PyFloat>() && !object.hasattr("__len__").unwrap_or(true)
 }
 
 fn is_numpy_bool(object: &Bound<'_, PyAny>) -> bool {

@@ -233,8 +233,8 @@ fn bands(g: &Geometry) -> Vec<Band> {
     (0..g.output[axis]).step_by(length).map(band).collect()
 }
 
-/// Columns in a task, at least.
-const TASK_COLUMNS: usize = 4096;
+/// Products of numbers in a task, at least.
+const TASK_PRODUCTS: usize = 1 << 16;
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
@@ -245,7 +245,7 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
     let bands = bands(g);
     let all = Shared(y.as_mut_ptr());
     let planes = g.batch * g.groups;
-    let together = (TASK_COLUMNS / (outputs * bands[0].windows.columns)).max(1);
+    let together = (TASK_PRODUCTS / (outputs * rows * bands[0].windows.columns)).max(1);
     let tasks = planes.div_ceil(together);
     pool::for_each_if(g.is_large(), tasks * bands.len(), &|task| {
         let (task, band) = (task / bands.len(), &bands[task % bands.len()]);

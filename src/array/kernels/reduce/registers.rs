@@ -1,9 +1,11 @@
 //! Sums and extremes of runs in AVX2 registers, written by hand.
 //!
 //! The compiler keeps lanes in registers through a long loop, but joins them through memory, which for a run of 64
-//! numbers takes five times as long as the sum itself. What is done here has the bits of [`fold`](super::fold)'s lanes.
+//! numbers takes five times as long as the sum itself. A sum has the bits of [`fold`](super::fold)'s lanes; an
+//! extreme has its value, and of zeros that are equal either sign.
 
 /// Registers of a sum's lanes.
+#[cfg(target_arch = "x86_64")]
 const LANES: usize = 8;
 
 macro_rules! registers {
@@ -42,7 +44,7 @@ macro_rules! registers {
                 }
 
                 /// The sum in `LANES * WIDTH` lanes.
-                #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+                #[target_feature(enable = "avx2,fma")]
                 pub fn sum(x: &[$float]) -> $float {
                     // SAFETY: as many numbers as a register holds.
                     let load = |x: &[$float; WIDTH]| unsafe { $load(x.as_ptr()) };
@@ -75,7 +77,7 @@ macro_rules! registers {
                 ///
                 /// A comparison leaves out a NaN. To ask every number whether it is one would take three instructions; to
                 /// add it up takes one, and the sum is NaN if any number is (or if infinities cancel, which is as rare).
-                #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+                #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::eq_op)] // only NaN differs from itself
                 pub fn extreme<const MAX: bool>(x: &[$float]) -> Option<$float> {
                     // SAFETY: as many numbers as a register holds.
@@ -132,6 +134,7 @@ macro_rules! registers {
 }
 
 /// Registers, or numbers, joined as a balanced tree.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn joined<R: Copy, const N: usize>(mut registers: [R; N], join: impl Fn(R, R) -> R) -> R {
     let mut width = N;
@@ -189,9 +192,7 @@ mod tests {
     }
 
     fn has_avx2() -> bool {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("bmi2")
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
     }
 
     #[test]
