@@ -11,7 +11,7 @@ pub const FUSES: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"
 const UNKNOWN: u8 = u8::MAX;
 static LEVEL: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// 0: what every machine of this architecture has; 1: AVX2 and FMA; 2: AVX-512 (F, BW, DQ, VL).
+/// 0: what every machine of this architecture has; 1: AVX2, FMA and BMI; 2: AVX-512 (F, BW, DQ, VL).
 #[inline]
 pub fn level() -> usize {
     // Relaxed: the answer is the same whoever computes it.
@@ -40,7 +40,11 @@ fn detect() -> usize {
 
 #[cfg(target_arch = "x86_64")]
 fn detected() -> u8 {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    // Whatever has AVX2 has the bit manipulations too, unless a hypervisor hides them.
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2");
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
