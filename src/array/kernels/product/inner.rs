@@ -6,9 +6,6 @@
 use super::problem::Problem;
 use super::register::{Element, Kernel, Register};
 
-/// The most lanes of any sum: a cache line of the narrowest dtype.
-const MOST_LANES: usize = 64;
-
 /// Inner products in tiles of `SIDE` by `SIDE` elements of C, each summed in `WIDE` registers.
 struct Inner<'p, T, const SIDE: usize, const WIDE: usize>(&'p Problem<T>);
 
@@ -79,20 +76,19 @@ unsafe fn tile<R: Register, const ROWS: usize, const COLS: usize, const WIDE: us
                 }
             }
         }
+        // Through memory the halves would wait for one another.
+        let one = R::splat(R::Element::ONE);
         for r in 0..ROWS {
             for s in 0..COLS {
-                let mut folded = [R::Element::ZERO; MOST_LANES];
-                for v in 0..WIDE {
-                    sums[r][s][v].store(folded.as_mut_ptr().add(v * R::LANES));
-                }
-                let mut half = lanes / 2;
-                while half > 0 {
-                    for l in 0..half {
-                        folded[l] = folded[l].plus(folded[l + half]);
+                let mut registers = sums[r][s];
+                let mut width = WIDE;
+                while width > 1 {
+                    width /= 2;
+                    for v in 0..width {
+                        registers[v] = registers[v].multiply_add(registers[v + width], one);
                     }
-                    half /= 2;
                 }
-                let sum = folded[0].times(p.alpha);
+                let sum = registers[0].folded().times(p.alpha);
                 let c = p.c.offset((i + r) as isize * p.c_row).add(j + s);
                 *c = if p.beta == R::Element::ZERO { sum } else { sum.multiply_add(p.beta, *c) };
             }

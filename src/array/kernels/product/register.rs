@@ -103,6 +103,8 @@ pub trait Register: Copy {
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
     /// `self * other`.
     unsafe fn times(self, other: Self) -> Self;
+    /// The sum of the lanes, folded in halves.
+    unsafe fn folded(self) -> Self::Element;
     /// Writes `to[j * to_row + i] = from[i * from_row + j]` for `i, j` in `0..SQUARE`.
     unsafe fn transpose(from: *const Self::Element, from_row: isize, to: *mut Self::Element, to_row: usize);
 }
@@ -196,6 +198,17 @@ impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> 
             self.lanes[i] = self.lanes[i].times(other.lanes[i]);
         }
         self
+    }
+    #[inline(always)]
+    unsafe fn folded(mut self) -> T {
+        let mut half = N / 2;
+        while half > 0 {
+            for i in 0..half {
+                self.lanes[i] = self.lanes[i].plus(self.lanes[i + half]);
+            }
+            half /= 2;
+        }
+        self.lanes[0]
     }
     #[inline(always)]
     unsafe fn transpose(from: *const T, from_row: isize, to: *mut T, to_row: usize) {

@@ -193,9 +193,45 @@ unsafe fn transpose_f64(from: *const f64, from_row: isize, to: *mut f64, to_row:
     }
 }
 
+#[inline(always)]
+unsafe fn folded_four(x: __m128) -> f32 {
+    // SAFETY: the caller's promise: the machine has the instructions; here and below.
+    unsafe {
+        let two = _mm_add_ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    }
+}
+
+#[inline(always)]
+unsafe fn folded_eight(x: __m256) -> f32 {
+    // SAFETY: as above.
+    unsafe { folded_four(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x))) }
+}
+
+#[inline(always)]
+unsafe fn folded_sixteen(x: __m512) -> f32 {
+    // SAFETY: as above.
+    unsafe { folded_eight(_mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x))) }
+}
+
+#[inline(always)]
+unsafe fn folded_four_wide(x: __m256d) -> f64 {
+    // SAFETY: as above.
+    unsafe {
+        let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+        _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+    }
+}
+
+#[inline(always)]
+unsafe fn folded_eight_wide(x: __m512d) -> f64 {
+    // SAFETY: as above.
+    unsafe { folded_four_wide(_mm256_add_pd(_mm512_castpd512_pd256(x), _mm512_extractf64x4_pd::<1>(x))) }
+}
+
 macro_rules! register {
     (
-        $name:ty, $t:ty, $set:ty, lanes $lanes:literal, rows $rows:literal, square $square:literal, $transpose:ident,
+        $name:ty, $t:ty, $set:ty, lanes $lanes:literal, rows $rows:literal, square $square:literal, $transpose:ident, $folded:ident,
         $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
         load_first($from:ident, $load_count:ident) $load_first:expr,
         store_first($to:ident, $store_count:ident, $value:ident) $store_first:expr
@@ -248,6 +284,11 @@ macro_rules! register {
                 unsafe { $mul(self, other) }
             }
             #[inline(always)]
+            unsafe fn folded(self) -> $t {
+                // SAFETY: the caller's promise: the machine has the instructions.
+                unsafe { $folded(self) }
+            }
+            #[inline(always)]
             unsafe fn transpose(from: *const $t, from_row: isize, to: *mut $t, to_row: usize) {
                 // SAFETY: the caller's promise, passed on.
                 unsafe { $transpose(from, from_row, to, to_row) }
@@ -256,27 +297,27 @@ macro_rules! register {
     };
 }
 
-register!(__m128, f32, Avx2, lanes 4, rows 6, square 4, transpose_four,
+register!(__m128, f32, Avx2, lanes 4, rows 6, square 4, transpose_four, folded_four,
     _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_fmadd_ps, _mm_mul_ps,
     load_first(from, count) _mm_maskload_ps(from, mask_four(count)),
     store_first(to, count, value) _mm_maskstore_ps(to, mask_four(count), value));
 
-register!(__m256, f32, Avx2, lanes 8, rows 6, square 8, transpose_f32,
+register!(__m256, f32, Avx2, lanes 8, rows 6, square 8, transpose_f32, folded_eight,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
     load_first(from, count) _mm256_maskload_ps(from, mask(count)),
     store_first(to, count, value) _mm256_maskstore_ps(to, mask(count), value));
 
-register!(__m256d, f64, Avx2, lanes 4, rows 6, square 4, transpose_f64,
+register!(__m256d, f64, Avx2, lanes 4, rows 6, square 4, transpose_f64, folded_four_wide,
     _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd,
     load_first(from, count) _mm256_maskload_pd(from, mask_wide(count)),
     store_first(to, count, value) _mm256_maskstore_pd(to, mask_wide(count), value));
 
-register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32,
+register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32, folded_sixteen,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps,
     load_first(from, count) _mm512_maskz_loadu_ps((0xffff_u32 >> (16 - count)) as u16, from),
     store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value));
 
-register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64,
+register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64, folded_eight_wide,
     _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd,
     load_first(from, count) _mm512_maskz_loadu_pd((0xff_u32 >> (8 - count)) as u8, from),
     store_first(to, count, value) _mm512_mask_storeu_pd(to, (0xff_u32 >> (8 - count)) as u8, value));
