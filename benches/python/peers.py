@@ -1,12 +1,13 @@
 """The sides of the comparison: each one a peer at a number of threads, in a process of its own.
 
-A process each, so that no side's thread pool spins while the other is timed, so that peers may live in different
-environments, and so that peak memory means something. Only one process works at any moment.
+A process each, so that peers may live in different environments and peak memory means something. All but the one that
+is asked are stopped: threads of some pools spin long after their last work, and would take the others' processors.
 """
 
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -55,9 +56,11 @@ class Side:
         limit = threading.Timer(PATIENCE, self.process.kill)
         limit.start()
         try:
+            self.process.send_signal(signal.SIGCONT)
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
+            self.process.send_signal(signal.SIGSTOP)
         except BrokenPipeError:
             line = ""
         waited = not limit.is_alive()
@@ -86,6 +89,7 @@ class Side:
     def stop(self):
         """End the worker."""
         if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
             self.process.stdin.close()
             self.process.wait()
             self.process = None

@@ -1,7 +1,5 @@
 """One program on every side: the answers compared, then all of them timed in turns."""
 
-import time
-
 import peers
 import programs
 import report
@@ -11,8 +9,6 @@ PEER_ROUNDS = 3
 # Seconds a call beyond which they are not timed.
 TOO_SLOW = 5.0
 JUDGES = ("torch", "numpy", "arcgrad")
-# Idle threads of some pools spin for a while after their last work; let them fall asleep before the next side's turn.
-PAUSE = 0.02
 
 
 def agree(answer, judge, tolerance):
@@ -50,7 +46,6 @@ def run(program, sides, rounds):
         # Another side begins each round, so that none always follows the same neighbour.
         order = [side for side in seconds if side.peer in programs.ENGINES or turn < PEER_ROUNDS]
         for side in order[turn % len(order) :] + order[: turn % len(order)] if order else []:
-            time.sleep(PAUSE)
             try:
                 seconds[side] += side.ask(do="time")["seconds"]
             except peers.UnableError as reason:
