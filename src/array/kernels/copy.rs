@@ -22,10 +22,7 @@ unsafe fn run<S: Element, T: Element>(
                 target.add(i).write(convert::<S, T>(source.add(i).read()));
             }
         } else if step == 0 && target_step == 1 {
-            let value = convert::<S, T>(source.read());
-            for i in 0..n {
-                target.add(i).write(value);
-            }
+            fill::fill_run(target, n, convert::<S, T>(source.read()));
         } else {
             for i in 0..n as isize {
                 target.offset(i * target_step).write(convert::<S, T>(source.offset(i * step).read()));

@@ -1,7 +1,7 @@
 //! One value everywhere.
 
-use crate::array::kernels::copy;
-use crate::array::kernels::tile;
+use crate::array::kernels::leveled::{Task, leveled};
+use crate::array::kernels::{copy, tile};
 use crate::array::{Array, Scalar};
 use crate::with_element;
 
@@ -23,14 +23,32 @@ pub fn fill(y: &Array, value: Scalar) {
     });
 }
 
+/// Shorter runs do not repay the choice of an instruction set.
+const LONG: usize = 64;
+
+struct Fill<T> {
+    target: *mut T,
+    n: usize,
+    value: T,
+}
+
+impl<T: Copy> Task for Fill<T> {
+    type Answer = ();
+    #[inline(always)]
+    fn run(&self, _: usize) {
+        for i in 0..self.n {
+            // SAFETY: by the word of whom `fill_run` was called by.
+            unsafe { self.target.add(i).write(self.value) };
+        }
+    }
+}
+
 /// Writes `n` copies.
 ///
 /// # Safety
 /// `target` must be valid for `n` elements.
 #[inline]
 pub unsafe fn fill_run<T: Copy>(target: *mut T, n: usize, value: T) {
-    for i in 0..n {
-        // SAFETY: by the caller's word.
-        unsafe { target.add(i).write(value) };
-    }
+    let fill = Fill { target, n, value };
+    if n < LONG { fill.run(0) } else { leveled(&fill, 0) }
 }

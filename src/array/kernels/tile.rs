@@ -152,6 +152,8 @@ enum Feed {
     Gather { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]>, run: Run },
     /// Of the right dtype and in order along the last axis: a tile that stays within a line is a window on it.
     Lines { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]> },
+    /// One element all along each line, or everywhere: in a buffer that is filled again when another's turn comes.
+    Repeated { first: *mut u8, size: usize, strides: SmallVec<[isize; 6]>, run: Run },
 }
 
 /// Shorter lines are gathered: tiles that end with them would be too many.
@@ -207,11 +209,33 @@ impl Plan {
             line: None,
         };
         plan.merge_axes();
+        plan.find_repeated();
         plan.find_lines(inputs);
         if !aliased {
             plan.find_written_lines(output);
         }
         plan
+    }
+
+    /// Finds the inputs that have one element in every place, or in every place of a line.
+    fn find_repeated(&mut self) {
+        let Some(&length) = self.shape.last() else { return };
+        for feed in &mut self.inputs {
+            if let Feed::Gather { first, size, strides, run } = feed {
+                let is_same_everywhere = strides.iter().all(|&s| s == 0);
+                if is_same_everywhere || (length >= LONG_LINE && strides.last() == Some(&0)) {
+                    if !is_same_everywhere {
+                        self.line = Some(length);
+                    }
+                    *feed = Feed::Repeated {
+                        first: *first,
+                        size: *size,
+                        strides: std::mem::take(strides),
+                        run: *run,
+                    };
+                }
+            }
+        }
     }
 
     /// Finds the inputs that can be read where they lie, a line at a time.
@@ -300,15 +324,17 @@ impl Plan {
         let mut buffers = [EMPTY; MAX_INPUTS];
         let mut written = EMPTY;
         let mut pointers = [std::ptr::null(); MAX_INPUTS];
+        let mut filled_from = [None; MAX_INPUTS];
+        let longest = TILE.min(end - start).min(self.line.unwrap_or(TILE));
         for (i, feed) in self.inputs.iter().enumerate() {
             if let Feed::Constant { value } = feed {
-                fill_buffer(&mut buffers[i], self.compute, *value, TILE.min(end - start));
+                fill_buffer(&mut buffers[i], self.compute, *value, longest);
                 pointers[i] = buffers[i].as_ptr().cast();
             }
         }
         let mut at = start;
         while at < end {
-            let n = TILE.min(end - at).min(self.line.map_or(TILE, |line| line - at % line));
+            let n = longest.min(end - at).min(self.line.map_or(TILE, |line| line - at % line));
             for (i, feed) in self.inputs.iter().enumerate() {
                 match feed {
                     Feed::Constant { .. } => {}
@@ -316,6 +342,18 @@ impl Plan {
                     Feed::Lines { first, size, strides } => self.walk(strides, at, n, |offset, _, _| {
                         pointers[i] = first.wrapping_offset(offset * *size as isize);
                     }),
+                    Feed::Repeated { first, size, strides, run } => {
+                        self.walk(strides, at, n, |offset, _, _| {
+                            if filled_from[i] != Some(offset) {
+                                let target = buffers[i].as_mut_ptr().cast::<u8>();
+                                // SAFETY: one element of the array is read; the buffer has room for a tile.
+                                unsafe {
+                                    run(first.wrapping_offset(offset * *size as isize), 0, target, 1, longest)
+                                };
+                                (pointers[i], filled_from[i]) = (target, Some(offset));
+                            }
+                        })
+                    }
                     Feed::Gather { first, size, strides, run } => {
                         let mut target = buffers[i].as_mut_ptr().cast::<u8>();
                         pointers[i] = target;
@@ -348,7 +386,9 @@ impl Plan {
                     // SAFETY: as for an output that lies in order; the line holds `n` more elements from here on.
                     unsafe { tile(&pointers, first.wrapping_offset(offset * *size as isize), n) };
                 }),
-                Feed::Constant { .. } => {}
+                Feed::Constant { .. } | Feed::Repeated { .. } => {
+                    unreachable!("an output has places of its own")
+                }
             }
             at += n;
         }
