@@ -173,6 +173,16 @@ impl Array {
     pub fn offset(&self) -> usize {
         self.offset
     }
+
+    /// Whether the two show the same elements of the same storage in the same order.
+    pub(crate) fn is_same_view(&self, other: &Self) -> bool {
+        self.storage().is(other.storage())
+            && self.dtype() == other.dtype()
+            && self.offset() == other.offset()
+            && self.shape() == other.shape()
+            && self.strides() == other.strides()
+    }
+
     /// Whether elements lie in row-major order without gaps.
     #[inline]
     pub fn is_contiguous(&self) -> bool {

@@ -250,7 +250,7 @@ fn save(
         let Some(x) = x else { return SavedValue::Nothing };
         let output = outputs.iter().position(|y| y.as_ref().is_some_and(|y| y.is(x)));
         if let Some(output) = output.filter(|_| x.grad_fn().is_some_and(|made| made.is(node))) {
-            return SavedValue::array(x.array(), Role::Output(output as u16));
+            return SavedValue::array(x.array(), Role::Output(output as u16), &[]);
         }
         let input = inputs.iter().position(|y| y.is(x));
         if let Some(input) = input.filter(|&input| {

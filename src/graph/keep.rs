@@ -28,8 +28,8 @@ pub(super) fn kept(keep: &[Keep<'_>], inputs: &[&Tensor], outputs: &[Array]) -> 
         return Err(inference_saved());
     }
     let values = keep.iter().map(|k| match *k {
-        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i.into())),
-        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i.into())),
+        Keep::Input(i) => SavedValue::array(inputs[usize::from(i)].array(), Role::Input(i.into()), &[]),
+        Keep::Output(i) => SavedValue::array(outputs[usize::from(i)].clone(), Role::Output(i.into()), &[]),
         Keep::Data(data) => SavedValue::Data(data.clone()),
     });
     pack(Saved::Live(values.collect()))

@@ -119,6 +119,18 @@ impl Kept {
         Self { array, version, contents, place, original: None }
     }
 
+    /// Whether one of these values has the same numbers of the same moment.
+    fn is_among(&self, values: &[SavedValue]) -> bool {
+        values.iter().any(|other| match other {
+            SavedValue::Kept(other) => {
+                other.contents.is_some()
+                    && (other.contents, other.version) == (self.contents, self.version)
+                    && other.array.is_same_view(&self.array)
+            }
+            _ => false,
+        })
+    }
+
     fn is_intact(&self) -> bool {
         match self.contents {
             _ if self.array.storage().version() != self.version => false,
@@ -144,14 +156,26 @@ pub enum Role {
 }
 
 impl SavedValue {
-    /// Keeps an array as it is now.
+    /// Keeps an array as it is now. `others` are values that were kept just before; memory that others use is looked
+    /// through once, however often it is kept.
     #[inline]
-    pub fn array(array: Array, role: Role) -> Self {
+    pub fn array(array: Array, role: Role, others: &[Self]) -> Self {
         if array.storage().is_shared() {
-            return Self::kept(array, Place::Role(role));
+            return Self::again(&array, role, others).unwrap_or_else(|| Self::kept(array, Place::Role(role)));
         }
         let version = array.storage().version();
         Self::Tensor { array, version, role }
+    }
+
+    /// The one of `others` that has the same numbers, in another role.
+    #[cold]
+    fn again(array: &Array, role: Role, others: &[Self]) -> Option<Self> {
+        others.iter().find_map(|other| match other {
+            Self::Kept(kept) if kept.array.is_same_view(array) => {
+                Some(Self::Kept(Box::new(Kept { place: Place::Role(role), ..(**kept).clone() })))
+            }
+            _ => None,
+        })
     }
 
     /// Keeps an array as it is now, with more of it.
@@ -181,14 +205,7 @@ impl SavedValue {
             (Some(a), Some(b)) => a.node.is(&b.node) && a.output == b.output,
             _ => false,
         };
-        let shows_the_same = {
-            let (now, then) = (&x.state().array, &kept.array);
-            now.storage().is(then.storage())
-                && now.offset() == then.offset()
-                && now.shape() == then.shape()
-                && now.strides() == then.strides()
-        };
-        (is_same_edge && shows_the_same).then_some(x)
+        (is_same_edge && x.state().array.is_same_view(&kept.array)).then_some(x)
     }
 
     /// Says that an output is kept as it is although its version is yet to be raised by the operation itself.
@@ -224,14 +241,14 @@ impl SavedValue {
             Self::Scalar(value) => Ok(Unpacked::Scalar(*value)),
             Self::Packed(_) => self.opened()?.check(node),
             Self::Kept(kept) => {
-                self.source(node)?;
+                self.source(node, &[])?;
                 Ok(match &kept.place {
                     Place::Role(role) => Unpacked::Array(kept.array.clone(), *role),
                     Place::Other(edge) => Unpacked::Tensor(with_edge(kept.array.clone(), edge.clone())),
                 })
             }
             Self::Tensor { array, role, .. } => {
-                self.source(node)?;
+                self.source(node, &[])?;
                 Ok(Unpacked::Array(array.clone(), *role))
             }
         }
@@ -245,14 +262,14 @@ impl SavedValue {
         }
     }
 
-    /// The numbers for a kernel, provided they were not overwritten.
+    /// The numbers for a kernel, provided they were not overwritten. `intact` are values of the node that just passed.
     #[inline]
-    pub(crate) fn source(&self, node: &NodeRef) -> Result<Source<'_>> {
+    pub(crate) fn source(&self, node: &NodeRef, intact: &[Self]) -> Result<Source<'_>> {
         match self {
             Self::Scalar(value) => Ok(Source::Scalar(*value)),
             Self::Tensor { array, version, .. } if is_intact(array, *version) => Ok(Source::Array(array)),
             Self::Tensor { array, version, role } => Err(modified(node, array, *version, Some(*role))),
-            Self::Kept(kept) if kept.is_intact() => Ok(Source::Array(&kept.array)),
+            Self::Kept(kept) if kept.is_among(intact) || kept.is_intact() => Ok(Source::Array(&kept.array)),
             Self::Kept(kept) => Err(modified(node, &kept.array, kept.version, kept.place.role())),
             Self::Packed(_) | Self::Nothing | Self::Data(_) => {
                 unreachable!("kernels of rows read open packages, numbers and tensors")

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::graph::forward::Place;
 use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::packing::pack;
-use crate::graph::saved::{Role, Saved, SavedValue};
+use crate::graph::saved::{Role, Saved, SavedValue, SavedValues};
 use crate::graph::tensor::Tensor;
 use crate::graph::{forward, mode, view};
 
@@ -194,17 +194,17 @@ fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Sav
     if needs == 0 {
         return Saved::Nothing;
     }
-    let mut values = SmallVec::new();
+    let mut values = SavedValues::new();
     for (i, source) in sources.iter().enumerate() {
         if needs & (1 << i) != 0 {
             values.push(match source {
-                Source::Array(x) => SavedValue::array((*x).clone(), Role::Input(i as u16)),
+                Source::Array(x) => SavedValue::array((*x).clone(), Role::Input(i as u16), &values),
                 Source::Scalar(s) => SavedValue::Scalar(*s),
             });
         }
     }
     if needs & OUTPUT_BIT != 0 {
-        values.push(SavedValue::array(y.clone(), Role::Output(0)));
+        values.push(SavedValue::array(y.clone(), Role::Output(0), &values));
     }
     Saved::Live(values)
 }

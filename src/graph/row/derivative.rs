@@ -54,12 +54,12 @@ impl RowRule {
         // What was kept was settled when the op ran; which gradients this pass wants changes nothing about it.
         let needs = self.row.needs(|i| cx.has_edge(i));
         let mut kept = [Source::Scalar(Scalar::Int(0)); MOST_KEPT];
-        let mut values = saved.iter();
+        let mut values = saved.iter().enumerate();
         for (bit, source) in kept.iter_mut().enumerate() {
             if needs & (1 << bit) != 0 {
                 *source = values.next().map_or_else(
                     || unreachable!("what a derivative takes was kept"),
-                    |v| v.source(cx.node()),
+                    |(i, value)| value.source(cx.node(), &saved[..i]),
                 )?;
             }
         }
