@@ -1,5 +1,7 @@
 """One side of the comparison: builds, checks and times programs on request, one JSON line in, one line out."""
 
+import ctypes
+import gc
 import importlib
 import json
 import math
@@ -109,10 +111,13 @@ class Worker:
     def memory(self, program):
         """Peak bytes that building the program and three calls of it need beyond what a first, tiny one left behind.
 
-        The tiny one is for what a peer loads only when it is first used; it is not the program's memory.
+        The tiny one is for what a peer loads only when it is first used; it is not the program's memory. What it freed
+        goes back to the system first: pages that the C library kept would take the program's tensors uncounted.
         """
         self.build(WARM_UP)
         self.drop()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
         before = resident("VmRSS")
         with open("/proc/self/clear_refs", "w", encoding="ascii") as peak:
             peak.write("5")
