@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
+use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -97,7 +99,7 @@ pub struct Node<R: ?Sized = dyn Rule> {
     edges: SmallVec<[Option<Edge>; 2]>,
     outputs: SmallVec<[OutputMeta; 1]>,
     pub(crate) saved: Mutex<Saved>,
-    extra: OnceLock<Box<Extra>>,
+    extra: OnceBox<Extra>,
     rule: R,
 }
 
@@ -179,7 +181,7 @@ impl Node {
     /// What few nodes have, if this one does.
     #[inline]
     pub fn extra(&self) -> Option<&Extra> {
-        self.extra.get().map(|b| &**b)
+        self.extra.get()
     }
     /// What few nodes have, made on first use.
     pub fn extra_or_default(&self) -> &Extra {
@@ -207,7 +209,8 @@ impl Node {
 }
 
 /// A counted reference to a node. The last one to go frees the node, and whatever only it held, without recursion.
-pub struct NodeRef(Option<Arc<Node>>);
+// Not an option that `drop` empties: an `Option<Edge>` then has no room of its own for "none".
+pub struct NodeRef(ManuallyDrop<Arc<Node>>);
 
 impl NodeRef {
     /// A new node whose edges lead to `edges`. It is newer than each of them.
@@ -224,13 +227,13 @@ impl NodeRef {
         let newest = edges.iter().flatten().map(|e| e.node.sequence).max().unwrap_or(0);
         let sequence = CLOCK.get().max(newest) + 1;
         CLOCK.set(sequence);
-        let node = Self(Some(emplace::arc(|| Node {
+        let node = Self(ManuallyDrop::new(emplace::arc(|| Node {
             sequence,
             slot: AtomicU64::new(0),
             edges,
             outputs,
             saved: Mutex::new(saved),
-            extra: OnceLock::new(),
+            extra: OnceBox::new(),
             rule,
         })));
         if watch::is_on() {
@@ -241,23 +244,17 @@ impl NodeRef {
 
     /// A reference that does not keep the node alive.
     pub fn downgrade(&self) -> WeakNode {
-        WeakNode(Some(Arc::downgrade(self.arc())))
-    }
-
-    #[inline]
-    fn arc(&self) -> &Arc<Node> {
-        // The option is emptied by `drop` alone.
-        self.0.as_ref().unwrap_or_else(|| unreachable!("a node reference is emptied only by its drop"))
+        WeakNode(Some(Arc::downgrade(&self.0)))
     }
 
     /// Whether both are the same node.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.arc(), other.arc())
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether there are this many references to the node.
     pub(crate) fn is_owned(&self, owners: usize) -> bool {
-        Arc::strong_count(self.arc()) == owners
+        Arc::strong_count(&self.0) == owners
     }
 
     /// What the node kept, packages closed. Fails when a backward pass has freed it.
@@ -284,14 +281,14 @@ impl NodeRef {
 
     /// The node's address, for identity.
     pub fn address(&self) -> usize {
-        Arc::as_ptr(self.arc()).cast::<()>() as usize
+        Arc::as_ptr(&self.0).cast::<()>() as usize
     }
 }
 
 impl Clone for NodeRef {
     #[inline]
     fn clone(&self) -> Self {
-        Self(Some(self.arc().clone()))
+        Self(self.0.clone())
     }
 }
 
@@ -299,7 +296,7 @@ impl Deref for NodeRef {
     type Target = Node;
     #[inline]
     fn deref(&self) -> &Node {
-        self.arc()
+        &self.0
     }
 }
 
@@ -316,7 +313,7 @@ impl WeakNode {
     /// The node, if it still lives.
     #[inline]
     pub fn upgrade(&self) -> Option<NodeRef> {
-        self.0.as_ref().and_then(Weak::upgrade).map(|arc| NodeRef(Some(arc)))
+        self.0.as_ref().and_then(Weak::upgrade).map(|arc| NodeRef(ManuallyDrop::new(arc)))
     }
 }
 
@@ -329,14 +326,14 @@ thread_local! {
 impl Drop for NodeRef {
     #[inline]
     fn drop(&mut self) {
-        if let Some(arc) = self.0.take() {
-            // Two threads may both see a count above one and both leave here; the later then frees the node in place,
-            // and the node's own references come through this same door, so the depth stays bounded all the same.
-            if Arc::strong_count(&arc) > 1 {
-                return;
-            }
-            free(arc);
+        // SAFETY: nobody can use `self` after its drop.
+        let arc = unsafe { ManuallyDrop::take(&mut self.0) };
+        // Two threads may both see a count above one and both leave here; the later then frees the node in place,
+        // and the node's own references come through this same door, so the depth stays bounded all the same.
+        if Arc::strong_count(&arc) > 1 {
+            return;
         }
+        free(arc);
     }
 }
 
