@@ -22,7 +22,7 @@ unsafe fn run<S: Element, T: Element>(
                 target.add(i).write(convert::<S, T>(source.add(i).read()));
             }
         } else if step == 0 && target_step == 1 {
-            fill::fill_run(target, n, convert::<S, T>(source.read()));
+            fill::fill_long_run(target, n, convert::<S, T>(source.read()));
         } else {
             for i in 0..n as isize {
                 target.offset(i * target_step).write(convert::<S, T>(source.offset(i * step).read()));

@@ -23,8 +23,17 @@ pub fn fill(y: &Array, value: Scalar) {
     });
 }
 
-/// Shorter runs do not repay the choice of an instruction set.
-const LONG: usize = 64;
+/// Writes `n` copies.
+///
+/// # Safety
+/// `target` must be valid for `n` elements.
+#[inline]
+pub unsafe fn fill_run<T: Copy>(target: *mut T, n: usize, value: T) {
+    for i in 0..n {
+        // SAFETY: by the caller's word.
+        unsafe { target.add(i).write(value) };
+    }
+}
 
 struct Fill<T> {
     target: *mut T,
@@ -36,19 +45,15 @@ impl<T: Copy> Task for Fill<T> {
     type Answer = ();
     #[inline(always)]
     fn run(&self, _: usize) {
-        for i in 0..self.n {
-            // SAFETY: by the word of whom `fill_run` was called by.
-            unsafe { self.target.add(i).write(self.value) };
-        }
+        // SAFETY: by the word of `fill_long_run`'s caller.
+        unsafe { fill_run(self.target, self.n, self.value) };
     }
 }
 
-/// Writes `n` copies.
+/// [`fill_run`] in the widest registers there are, which repays its call from some hundred elements on.
 ///
 /// # Safety
-/// `target` must be valid for `n` elements.
-#[inline]
-pub unsafe fn fill_run<T: Copy>(target: *mut T, n: usize, value: T) {
-    let fill = Fill { target, n, value };
-    if n < LONG { fill.run(0) } else { leveled(&fill, 0) }
+/// As there.
+pub unsafe fn fill_long_run<T: Copy>(target: *mut T, n: usize, value: T) {
+    leveled(&Fill { target, n, value }, 0);
 }
