@@ -16,6 +16,9 @@ pub const CHUNK: usize = 8192;
 /// Columns folded side by side: rows of a strided chunk are read in pieces of this many elements.
 pub const COLUMNS: usize = 128;
 
+/// Rows folded one after the other before their results are finished.
+const ROWS: usize = 32;
+
 /// Below this many elements nobody is woken.
 const PARALLEL: usize = 32 * CHUNK;
 
@@ -37,6 +40,13 @@ pub trait Reduction: Sync {
 
     /// Folds one chunk (of an empty reduction: an empty one), whose first element has the position `start`.
     fn run(&self, x: &[Self::In], start: usize) -> Self::Partial;
+    /// Folds each row of a block; a row is all there is to its output.
+    #[inline(always)]
+    fn rows(&self, rows: Rows<'_, Self::In>, out: &mut [Self::Partial]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = self.run(rows.row(i), 0);
+        }
+    }
     /// Folds each column of a block of rows. `out` is as long as a row.
     fn columns(&self, rows: Rows<'_, Self::In>, start: usize, out: &mut [Self::Partial]);
     /// Combines two chunks; `a` comes first.
@@ -68,6 +78,12 @@ impl<'a, T> Rows<'a, T> {
     #[inline(always)]
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// How long a row is.
+    #[inline(always)]
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// A row.
@@ -234,6 +250,25 @@ impl<R: Reduction> ByRows<'_, R> {
         self.reduction.run(unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<R::In>(), n) }, start)
     }
 
+    /// Outputs `first..end`, all rows of which lie at even distances as far as the innermost kept axis goes.
+    #[inline(always)]
+    fn even_rows(&self, mut first: usize, end: usize) {
+        let line = self.geometry.kept.shape.last().copied().unwrap_or(1);
+        while first < end {
+            let count = ROWS.min(end - first).min(line - first % line);
+            let start = self.source.at::<R::In>(self.geometry.kept.offset(first));
+            // SAFETY: the reduced axes are one axis of stride 1 (or none), and the innermost kept one goes on for `count` rows.
+            let rows = unsafe { Rows::new(start, self.geometry.kept.innermost(), count, self.length) };
+            let mut partials = [R::Partial::default(); ROWS];
+            self.reduction.rows(rows, &mut partials[..count]);
+            for (i, &partial) in partials[..count].iter().enumerate() {
+                // SAFETY: groups do not overlap, and these are some of the target's places.
+                unsafe { self.target.at(first + i).write(self.reduction.finish(partial)) };
+            }
+            first += count;
+        }
+    }
+
     #[inline(never)]
     fn gather(&self, buffer: &mut Buffer<R::In>, base: isize, start: usize, n: usize) {
         let mut place = buffer.as_mut_ptr().cast::<R::In>();
@@ -260,7 +295,11 @@ impl<R: Reduction> Task for ByRows<'_, R> {
             return;
         }
         let first = index * self.group;
-        for output in first..self.outputs.min(first + self.group) {
+        let end = self.outputs.min(first + self.group);
+        if self.direct && end > first + 1 {
+            return self.even_rows(first, end);
+        }
+        for output in first..end {
             let result = self.reduction.finish(self.chunk(output, 0, self.length));
             // SAFETY: groups do not overlap, and `output` is one of the target's places.
             unsafe { self.target.at(output).write(result) };

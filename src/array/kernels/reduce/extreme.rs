@@ -21,6 +21,16 @@ pub trait Bounded: Element {
     fn extreme_in_registers<const MAX: bool>(_x: &[Self]) -> Option<Self> {
         None
     }
+
+    /// That of each row, `otherwise` where the shorter way does not hold; whether there is such a way.
+    #[inline(always)]
+    fn extremes_in_registers<const MAX: bool>(
+        _rows: Rows<'_, Self>,
+        _out: &mut [Self],
+        _otherwise: impl Fn(&[Self]) -> Self,
+    ) -> bool {
+        false
+    }
 }
 
 macro_rules! bounded {
@@ -31,6 +41,14 @@ macro_rules! bounded {
             #[inline(always)]
             fn extreme_in_registers<const MAX: bool>(x: &[Self]) -> Option<Self> {
                 registers::$registers::extreme::<MAX>(x)
+            }
+            #[inline(always)]
+            fn extremes_in_registers<const MAX: bool>(
+                rows: Rows<'_, Self>,
+                out: &mut [Self],
+                otherwise: impl Fn(&[Self]) -> Self,
+            ) -> bool {
+                registers::$registers::extremes::<MAX>(rows, out, otherwise)
             }
         )?
     } )* };
@@ -65,6 +83,10 @@ impl<T: Bounded, const MAX: bool> Fold for Extreme<T, MAX> {
     #[inline(always)]
     fn leaf(&self, x: &[T]) -> Option<T> {
         T::extreme_in_registers::<MAX>(x)
+    }
+    #[inline(always)]
+    fn leaves(&self, rows: Rows<'_, T>, out: &mut [T]) -> bool {
+        T::extremes_in_registers::<MAX>(rows, out, |x| fold::run(self, x))
     }
     #[inline(always)]
     fn start(&self) -> T {

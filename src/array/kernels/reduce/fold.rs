@@ -23,6 +23,11 @@ pub trait Fold: Sync {
     fn leaf(&self, _x: &[Self::In]) -> Option<Self::Lane> {
         None
     }
+    /// [`run`] of each row, none longer than a leaf, by a shorter way, where there is one; whether there was.
+    #[inline(always)]
+    fn leaves(&self, _rows: Rows<'_, Self::In>, _out: &mut [Self::Partial]) -> bool {
+        false
+    }
     /// Nothing yet.
     fn start(&self) -> Self::Lane;
     /// One more number.
@@ -122,11 +127,18 @@ fn long<F: Fold, const LANES: usize>(fold: &F, x: &[F::In]) -> F::Partial {
     partial
 }
 
+/// Shorter runs have eight lanes: eight AVX2 registers of them would cost more to join than the run itself.
+pub const LONG: usize = 64;
+
+/// The most numbers whose lanes are joined but once.
+const fn leaf<F: Fold>() -> usize {
+    STEPS * if size_of::<F::Lane>() <= 4 { 64 } else { 32 }
+}
+
 /// Folds a run.
 #[inline(always)]
 pub fn run<F: Fold>(fold: &F, x: &[F::In]) -> F::Partial {
-    // Eight AVX2 registers of lanes; of short runs one, so that joining the lanes does not cost more than the run.
-    if x.len() < 64 {
+    if x.len() < LONG {
         fold.widen(lanes::<F, 8>(fold, x))
     } else if size_of::<F::Lane>() <= 4 {
         long::<F, 64>(fold, x)
@@ -190,6 +202,15 @@ impl<F: Fold> Reduction for Folded<F> {
     #[inline(always)]
     fn run(&self, x: &[F::In], _: usize) -> F::Partial {
         run(&self.0, x)
+    }
+    #[inline(always)]
+    fn rows(&self, rows: Rows<'_, F::In>, out: &mut [F::Partial]) {
+        if rows.width() <= leaf::<F>() && self.0.leaves(rows, out) {
+            return;
+        }
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = run(&self.0, rows.row(i));
+        }
     }
     #[inline(always)]
     fn columns(&self, rows: Rows<'_, F::In>, _: usize, out: &mut [F::Partial]) {

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::array::kernels::real::Real;
+use crate::array::kernels::reduce::driver::Rows;
 use crate::array::kernels::reduce::fold::Fold;
 use crate::array::kernels::reduce::registers;
 use crate::array::{Bool, Element};
@@ -11,6 +12,8 @@ use crate::array::{Bool, Element};
 pub trait Float: Real + Element {
     /// The sum in the lanes of a fold, by a shorter way than its, where there is one.
     fn sum_in_registers(x: &[Self]) -> Option<Self>;
+    /// The sums of rows in the lanes of a fold; whether there is such a way.
+    fn sums_in_registers(rows: Rows<'_, Self>, out: &mut [f64]) -> bool;
 }
 
 macro_rules! float {
@@ -19,6 +22,10 @@ macro_rules! float {
             #[inline(always)]
             fn sum_in_registers(x: &[Self]) -> Option<Self> {
                 registers::$float::sum(x)
+            }
+            #[inline(always)]
+            fn sums_in_registers(rows: Rows<'_, Self>, out: &mut [f64]) -> bool {
+                registers::$float::sums(rows, out)
             }
         }
     )*};
@@ -71,6 +78,10 @@ impl<T: Float, M: Term<T>, E: Fn(f64) -> f64 + Sync> Fold for Sum<T, M, E> {
     #[inline(always)]
     fn leaf(&self, x: &[T]) -> Option<T> {
         if M::IS_NUMBER { T::sum_in_registers(x) } else { None }
+    }
+    #[inline(always)]
+    fn leaves(&self, rows: Rows<'_, T>, out: &mut [f64]) -> bool {
+        M::IS_NUMBER && T::sums_in_registers(rows, out)
     }
     #[inline(always)]
     fn start(&self) -> T {
