@@ -22,7 +22,9 @@ pub(crate) fn axes(dims: &[isize], ndim: usize) -> Result<Axes> {
 fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
     let mut unknown = None;
     let mut known: usize = 1;
+    let mut shape = Dims::new();
     for (i, &n) in wanted.iter().enumerate() {
+        shape.push(n as usize);
         if n == -1 {
             if unknown.replace(i).is_some() {
                 return Err(Error::runtime("only one dimension can be inferred"));
@@ -47,7 +49,10 @@ fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
     if !fits {
         return Err(Kind::ReshapeSize { numel, wanted: wanted.to_vec() }.into());
     }
-    Ok(wanted.iter().map(|&n| if n == -1 { numel / known } else { n as usize }).collect())
+    if let Some(i) = unknown {
+        shape[i] = numel / known;
+    }
+    Ok(shape)
 }
 
 /// The same elements in the same order under another shape, sharing memory. One extent may be `-1`.
@@ -57,14 +62,13 @@ pub fn view(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
     let array = x.array();
     let shape = infer(shape, array.numel())?;
     let y = array.view(&shape)?;
-    viewed(x, &array, y)
+    viewed(x, &array, y, &shape)
 }
 
-fn viewed(x: &Tensor, from: &Array, y: Array) -> Result<Tensor> {
-    let (from, to): (Dims, Dims) = (from.shape().into(), y.shape().into());
-    let ndim = to.len();
+fn viewed(x: &Tensor, from: &Array, y: Array, shape: &[usize]) -> Result<Tensor> {
+    let (from, ndim) = (Dims::from(from.shape()), shape.len());
     let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
-    linear_view(Batched("ViewBackward0"), x, y, adjoint, move |t| reshape_to(t, &to))
+    linear_view(Batched("ViewBackward0"), x, y, adjoint, |t| reshape_to(t, shape))
 }
 
 /// The same elements in the same order under another shape; shares memory where strides allow it, else copies.
@@ -79,7 +83,7 @@ pub fn reshape(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
 pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let array = x.array();
     if let Ok(y) = array.view(shape) {
-        return viewed(x, &array, y);
+        return viewed(x, &array, y, shape);
     }
     let copy = contiguous(x)?;
     let y = copy.array().view(shape)?;
@@ -150,7 +154,7 @@ pub fn unflatten(x: &Tensor, dim: isize, sizes: &[isize]) -> Result<Tensor> {
     whole.extend_from_slice(&inner);
     whole.extend_from_slice(shape.get(axis + 1..).unwrap_or_default());
     let y = x.array().view(&whole)?;
-    viewed(x, &x.array(), y)
+    viewed(x, &x.array(), y, &whole)
 }
 
 fn swapped(x: &Array, a: usize, b: usize) -> Result<Array> {

@@ -8,7 +8,7 @@ use pyo3::types::{PyInt, PyList, PyTuple};
 use smallvec::SmallVec;
 
 use crate::convert;
-use crate::dispatch::{Binding, Signature};
+use crate::dispatch::{Binding, Kind, Signature};
 
 /// Elements below which releasing the GIL costs more than it gives.
 const RELEASE_ABOVE: usize = 32 * 1024;
@@ -310,19 +310,19 @@ impl<'a, 'py> Args<'a, 'py> {
         let of = |x: &Bound<'py, PyAny>| convert::tensor(x).map_or(0, Tensor::numel);
         self.values
             .iter()
-            .map(|value| match value {
-                Given::Nothing => 0,
+            .zip(&self.signature.parameters)
+            .map(|(value, parameter)| match value {
                 Given::One(object) => of(object),
-                Given::Several(objects) => objects.iter().map(of).sum(),
+                Given::Several(objects) if parameter.kind == Kind::TensorSpread => {
+                    objects.iter().map(of).sum()
+                }
+                Given::Nothing | Given::Several(_) => 0,
             })
             .sum()
     }
 
     fn explain(&self, error: PyErr, i: usize) -> PyErr {
-        let sizes = matches!(
-            self.signature.parameters[i].kind,
-            crate::dispatch::Kind::Ints | crate::dispatch::Kind::Sizes
-        );
+        let sizes = matches!(self.signature.parameters[i].kind, Kind::Ints | Kind::Sizes);
         if sizes && error.is_instance_of::<pyo3::exceptions::PyOverflowError>(self.py) {
             return PyTypeError::new_err(format!(
                 "{}(): argument '{}' (position {}) must be tuple of ints, but found a number that 64 bits cannot hold",
