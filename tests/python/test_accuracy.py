@@ -1,8 +1,10 @@
 """The error of each function stays within what its docstring states, over a sweep; docs/accuracy.md states the same."""
 
+import ast
 import pathlib
 import re
 import struct
+import warnings
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -36,10 +38,13 @@ def ranges_in(text):
     return tuple((float(low), float(high)) for low, high in found)
 
 
+STATEMENT = re.compile(r"[Ww]ithin (\d[\d.]*) ulp in float32 and (\d[\d.]*\d|\d) in float64(.*)")
+
+
 def stated(function):
     """The statement in a docstring."""
     words = " ".join(function.__doc__.split())
-    found = re.search(r"[Ww]ithin (\d[\d.]*) ulp in float32 and (\d[\d.]*\d|\d) in float64(.*)", words)
+    found = STATEMENT.search(words)
     assert found, f"{function.__name__} states no bound: {words}"
     return Statement(
         float(found[1]), float(found[2]), "of 1 where the value is smaller" in found[3], ranges_in(found[3])
@@ -208,3 +213,77 @@ def test_float64_stays_within_its_bound_of_values_in_300_bits(name):
         error *= np.minimum(unit / np.finfo(np.float64).eps, 1)
     error[np.abs(value) < 1024 * np.finfo(np.float64).tiny] = 0
     assert_within(stated(getattr(torch, name)).float64, error, inputs)
+
+
+def named_without_bound():
+    """The functions that the page names as stating nothing."""
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Functions that state no bound$(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"`(\w+)`", section[1]))
+
+
+def public_functions():
+    """Every function that gives a tensor, under the name that it calls itself; not those that write in place."""
+    stub = ast.parse((ROOT / "python" / "arcgrad" / "_core.pyi").read_text(encoding="utf-8"))
+    names = {
+        each.name
+        for each in stub.body
+        if isinstance(each, ast.FunctionDef) and each.returns and ast.unparse(each.returns) == "Tensor"
+    }
+    functions = [getattr(torch, name) for name in names if hasattr(torch, name)]
+    functions += [getattr(functional, name) for name in functional.__all__]
+    return {each.__name__: each for each in functions if not each.__name__.endswith("_")}
+
+
+# Ways to call a function of one to three tensors and some numbers.
+WAYS = [
+    lambda x, y, z: (x,),
+    lambda x, y, z: (x, y),
+    lambda x, y, z: (x, y, z),
+    lambda x, y, z: (x > y, y, z),
+    lambda x, y, z: (x, torch.tensor([0.25])),
+    lambda x, y, z: (2, x),
+    lambda x, y, z: (x, 2),
+    lambda x, y, z: (x, 0.25, 0.75),
+]  # fmt: skip
+# Each number of one operand with each of the other, of which there is one in one of these ways.
+ONLY_SEEMS_ELEMENTWISE = {"kron"}
+# Inside the domain of every function, and outside that of some.
+UNIT = np.float32([[0.11, 0.93, 0.42, 0.77, 0.58], [0.31, 0.12, 0.84, 0.63, 0.29], [0.54, 0.26, 0.71, 0.37, 0.88]])
+WIDE = UNIT * np.float32(8) - np.float32(4)
+WIDE[0, 2] = INFINITY
+
+
+def is_elementwise(function, way):
+    """Whether each float of the result is computed, not copied or drawn, from its own place of the arguments."""
+
+    def call_with(values):
+        result = function(*way(*(torch.tensor(row) for row in values)))
+        assert result.dtype.is_floating_point
+        assert result.shape == (values.shape[1],)
+        return result.numpy()
+
+    differs = False
+    for values in (UNIT, WIDE):
+        try:
+            whole, again, turned = call_with(values), call_with(values), call_with(values[:, ::-1].copy())
+            part = call_with(values[:, 1:3].copy())
+        except (AssertionError, AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False
+        for got, wanted in ((again, whole), (turned, whole[::-1]), (part, whole[1:3])):
+            if not np.array_equal(got, wanted, equal_nan=True):
+                return False
+        copies = any(np.array_equal(whole, row) for row in values)
+        differs |= not copies and len(np.unique(whole)) > 1
+    return differs
+
+
+def test_every_elementwise_function_is_on_the_page():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {
+            name
+            for name, function in public_functions().items()
+            if any(is_elementwise(function, way) for way in WAYS) and not STATEMENT.search(function.__doc__ or "")
+        }
+    assert found - ONLY_SEEMS_ELEMENTWISE == named_without_bound()
