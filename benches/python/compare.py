@@ -2,8 +2,8 @@
 
     python benches/python/compare.py [--quick] [--only PATTERN ...] [--threads N] [--python PEER=INTERPRETER ...]
 
-Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer of
-arcgrad fails the run; a peer's is shown.
+Sides take turns; each answer is compared with PyTorch's before anything is timed. A wrong answer, an error or a
+crash of arcgrad fails the run; a peer's is shown.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def chosen(options):
 
 
 def peak_memory(program, sides, threads):
-    """Peak bytes of the program on each of the two engines, each in a fresh process."""
+    """Peak bytes of the program on each of the two engines, each in a fresh process; None where that failed."""
     peaks = {}
     for side in sides:
         if side.peer in programs.ENGINES and side.threads == threads:
@@ -64,7 +64,7 @@ def peak_memory(program, sides, threads):
                     restarted(fresh).ask(do="memory", program=program.name)["bytes"] for _ in range(3)
                 )
             except peers.UnableError:
-                pass
+                peaks[side.peer] = None
             finally:
                 fresh.stop()
     return peaks
@@ -77,7 +77,7 @@ def restarted(side):
 
 
 def main():
-    """Run, print each line as it is known, and write the document; the exit status is 1 after a wrong answer."""
+    """Run, print each line as it is known, and write the document; the exit status is 1 where arcgrad failed."""
     options = parse()
     sides, versions = peers.find(options.peers, options)
     table = report.Report(options.threads, versions, options.remark)

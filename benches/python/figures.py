@@ -12,7 +12,10 @@ PROBES = pathlib.Path(__file__).with_name("probes.py")
 
 @dataclass
 class Figure:
-    """One measured figure: its value in `unit`, the limits it must and should keep, and the peer's own value."""
+    """One measured figure: its value in `unit`, the limits it must and should keep, and the peer's own value.
+
+    It has failed where the value is wrong, or arcgrad's process ended before there was one.
+    """
 
     name: str
     value: float | None
@@ -21,6 +24,7 @@ class Figure:
     aim: float | None = None
     peer: float | None = None
     remark: str = ""
+    failed: bool = False
 
 
 def probe(side, name):
@@ -85,6 +89,7 @@ def measure(root, sides, quick):
             **figure("deep", "free"),
             unit="s",
             remark="" if deep.get("right") else "THE GRADIENT IS WRONG OR THE PROCESS ENDED",
+            failed=not deep.get("right"),
         ),
         Figure(
             "backward of 8 branches, n = 128: two threads to one",
@@ -93,12 +98,14 @@ def measure(root, sides, quick):
             0.7,
             peer=ratio("torch"),
             remark={True: "same bits at 1, 2, 3, 4 and 8 threads", False: "THE BITS DIFFER"}.get(bits, ""),
+            failed=not bits,
         ),
         Figure(
             "a tensor hook in Python, beyond the call of its function",
             **figure("mechanics", "hook", 1e6),
             unit="µs",
             promised=1,
+            failed=not answers.get("arcgrad", {}).get("mechanics"),
         ),
         *(
             Figure(
@@ -111,4 +118,5 @@ def measure(root, sides, quick):
         ),
     ]
     found[0].peer = answers.get("torch", {}).get("import")
+    found[0].failed = found[0].value is None
     return found if ours else []

@@ -24,7 +24,7 @@ class Line:
 
     program: object
     results: dict[str, Result]
-    peaks: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, float | None] = field(default_factory=dict)
 
     def seconds(self, name):
         """The figure that counts: the best of a small program's batches, the median of another's."""
@@ -190,7 +190,7 @@ class Report:
                 number(megabytes(line.peaks.get(OURS)), "{:.1f}"),
                 number(megabytes(line.peaks.get(JUDGE)), "{:.1f}"),
                 number(memory_ratio(line)),
-                judged(memory_ratio(line), None, 1.0) if memory_ratio(line) else "too small to tell",
+                judged_memory(line),
             ]
             for line in self.lines
             if line.peaks
@@ -208,16 +208,29 @@ class Report:
         return "\n".join(parts)
 
     def closing(self):
-        """Print the tally; 1 when an answer of arcgrad was wrong, for a fast wrong answer is no answer."""
+        """Print the tally; 1 when an answer of arcgrad was wrong or missing, for a fast wrong answer is no answer."""
         ratios = [line.ratio(self.side(OURS), self.side(JUDGE)) for line in self.lines]
         won = sum(ratio is not None and ratio < 1 for ratio in ratios)
-        wrong = [
-            (side, line.program.title) for line in self.lines for side, result in line.results.items() if result.wrong
-        ]
         print(f"\n{len(self.lines)} programs; {won} faster than PyTorch, {ratios.count(None)} not compared")
-        for side, title in wrong:
-            print(f"WRONG ANSWER of {side}: {title}")
-        return int(any(side.startswith(f"{OURS} ") for side, _ in wrong))
+        for line in self.lines:
+            for side, result in line.results.items():
+                if result.wrong:
+                    print(f"WRONG ANSWER of {side}: {line.program.title}")
+        failures = self.failures()
+        for failure in failures:
+            print(f"FAILED: {failure}")
+        return int(bool(failures))
+
+    def failures(self):
+        """What arcgrad could not do or did wrong."""
+        failures = [
+            f"{line.program.title}, {side}: {result.error}"
+            for line in self.lines
+            for side, result in line.results.items()
+            if side.startswith(f"{OURS} ") and result.error
+        ]
+        failures += [f"{line.program.title}, peak memory" for line in self.lines if line.peaks.get(OURS, 0) is None]
+        return failures + [each.name for each in self.figures if each.failed]
 
 
 def megabytes(size):
@@ -229,6 +242,14 @@ def memory_ratio(line):
     """Our peak bytes to PyTorch's; None below a megabyte, where a few pages of luck decide."""
     ours, theirs = line.peaks.get(OURS), line.peaks.get(JUDGE)
     return ours / theirs if ours is not None and theirs and theirs >= 1e6 else None
+
+
+def judged_memory(line):
+    """How the peak stands to PyTorch's."""
+    if None in line.peaks.values():
+        return "failed"
+    ratio = memory_ratio(line)
+    return judged(ratio, None, 1.0) if ratio else "too small to tell"
 
 
 def grid(heads, rows):

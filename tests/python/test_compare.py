@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import arcgrad
+import compare
+import figures
 import peers
 import programs
 import report
@@ -149,6 +151,47 @@ def test_a_wrong_answer_of_arcgrad_fails_the_run(capsys):
     assert table.cells(table.lines[0])[1] == "wrong answer"
     assert table.closing() == 1
     assert "WRONG ANSWER of arcgrad (2): group: work" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("request_of_the_crash", ["build", "time"])
+def test_a_crash_of_arcgrad_fails_the_run(request_of_the_crash, capsys):
+    ours = ToldSide("arcgrad", 1.0, crashes_at=request_of_the_crash)
+    table = run_of(ours, ToldSide("torch", 1.0))
+    assert table.cells(table.lines[0])[1] == "ended with status -11"
+    assert table.closing() == 1
+    assert "FAILED: group: work, arcgrad (2): ended with status -11" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("peer", "status"), [("arcgrad", 1), ("torch", 0)])
+def test_a_crash_of_arcgrad_while_its_memory_is_measured_fails_the_run(peer, status, monkeypatch):
+    def ask(side, **_):
+        if side.peer == peer:
+            raise peers.UnableError("ended with status -11")
+        return {"bytes": 5e6}
+
+    sides = [ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0)]
+    table = run_of(*sides)
+    monkeypatch.setattr(peers.Side, "ask", ask)
+    table.lines[0].peaks = compare.peak_memory(table.lines[0].program, sides, threads=2)
+    assert table.closing() == status
+    assert report.judged_memory(table.lines[0]) == "failed"
+
+
+@pytest.mark.parametrize("probe", ["import", "deep", "wide", "mechanics"])
+def test_a_crash_of_arcgrad_in_a_probe_fails_the_run(probe, monkeypatch, tmp_path):
+    answers = {
+        "import": {"seconds": 0.01},
+        "deep": {"bytes": 100, "build": 1.0, "backward": 1.0, "free": 1.0, "right": True},
+        "wide": {"one": 1.0, "two": 0.5, "same_bits": True},
+        "mechanics": {"hook": 1e-7, "anomaly 16": 1.0, "anomaly 64": 1.0},
+    }
+    monkeypatch.setattr(figures, "probe", lambda side, name: answers[name])
+    table = run_of(ToldSide("arcgrad", 1.0), ToldSide("torch", 1.0))
+    table.figures = figures.measure(tmp_path, [ToldSide("arcgrad", 1.0)], quick=True)
+    assert table.closing() == 0
+    answers[probe] = None
+    table.figures = figures.measure(tmp_path, [ToldSide("arcgrad", 1.0)], quick=True)
+    assert table.closing() == 1
 
 
 @pytest.mark.parametrize(
