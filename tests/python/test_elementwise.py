@@ -108,6 +108,21 @@ def test_unary_functions_agree_with_numpy_at_special_values(name, dtype):
     np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(expected[zero]))
 
 
+@pytest.mark.parametrize("name", ["sin", "cos", "tan", "sinc"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=name_of)
+def test_huge_angles_among_many_have_the_bits_that_they_have_alone_and_change_no_other(name, dtype):
+    function = getattr(torch, name)
+    x = torch.linspace(-50, 50, 5000, dtype=dtype)
+    expected = function(x)
+    # Both ends of whatever is computed at once, and places in between.
+    places = torch.tensor([0, 511, 512, 1023, 1024, 2047, 2048, 3333, 4095, 4999])
+    x[places] = 1e22
+    expected[places] = function(torch.tensor([1e22], dtype=dtype))
+    assert torch.equal(function(x), expected)
+    if name == "sin" and dtype is torch.float64:
+        assert expected[0] == -0.8522008497671888
+
+
 BINARY = {
     "add": (operator.add, np.add),
     "sub": (operator.sub, np.subtract),

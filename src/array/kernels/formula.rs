@@ -13,6 +13,8 @@ pub trait Formula<const ARITY: usize> {
     type I: Copy;
     /// The result's element type.
     type O: Copy;
+    /// Whether `at` holds for every element.
+    const IS_TOTAL: bool = true;
     /// The value at one element. Must be `#[inline(always)]`: it is compiled into loops of several instruction sets.
     fn at(x: [Self::I; ARITY]) -> Self::O;
     /// Whether an element is one for which `at` does not hold. Must be `#[inline(always)]` too.
@@ -26,14 +28,22 @@ pub trait Formula<const ARITY: usize> {
     }
 }
 
+/// Elements among which one beyond a formula's reach makes every one be looked at again.
+const BLOCK: usize = 1024;
+
+/// `whole` is the tile that this is the body of.
 #[inline(always)]
 unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
+    whole: Tile,
     inputs: &[*const u8; MAX_INPUTS],
     output: *mut u8,
     n: usize,
 ) {
     // SAFETY: by the contract of `Tile`: `n` elements behind each pointer, aligned for their dtype, the output apart.
     unsafe {
+        if !F::IS_TOTAL && n > BLOCK {
+            return in_blocks::<ARITY, F>(whole, inputs, output, n);
+        }
         let inputs: [&[F::I]; ARITY] =
             std::array::from_fn(|i| std::slice::from_raw_parts(inputs[i].cast::<F::I>(), n));
         let output = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
@@ -49,7 +59,26 @@ unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
     }
 }
 
-/// Computes anew the elements of a tile for which the loop does not hold.
+/// Computes a long tile as short ones: a loop around the body would cost it registers.
+///
+/// # Safety
+/// As for a tile.
+#[inline(never)]
+unsafe fn in_blocks<const ARITY: usize, F: Formula<ARITY>>(
+    tile: Tile,
+    inputs: &[*const u8; MAX_INPUTS],
+    output: *mut u8,
+    n: usize,
+) {
+    for start in (0..n).step_by(BLOCK) {
+        let inputs = inputs.map(|x| x.wrapping_add(start * size_of::<F::I>()));
+        let output = output.wrapping_add(start * size_of::<F::O>());
+        // SAFETY: elements of the caller's tile.
+        unsafe { tile(&inputs, output, BLOCK.min(n - start)) };
+    }
+}
+
+/// Computes anew the elements for which the formula does not hold.
 #[cold]
 #[inline(never)]
 fn amend<const ARITY: usize, F: Formula<ARITY>>(inputs: &[&[F::I]; ARITY], output: &mut [F::O]) {
@@ -67,7 +96,7 @@ unsafe fn portable<const ARITY: usize, F: Formula<ARITY>>(
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(inputs, output, n) }
+    unsafe { body::<ARITY, F>(portable::<ARITY, F>, inputs, output, n) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
@@ -78,7 +107,7 @@ unsafe fn avx2<const ARITY: usize, F: Formula<ARITY>>(
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(inputs, output, n) }
+    unsafe { body::<ARITY, F>(avx2::<ARITY, F>, inputs, output, n) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
@@ -89,7 +118,7 @@ unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(inputs, output, n) }
+    unsafe { body::<ARITY, F>(avx512::<ARITY, F>, inputs, output, n) }
 }
 
 /// One formula's tile for each instruction-set level.
@@ -169,6 +198,7 @@ struct OfAngle<T, F>(std::marker::PhantomData<(T, F)>);
 impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAngle<T, F> {
     type I = T;
     type O = T;
+    const IS_TOTAL: bool = false;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> T {
         F::at::<T, false>(x.map(V)).0
