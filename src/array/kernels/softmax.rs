@@ -22,21 +22,21 @@ const GROUP: usize = 16 * 1024;
 /// A function of a line of numbers that needs the line's maximum and one sum.
 ///
 /// `first` is written, its sum taken and put through `end`, then `last` written over it. `a` is the input (or the
-/// gradient), `b` the second operand, `most` the largest of `a` if `MOST`.
+/// gradient), `b` the second operand, `most` the largest of `a` if `MOST`. `FUSED`: multiplying and adding in one step.
 trait Line<T: Float>: Sync {
     const MOST: bool;
     /// Whether `last` reads what `first` wrote. Where it does not, `first` reads `a` alone, and nothing is written.
     const KEEPS: bool = true;
-    fn first(a: T, b: T, most: T) -> T;
+    fn first<const FUSED: bool>(a: T, b: T, most: T) -> T;
     fn end(sum: f64) -> T;
-    fn last(a: T, b: T, first: T, most: T, sum: T) -> T;
+    fn last<const FUSED: bool>(a: T, b: T, first: T, most: T, sum: T) -> T;
 }
 
-struct Softmax<const FUSED: bool>;
-impl<T: Float, const FUSED: bool> Line<T> for Softmax<FUSED> {
+struct Softmax;
+impl<T: Float> Line<T> for Softmax {
     const MOST: bool = true;
     #[inline(always)]
-    fn first(a: T, _: T, most: T) -> T {
+    fn first<const FUSED: bool>(a: T, _: T, most: T) -> T {
         (a - most).exp_nonpositive_if::<FUSED>()
     }
     #[inline(always)]
@@ -44,17 +44,17 @@ impl<T: Float, const FUSED: bool> Line<T> for Softmax<FUSED> {
         T::of(1.0 / sum)
     }
     #[inline(always)]
-    fn last(_: T, _: T, first: T, _: T, sum: T) -> T {
+    fn last<const FUSED: bool>(_: T, _: T, first: T, _: T, sum: T) -> T {
         first * sum
     }
 }
 
-struct LogSoftmax<const FUSED: bool>;
-impl<T: Float, const FUSED: bool> Line<T> for LogSoftmax<FUSED> {
+struct LogSoftmax;
+impl<T: Float> Line<T> for LogSoftmax {
     const MOST: bool = true;
     const KEEPS: bool = false;
     #[inline(always)]
-    fn first(a: T, _: T, most: T) -> T {
+    fn first<const FUSED: bool>(a: T, _: T, most: T) -> T {
         (a - most).exp_nonpositive_if::<FUSED>()
     }
     #[inline(always)]
@@ -62,17 +62,17 @@ impl<T: Float, const FUSED: bool> Line<T> for LogSoftmax<FUSED> {
         T::of(sum.ln())
     }
     #[inline(always)]
-    fn last(a: T, _: T, _: T, most: T, sum: T) -> T {
+    fn last<const FUSED: bool>(a: T, _: T, _: T, most: T, sum: T) -> T {
         a - most - sum
     }
 }
 
 /// a = g, b = y: dx = (g - sum(g y)) y.
-struct SoftmaxGradient<const FUSED: bool>;
-impl<T: Float, const FUSED: bool> Line<T> for SoftmaxGradient<FUSED> {
+struct SoftmaxGradient;
+impl<T: Float> Line<T> for SoftmaxGradient {
     const MOST: bool = false;
     #[inline(always)]
-    fn first(a: T, b: T, _: T) -> T {
+    fn first<const FUSED: bool>(a: T, b: T, _: T) -> T {
         a * b
     }
     #[inline(always)]
@@ -80,18 +80,18 @@ impl<T: Float, const FUSED: bool> Line<T> for SoftmaxGradient<FUSED> {
         T::of(sum)
     }
     #[inline(always)]
-    fn last(a: T, b: T, _: T, _: T, sum: T) -> T {
+    fn last<const FUSED: bool>(a: T, b: T, _: T, _: T, sum: T) -> T {
         (a - sum) * b
     }
 }
 
 /// a = g, b = y: dx = g - e^y sum(g).
-struct LogSoftmaxGradient<const FUSED: bool>;
-impl<T: Float, const FUSED: bool> Line<T> for LogSoftmaxGradient<FUSED> {
+struct LogSoftmaxGradient;
+impl<T: Float> Line<T> for LogSoftmaxGradient {
     const MOST: bool = false;
     const KEEPS: bool = false;
     #[inline(always)]
-    fn first(a: T, _: T, _: T) -> T {
+    fn first<const FUSED: bool>(a: T, _: T, _: T) -> T {
         a
     }
     #[inline(always)]
@@ -99,13 +99,13 @@ impl<T: Float, const FUSED: bool> Line<T> for LogSoftmaxGradient<FUSED> {
         T::of(sum)
     }
     #[inline(always)]
-    fn last(a: T, b: T, _: T, _: T, sum: T) -> T {
+    fn last<const FUSED: bool>(a: T, b: T, _: T, _: T, sum: T) -> T {
         a - b.exp_nonpositive_if::<FUSED>() * sum
     }
 }
 
 /// Lines of `length` numbers, `inner` of them side by side.
-struct Lines<T, L> {
+struct Lines<T, L, const FUSED: bool> {
     a: *const T,
     b: *const T,
     y: *mut T,
@@ -118,9 +118,9 @@ struct Lines<T, L> {
 }
 
 // SAFETY: tasks read `a` and `b`, and each writes to lines of `y` of its own; `along` holds the arrays.
-unsafe impl<T, L> Sync for Lines<T, L> {}
+unsafe impl<T, L, const FUSED: bool> Sync for Lines<T, L, FUSED> {}
 
-impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
+impl<T: Float + Bounded, L: Line<T>, const FUSED: bool> Lines<T, L, FUSED> {
     #[inline(always)]
     fn row(&self, row: usize) {
         let (at, n) = (row * self.length, self.length);
@@ -135,15 +135,15 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
         let most = if L::MOST { fold::run(&Extreme::<T, true>(PhantomData), a) } else { <T as Real>::ZERO };
         let sum = if L::KEEPS {
             for i in 0..n {
-                y[i] = L::first(a[i], b[i], most);
+                y[i] = L::first::<FUSED>(a[i], b[i], most);
             }
             fold::run(&plain::<T>(), y)
         } else {
-            fold::run(&Sum { term: |a| L::first(a, a, most), end: |sum| sum, of: PhantomData }, a)
+            fold::run(&Sum { term: |a| L::first::<FUSED>(a, a, most), end: |sum| sum, of: PhantomData }, a)
         };
         let sum = L::end(sum);
         for i in 0..n {
-            y[i] = L::last(a[i], b[i], y[i], most, sum);
+            y[i] = L::last::<FUSED>(a[i], b[i], y[i], most, sum);
         }
     }
 
@@ -169,7 +169,7 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
         for i in 0..self.length {
             let (a, b, y) = self.slices(base + i * self.inner, width);
             for j in 0..width {
-                y[j] = L::first(a[j], b[j], most[j]);
+                y[j] = L::first::<FUSED>(a[j], b[j], most[j]);
             }
         }
         fold::columns(&plain::<T>(), written, &mut sums[..width]);
@@ -177,7 +177,7 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
         for i in 0..self.length {
             let (a, b, y) = self.slices(base + i * self.inner, width);
             for j in 0..width {
-                y[j] = L::last(a[j], b[j], y[j], most[j], sums[j]);
+                y[j] = L::last::<FUSED>(a[j], b[j], y[j], most[j], sums[j]);
             }
         }
     }
@@ -196,7 +196,7 @@ impl<T: Float + Bounded, L: Line<T>> Lines<T, L> {
     }
 }
 
-impl<T: Float + Bounded, L: Line<T>> Task for Lines<T, L> {
+impl<T: Float + Bounded, L: Line<T>, const FUSED: bool> Task for Lines<T, L, FUSED> {
     type Answer = ();
     #[inline(always)]
     fn run(&self, index: usize) {
@@ -207,7 +207,11 @@ impl<T: Float + Bounded, L: Line<T>> Task for Lines<T, L> {
     }
 }
 
-fn along<T: Float + Bounded, L: Line<T>>(a: &Array, b: &Array, axis: usize) -> Result<Array> {
+fn along<T: Float + Bounded, L: Line<T>, const FUSED: bool>(
+    a: &Array,
+    b: &Array,
+    axis: usize,
+) -> Result<Array> {
     // A function of one operand is given it twice, and reads it once.
     let alone = std::ptr::eq(a, b);
     let a = a.contiguous()?;
@@ -219,7 +223,7 @@ fn along<T: Float + Bounded, L: Line<T>>(a: &Array, b: &Array, axis: usize) -> R
     let (outer, length, inner) = extents(a.shape(), axis);
     let units = outer * inner.div_ceil(COLUMNS);
     let group = (GROUP / (length * inner.min(COLUMNS))).max(1);
-    let lines = Lines::<T, L> {
+    let lines = Lines::<T, L, FUSED> {
         a: a.pointer().cast(),
         b: b.pointer().cast(),
         y: y.pointer().cast(),
@@ -252,10 +256,10 @@ macro_rules! functions {
         pub fn $name($a: &Array, $($b: &Array,)? axis: usize) -> Result<Array> {
             let b = [$a $(, $b)?].last().copied().unwrap_or($a);
             match ($a.dtype(), isa::fuses()) {
-                (DType::F32, false) => along::<f32, $line<false>>($a, b, axis),
-                (DType::F32, true) => along::<f32, $line<true>>($a, b, axis),
-                (DType::F64, false) => along::<f64, $line<false>>($a, b, axis),
-                (DType::F64, true) => along::<f64, $line<true>>($a, b, axis),
+                (DType::F32, false) => along::<f32, $line, false>($a, b, axis),
+                (DType::F32, true) => along::<f32, $line, true>($a, b, axis),
+                (DType::F64, false) => along::<f64, $line, false>($a, b, axis),
+                (DType::F64, true) => along::<f64, $line, true>($a, b, axis),
                 (other, _) => Err(Error::unsupported($op, other)),
             }
         }
