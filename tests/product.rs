@@ -8,6 +8,9 @@
 use arcgrad::array::kernels::product::{Matrix, MatrixMut, Product, Vector, dot, gemm, gemm_batched};
 use proptest::prelude::*;
 
+#[path = "product/gathered.rs"]
+mod gathered;
+
 /// How a matrix lies in memory: both strides in elements, and the slot of its first element.
 #[derive(Clone, Copy, Debug)]
 struct Layout {

@@ -5,7 +5,7 @@ use super::register::{Element, Register};
 use super::tile::{self, ACROSS, Tile};
 
 /// The columns of B and C, in lines at even distances.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lines {
     /// How many lines.
     pub count: usize,
