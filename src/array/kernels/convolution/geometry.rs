@@ -119,14 +119,8 @@ impl Geometry {
         start as usize..end as usize
     }
 
-    /// Where place `i` of a phase reads along an axis: what tap `phase`, if there were no dilation, reads for position `i`.
-    #[inline]
-    pub fn phase_read(&self, axis: usize, i: usize, phase: usize) -> Option<usize> {
-        let at = (i * self.stride[axis] + phase) as isize - self.padding[axis];
-        (0..self.input[axis] as isize).contains(&at).then_some(at as usize)
-    }
-
-    /// Which of `count` places of a phase read inside the input along an axis.
+    /// Which of `count` places of a phase read inside the input along an axis. Place `i` of a phase reads what tap `phase`,
+    /// if there were no dilation, reads for position `i`.
     pub fn reads(&self, axis: usize, phase: usize, count: usize) -> Reads {
         let shift = phase as isize - self.padding[axis];
         let from = |bound: isize| ((bound - shift).max(0) as usize).div_ceil(self.stride[axis]).min(count);

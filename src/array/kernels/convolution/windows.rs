@@ -9,7 +9,7 @@
 
 mod depthwise;
 
-use super::geometry::{Geometry, Reads};
+use super::geometry::Geometry;
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{Lines, Matrix, MatrixMut, SLACK, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
@@ -52,17 +52,17 @@ struct Windows {
     starts: Vec<usize>,
     /// Columns: as long as a tap's run.
     columns: usize,
-    /// The pieces of a channel that are copied.
-    pieces: Vec<Piece>,
+    /// The blocks of a channel that are copied, one for each phase that reads inside the input.
+    blocks: Vec<Block>,
 }
 
-/// What a line of the copy holds of a line of the input.
-struct Piece {
+/// What a phase of the copy holds of the input: the places along each axis, which are a stride apart in the input.
+struct Block {
     /// The first place in the copy.
     to: usize,
-    /// The first place in the input; the others are a stride apart.
+    /// The first place in the input.
     from: usize,
-    length: usize,
+    extent: [usize; 3],
 }
 
 impl Windows {
@@ -102,34 +102,27 @@ impl Windows {
         let taps: Vec<usize> = (0..g.taps()).map(|t| tap(g.tap(t))).collect();
         let starts =
             (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect();
-        Self { extent, size, starts, columns: Self::columns_of(g), pieces: Self::pieces_of(g) }
+        Self { extent, size, starts, columns: Self::columns_of(g), blocks: Self::blocks_of(g) }
     }
 
-    /// The lines of a channel's phases that read inside the input.
-    fn pieces_of(g: &Geometry) -> Vec<Piece> {
+    /// What each of a channel's phases reads inside the input.
+    fn blocks_of(g: &Geometry) -> Vec<Block> {
         let (phases, extent) = (Self::phases_of(g), Self::extent_of(g));
-        let mut pieces = Vec::new();
-        let mut to = 0;
-        for f0 in 0..phases[0] {
-            for f1 in 0..phases[1] {
-                for f2 in 0..phases[2] {
-                    let Reads { places, first } = g.reads(2, f2, extent[2]);
-                    for i0 in 0..extent[0] {
-                        for i1 in 0..extent[1] {
-                            let at = (g.phase_read(0, i0, f0), g.phase_read(1, i1, f1));
-                            if let (Some(d), Some(h)) = at
-                                && !places.is_empty()
-                            {
-                                let from = (d * g.input[1] + h) * g.input[2] + first;
-                                pieces.push(Piece { to: to + places.start, from, length: places.len() });
-                            }
-                            to += extent[2];
-                        }
-                    }
-                }
-            }
-        }
-        pieces
+        let (plane, [_, height, width]) = (extent.iter().product::<usize>(), g.input);
+        let block = |number: usize| {
+            let phase =
+                [number / (phases[1] * phases[2]), number / phases[2] % phases[1], number % phases[2]];
+            let [depth, down, across] = std::array::from_fn(|i| g.reads(i, phase[i], extent[i]));
+            let places = [&depth, &down, &across].map(|reads| reads.places.len());
+            // What reads beside the input only has no first place in it.
+            (!places.contains(&0)).then(|| {
+                let line = depth.places.start * extent[1] + down.places.start;
+                let to = number * plane + line * extent[2] + across.places.start;
+                let from = (depth.first * height + down.first) * width + across.first;
+                Block { to, from, extent: places }
+            })
+        };
+        (0..phases.iter().product()).filter_map(block).collect()
     }
 
     /// Elements of the copy.
@@ -148,13 +141,23 @@ impl Windows {
         let (channels, plane) = (g.channels_per_group(), g.plane());
         let copy = &mut copy[..channels * self.size];
         let first = (image * g.channels + group * channels) * plane;
+        let (to_line, from_line) = (self.extent[2], g.stride[1] * g.input[2]);
+        let (to_depth, from_depth) = (self.extent[1] * to_line, g.stride[0] * g.input[1] * g.input[2]);
         for (copy, x) in copy.chunks_exact_mut(self.size).zip(x[first..].chunks_exact(plane)) {
-            for &Piece { to, from, length } in &self.pieces {
-                let copy = &mut copy[to..to + length];
-                if g.stride[2] == 1 {
-                    copy_line(copy, &x[from..from + length]);
-                } else {
-                    copy.iter_mut().zip(x[from..].iter().step_by(g.stride[2])).for_each(|(y, x)| *y = *x);
+            for &Block { to, from, extent: [depth, down, across] } in &self.blocks {
+                for d in 0..depth {
+                    let (mut to, mut from) = (to + d * to_depth, from + d * from_depth);
+                    for _ in 0..down {
+                        let copy = &mut copy[to..to + across];
+                        if g.stride[2] == 1 {
+                            copy_line(copy, &x[from..from + across]);
+                        } else {
+                            copy.iter_mut()
+                                .zip(x[from..].iter().step_by(g.stride[2]))
+                                .for_each(|(y, x)| *y = *x);
+                        }
+                        (to, from) = (to + to_line, from + from_line);
+                    }
                 }
             }
         }
