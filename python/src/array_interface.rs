@@ -12,7 +12,7 @@ use arcgrad::array::{Array, Dims, Layout, Storage, Strides};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyFloat, PyInt, PyList, PyTuple, PyType};
 use smallvec::SmallVec;
 
 use crate::error::raise;
@@ -56,8 +56,12 @@ fn ndarray(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 
 /// Whether an object is a `numpy.ndarray`; does not import NumPy to find out.
 pub fn is_ndarray(object: &Bound<'_, PyAny>) -> bool {
-    // A list or a number is none, and if NumPy was never imported nothing is.
-    object.get_type().is_subclass_of::<pyo3::types::PyList>().is_ok_and(|yes| !yes)
+    // A list or a number is none, and is asked by its type: an attribute that is missing costs an exception.
+    let is_plain = object.is_instance_of::<PyFloat>()
+        || object.is_instance_of::<PyInt>()
+        || object.is_instance_of::<PyList>()
+        || object.is_instance_of::<PyTuple>();
+    !is_plain
         && object.hasattr("__array_struct__").unwrap_or(false)
         && ndarray(object.py()).is_ok_and(|class| object.is_instance(class).unwrap_or(false))
 }

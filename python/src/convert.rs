@@ -96,12 +96,12 @@ pub fn dtype(object: &Bound<'_, PyAny>) -> PyResult<DType> {
 }
 
 /// A number as a Python object.
-pub fn number(py: Python<'_>, value: Scalar) -> PyResult<Py<PyAny>> {
-    Ok(match value {
+pub fn number(py: Python<'_>, value: Scalar) -> Py<PyAny> {
+    match value {
         Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any().unbind(),
-        Scalar::Int(i) => i.into_pyobject(py)?.into_any().unbind(),
+        Scalar::Int(i) => PyInt::new(py, i).into_any().unbind(),
         Scalar::Float(x) => PyFloat::new(py, x).into_any().unbind(),
-    })
+    }
 }
 
 /// The core's answer, or its error as an exception.
@@ -180,7 +180,7 @@ impl Answer for usize {
 
 impl Answer for Scalar {
     fn object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        number(py, self)
+        Ok(number(py, self))
     }
 }
 

@@ -125,7 +125,7 @@ fn value(py: Python<'_>, node: &NodeRef, value: &SavedValue) -> PyResult<Py<PyAn
     let value = core(value.opened())?;
     match core(value.check(node))? {
         Unpacked::Nothing => Ok(py.None()),
-        Unpacked::Scalar(number) => convert::number(py, number),
+        Unpacked::Scalar(number) => Ok(convert::number(py, number)),
         kept => {
             let x = core(kept.tensor(node))?;
             value.original(&x).unwrap_or(x).object(py)

@@ -372,8 +372,10 @@ slots! {
             if let Some(answer) = taken(slf, "__int__", &[])? {
                 return Ok(answer);
             }
-            let value = convert::number(slf.py(), single(&slf.get().0)?)?;
-            value.call_method0(slf.py(), "__int__")
+            let value = single(&slf.get().0)?;
+            let number = convert::number(slf.py(), value);
+            // Of a float Python makes the integer: it may have more than 64 bits, or be none.
+            if matches!(value, Scalar::Int(_)) { Ok(number) } else { number.call_method0(slf.py(), "__int__") }
         }
         fn __complex__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
             if let Some(answer) = taken(slf, "__complex__", &[])? {
@@ -442,7 +444,7 @@ slots! {
                 return Ok(answer);
             }
             if slf.get().0.ndim() == 0 {
-                let value = convert::number(py, single(&slf.get().0)?)?;
+                let value = convert::number(py, single(&slf.get().0)?);
                 return value.call_method1(py, "__format__", (specification,));
             }
             if specification.is_empty() {

@@ -1,8 +1,10 @@
 //! Several tensors as one.
 
-use crate::array::Array;
+use smallvec::SmallVec;
+
 use crate::array::kernels::copy as copying;
 use crate::array::layout::{self, Dims};
+use crate::array::{Array, DType};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
 use crate::graph::row::result_type;
@@ -10,9 +12,14 @@ use crate::graph::{Operand, Tensor, record};
 use crate::ops::part::{narrow, select, tangent_or_zeros};
 use crate::ops::view::{atleast_1d, atleast_2d, atleast_3d, reshape_to};
 
-fn common_dtype(tensors: &[Tensor]) -> crate::array::DType {
-    let operands: Vec<Operand<'_>> = tensors.iter().map(Operand::Tensor).collect();
-    result_type(&operands)
+/// As many as are usually joined, on the stack.
+type Few<T> = SmallVec<[T; 4]>;
+
+fn common_dtype(tensors: &[Tensor], arrays: &[Array]) -> DType {
+    match arrays {
+        [first, others @ ..] if others.iter().all(|x| x.dtype() == first.dtype()) => first.dtype(),
+        _ => result_type(&tensors.iter().map(Operand::Tensor).collect::<Vec<_>>()),
+    }
 }
 
 /// A 1-d tensor without elements, which [`cat`] has always passed over whatever the others' shapes.
@@ -22,7 +29,8 @@ fn is_skipped(x: &[usize]) -> bool {
 
 /// Tensors one after the other along an axis. They agree in every other extent; dtypes promote.
 pub fn cat(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
-    let arrays: Vec<Array> = tensors.iter().map(Tensor::array).collect();
+    let arrays: Few<Array> = tensors.iter().map(Tensor::array).collect();
+    let arrays = arrays.as_slice();
     if arrays.is_empty() {
         return Err(Error::value("torch.cat(): expected a non-empty list of Tensors"));
     }
@@ -31,47 +39,44 @@ pub fn cat(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
             "zero-dimensional tensor (at position {i}) cannot be concatenated"
         )));
     }
-    let model = arrays.iter().find(|x| !is_skipped(x.shape())).unwrap_or(&arrays[0]);
-    let axis = layout::axis(dim, model.ndim())?;
-    let mut shape: Dims = model.shape().into();
-    shape[axis] = 0;
-    // What each contributes along the axis.
-    let mut lengths = Vec::with_capacity(arrays.len());
-    for (i, x) in arrays.iter().enumerate() {
-        if is_skipped(x.shape()) {
-            lengths.push(0);
-            continue;
-        }
-        if x.ndim() != shape.len() {
+    let model = arrays.iter().find(|x| !is_skipped(x.shape())).unwrap_or(&arrays[0]).shape();
+    let axis = layout::axis(dim, model.len())?;
+    let mut total = 0;
+    for (i, x) in arrays.iter().enumerate().filter(|(_, x)| !is_skipped(x.shape())) {
+        if x.ndim() != model.len() {
             return Err(Error::runtime(format!(
                 "Tensors must have same number of dimensions: got {} and {}",
-                shape.len(),
+                model.len(),
                 x.ndim()
             )));
         }
-        if let Some(other) = (0..shape.len()).find(|&a| a != axis && x.shape()[a] != shape[a]) {
+        if let Some(other) = (0..model.len()).find(|&a| a != axis && x.shape()[a] != model[a]) {
             return Err(Error::runtime(format!(
                 "Sizes of tensors must match except in dimension {axis}. Expected size {} but got size {} for tensor number \
-                 {i} in the list (its shape is {:?}, the first one's {:?}).",
-                shape[other],
+                 {i} in the list (its shape is {:?}, the first one's {model:?}).",
+                model[other],
                 x.shape()[other],
                 x.shape(),
-                model.shape()
             )));
         }
-        shape[axis] += x.shape()[axis];
-        lengths.push(x.shape()[axis]);
+        total += x.shape()[axis];
     }
-    let y = Array::empty(&shape, common_dtype(tensors))?;
+    let mut shape: Dims = model.into();
+    shape[axis] = total;
+    let y = Array::empty(&shape, common_dtype(tensors, arrays))?;
+    let (outer, inner): (usize, usize) = (model[..axis].iter().product(), model[axis + 1..].iter().product());
+    // What each contributes along the axis, if it is not passed over.
+    let length_of = |x: &Array| (!is_skipped(x.shape())).then(|| x.shape()[axis]);
     let mut start = 0;
-    for (x, &length) in arrays.iter().zip(&lengths) {
-        if length > 0 {
+    for x in arrays {
+        let Some(length) = length_of(x) else { continue };
+        if !copying::into_lines(x, &y, outer, start * inner) {
             copying::copy(x, &y.slice(axis, start, length, 1)?);
         }
         start += length;
     }
-    let inputs: Vec<&Tensor> = tensors.iter().collect();
-    let skipped: Vec<bool> = arrays.iter().map(|x| is_skipped(x.shape())).collect();
+    let lengths: Few<Option<usize>> = arrays.iter().map(length_of).collect();
+    let inputs: Few<&Tensor> = tensors.iter().collect();
     record(
         "CatBackward0",
         &inputs,
@@ -83,12 +88,12 @@ pub fn cat(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
             let mut start = 0;
             let mut grads = crate::graph::Grads::new();
             for (i, &length) in lengths.iter().enumerate() {
-                grads.push(match (cx.needs(i), skipped[i]) {
-                    (false, _) => None,
-                    (true, true) => Some(Tensor::zeros(&[0], g.dtype())?),
-                    (true, false) => Some(narrow(g, axis as isize, start, length as isize)?),
+                grads.push(match length {
+                    _ if !cx.needs(i) => None,
+                    None => Some(Tensor::zeros(&[0], g.dtype())?),
+                    Some(length) => Some(narrow(g, axis as isize, start, length as isize)?),
                 });
-                start += length as isize;
+                start += length.unwrap_or(0) as isize;
             }
             Ok(grads)
         },
@@ -102,7 +107,8 @@ fn tangents(tensors: &[Tensor], tangent: impl Fn(usize) -> Option<Tensor>) -> Re
 
 /// Tensors of one shape along a new axis. Dtypes promote.
 pub fn stack(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
-    let arrays: Vec<Array> = tensors.iter().map(Tensor::array).collect();
+    let arrays: Few<Array> = tensors.iter().map(Tensor::array).collect();
+    let arrays = arrays.as_slice();
     let Some(first) = arrays.first() else {
         return Err(Error::runtime("stack expects a non-empty TensorList"));
     };
@@ -116,11 +122,14 @@ pub fn stack(tensors: &[Tensor], dim: isize) -> Result<Tensor> {
     }
     let mut shape: Dims = first.shape().into();
     shape.insert(axis, arrays.len());
-    let y = Array::empty(&shape, common_dtype(tensors))?;
+    let y = Array::empty(&shape, common_dtype(tensors, arrays))?;
+    let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
     for (i, x) in arrays.iter().enumerate() {
-        copying::copy(x, &y.select(axis, i)?);
+        if !copying::into_lines(x, &y, outer, i * inner) {
+            copying::copy(x, &y.select(axis, i)?);
+        }
     }
-    let inputs: Vec<&Tensor> = tensors.iter().collect();
+    let inputs: Few<&Tensor> = tensors.iter().collect();
     let count = tensors.len();
     record(
         "StackBackward0",

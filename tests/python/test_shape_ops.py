@@ -127,6 +127,34 @@ def test_cat_promotes_and_skips_the_legacy_empty_tensor():
     assert tuple(torch.cat([torch.zeros(0), torch.ones(2, 3)]).shape) == (2, 3)
 
 
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 3, 4), (40, 3, 2), (40, 2, 30), (3, 1, 30_000), (2, 0, 3)],
+    ids=["few lines", "many short pieces", "many long pieces", "a large tensor", "no elements"],
+)
+def test_joining_puts_every_element_where_numpy_puts_it(shape, dim):
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    others = {
+        "in order": torch.from_numpy(-x),
+        "turned": torch.from_numpy(-x.transpose(2, 1, 0).copy()).permute(2, 1, 0),
+        "one number": torch.tensor(7.0).expand(shape),
+        "another dtype": torch.from_numpy(-x.astype(np.int32)),
+    }
+    for name, other in others.items():
+        for pair in ([torch.from_numpy(x), other], [other, torch.from_numpy(x)]):
+            arrays = [each.numpy() for each in pair]
+            np.testing.assert_array_equal(torch.cat(pair, dim).numpy(), np.concatenate(arrays, dim), err_msg=name)
+            np.testing.assert_array_equal(torch.stack(pair, dim).numpy(), np.stack(arrays, dim), err_msg=name)
+
+
+def test_joined_tensors_of_unlike_dimensions_are_refused_whichever_comes_first():
+    x, line = torch.ones(2, 3), torch.ones(3)
+    for wrong in ([x, line], [line, x]):
+        with pytest.raises(RuntimeError, match="same number of dimensions"):
+            torch.cat(wrong, dim=-1)
+
+
 def test_shapes_that_do_not_fit_raise():
     x = torch.ones(2, 3)
     for wrong in [

@@ -333,6 +333,6 @@ fn joined(
     op: fn(&[arcgrad::Tensor], isize) -> arcgrad::Result<arcgrad::Tensor>,
 ) -> pyo3::PyResult<pyo3::Py<pyo3::PyAny>> {
     let (tensors, dim) = (a.tensors(0)?, a.index(1)?);
-    let operands: Vec<arcgrad::graph::Operand<'_>> = tensors.iter().map(Into::into).collect();
-    crate::dispatch::work(a.py(), &operands, || op(&tensors, dim)).object(a.py())
+    let elements = tensors.iter().map(arcgrad::Tensor::numel).sum();
+    crate::dispatch::work_of(a.py(), elements, || op(&tensors, dim)).object(a.py())
 }

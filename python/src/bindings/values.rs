@@ -168,7 +168,11 @@ fn nested(py: Python<'_>, x: &Array) -> PyResult<Py<PyAny>> {
 }
 
 fn level<T: Element>(py: Python<'_>, values: &[T], shape: &[usize]) -> PyResult<Py<PyAny>> {
-    let Some((&n, inner)) = shape.split_first() else { return convert::number(py, values[0].to_scalar()) };
+    let number = |x: &T| convert::number(py, x.to_scalar());
+    let Some((&n, inner)) = shape.split_first() else { return Ok(number(&values[0])) };
+    if inner.is_empty() {
+        return Ok(PyList::new(py, values.iter().map(number))?.into_any().unbind());
+    }
     let step = inner.iter().product::<usize>();
     let items =
         (0..n).map(|i| level(py, &values[i * step..(i + 1) * step], inner)).collect::<PyResult<Vec<_>>>()?;

@@ -139,21 +139,21 @@ impl<'a, 'py> Args<'a, 'py> {
 
     /// A sequence of tensors.
     pub fn tensors(&self, i: usize) -> PyResult<Vec<Tensor>> {
+        let one = |x: &Bound<'py, PyAny>| convert::tensor(x).cloned().ok_or_else(|| self.wrong(i));
         if let Given::Several(objects) = self.values[i] {
-            return objects
-                .iter()
-                .map(|x| convert::tensor(x).cloned().ok_or_else(|| self.wrong(i)))
-                .collect();
+            return objects.iter().map(one).collect();
         }
         let object = self.get(i).ok_or_else(|| self.wrong(i))?;
+        if let Ok(list) = object.cast::<PyList>() {
+            return list.iter().map(|x| one(&x)).collect();
+        }
+        if let Ok(tuple) = object.cast::<PyTuple>() {
+            return tuple.iter_borrowed().map(|x| one(&x)).collect();
+        }
         if let Some(one) = convert::tensor(object) {
             return Ok(vec![one.clone()]);
         }
-        object
-            .try_iter()
-            .map_err(|_| self.wrong(i))?
-            .map(|x| convert::tensor(&x?).cloned().ok_or_else(|| self.wrong(i)))
-            .collect()
+        object.try_iter().map_err(|_| self.wrong(i))?.map(|x| one(&x?)).collect()
     }
 
     /// A tensor or a number.

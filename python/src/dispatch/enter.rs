@@ -206,6 +206,10 @@ fn call<'py>(
     }
     let mut complaint = None;
     for (overload, signature) in binding.overloads.iter().zip(signatures) {
+        // What one of several overloads has against a call is told to nobody, and costs a message.
+        if given.len() > signature.most && signatures.len() > 1 {
+            continue;
+        }
         match bind(py, binding, signature, given, positional, names) {
             Ok(args) => return profile::run(&args, overload.call),
             Err(error) => complaint = complaint.or(Some(error)),

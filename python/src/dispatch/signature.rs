@@ -59,6 +59,8 @@ pub struct Signature {
     pub parameters: Vec<Parameter>,
     /// What comes back, as text.
     pub returns: String,
+    /// The most arguments that it takes.
+    pub most: usize,
 }
 
 impl Signature {
@@ -90,7 +92,9 @@ impl Signature {
                 keyword_only,
             });
         }
-        Self { parameters, returns: returns.to_owned() }
+        let spreads = parameters.iter().any(|p| matches!(p.kind, Kind::Sizes | Kind::TensorSpread));
+        let most = if spreads { usize::MAX } else { parameters.len() };
+        Self { parameters, returns: returns.to_owned(), most }
     }
 }
 
@@ -202,7 +206,7 @@ fn is_sequence_of(object: &Bound<'_, PyAny>, accepts: impl Fn(&Bound<'_, PyAny>)
         return list.iter().all(|x| accepts(&x));
     }
     if let Ok(tuple) = object.cast::<PyTuple>() {
-        return tuple.iter().all(|x| accepts(&x));
+        return tuple.iter_borrowed().all(|x| accepts(&x));
     }
     false
 }

@@ -50,6 +50,36 @@ pub fn run_between(from: DType, to: DType) -> Run {
     with_element!(from, S => with_element!(to, T => run::<S, T> as Run))
 }
 
+/// Copies `x` into `lines` lines of `y`, beginning in each at element `start`, if both lie in order and it is little work.
+///
+/// Answers whether it was done. The elements of `x` are as many lines, which end where those of `y` do or before. The two
+/// must not overlap.
+pub fn into_lines(x: &Array, y: &Array, lines: usize, start: usize) -> bool {
+    /// Elements up to which other threads are of no use.
+    const MOST: usize = 64 * 1024;
+    /// So many short pieces pay for another way than a call for each.
+    const MANY: usize = 16;
+    const SHORT_BYTES: usize = 64;
+    let (n, size) = (x.numel(), x.dtype().size());
+    if n == 0 {
+        return true;
+    }
+    let (length, line) = (n / lines, y.numel() / lines);
+    let pays = n <= MOST && (lines < MANY || length * size >= SHORT_BYTES);
+    if !(pays && x.dtype() == y.dtype() && x.is_contiguous() && y.is_contiguous()) {
+        return false;
+    }
+    assert!(start + length <= line, "a line is too long");
+    debug_assert!(!tile::overlap(x, y));
+    let (mut from, mut to) = (x.pointer().cast_const(), y.pointer().wrapping_add(start * size));
+    for _ in 0..lines {
+        // SAFETY: elements of a line of each, which are apart by the caller's word.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, length * size) };
+        (from, to) = (from.wrapping_add(length * size), to.wrapping_add(line * size));
+    }
+    true
+}
+
 /// Copies every element of `x`, broadcast to `y`'s shape, into `y`.
 ///
 /// The two may overlap; the elements read are then those of before the call. `x` must broadcast to `y`.
