@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 JUDGE = "torch"
 OURS = "arcgrad"
+# How much slower more threads may make a line before they count as harmful.
+NO_GAIN = 1.02
 
 
 @dataclass
@@ -45,6 +47,14 @@ class Line:
             return None
         low, middle, high = statistics.quantiles(result.seconds, n=4)
         return 100 * (high - low) / middle
+
+    def is_surely_slower(self, ours, theirs):
+        """Whether three quarters of a side's times are above three quarters of another's, by more than `NO_GAIN`."""
+        both = [self.results.get(name) for name in (ours, theirs)]
+        if any(result is None or len(result.seconds) < 4 for result in both):
+            return False
+        (low, _, _), (_, _, high) = (statistics.quantiles(result.seconds, n=4) for result in both)
+        return low > NO_GAIN * high
 
     def ratio(self, ours, theirs):
         """Time of one side to time of another, or None where one has none."""
@@ -157,7 +167,8 @@ class Report:
             f"its own with {self.threads} thread{'s' * (self.threads > 1)}; before any timing, each side's answer is "
             "compared with PyTorch's. Times are the best of many batches for work of a few elements and medians "
             "otherwise. *Ratio* is arcgrad's time to PyTorch's: below one, arcgrad is faster. *Threads gain* is "
-            f"arcgrad's time on one thread to its time on {self.threads}. *Spread* is the distance between the "
+            f"arcgrad's time on one thread to its time on {self.threads}; where more threads surely cost more than 2 "
+            "per cent, the quartiles being that far apart, the run fails. *Spread* is the distance between the "
             "quartiles in per cent of the median, arcgrad's and PyTorch's. Lines that are lost stay in the table. "
             "*Others* have fewer rounds, wait for every value where they compute lazily, and have no entry for work "
             "that they cannot do or that is not written for them; MLX runs without its compiler, JAX without and with "
@@ -208,7 +219,7 @@ class Report:
         return "\n".join(parts)
 
     def closing(self):
-        """Print the tally; 1 when an answer of arcgrad was wrong or missing, for a fast wrong answer is no answer."""
+        """Print the tally; 1 when arcgrad failed, for a fast wrong answer is no answer."""
         ratios = [line.ratio(self.side(OURS), self.side(JUDGE)) for line in self.lines]
         won = sum(ratio is not None and ratio < 1 for ratio in ratios)
         print(f"\n{len(self.lines)} programs; {won} faster than PyTorch, {ratios.count(None)} not compared")
@@ -222,12 +233,17 @@ class Report:
         return int(bool(failures))
 
     def failures(self):
-        """What arcgrad could not do or did wrong."""
+        """What arcgrad could not do or did wrong, or what more threads surely made slower."""
         failures = [
             f"{line.program.title}, {side}: {result.error}"
             for line in self.lines
             for side, result in line.results.items()
             if side.startswith(f"{OURS} ") and result.error
+        ]
+        failures += [
+            f"{line.program.title}: slower on {self.threads} threads than on one"
+            for line in self.lines
+            if line.is_surely_slower(self.side(OURS), self.side(OURS, 1))
         ]
         failures += [f"{line.program.title}, peak memory" for line in self.lines if line.peaks.get(OURS, 0) is None]
         return failures + [each.name for each in self.figures if each.failed]

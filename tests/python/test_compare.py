@@ -48,6 +48,26 @@ def test_a_wrong_answer_is_found(wrong):
 
 
 @pytest.mark.parametrize(
+    ("many", "fails"),
+    [
+        ([1.00, 1.01, 1.02, 1.03], False),
+        ([1.00, 1.10, 1.20, 1.30], False),
+        ([1.06, 1.07, 1.08, 1.09], True),
+        ([0.50, 0.51, 0.52, 0.53], False),
+    ],
+    ids=["as fast", "perhaps slower", "slower", "faster"],
+)
+def test_more_threads_that_surely_cost_time_fail_the_run(many, fails):
+    table = report.Report(2, {"arcgrad": {}})
+    one = [1.00, 1.01, 1.02, 1.03]
+    program = programs.Program("work", "group", None)
+    results = {"arcgrad (2)": report.Result(seconds=many), "arcgrad (1)": report.Result(seconds=one)}
+    table.lines.append(report.Line(program, results))
+    assert table.failures() == ["group: work: slower on 2 threads than on one"] * fails
+    assert table.closing() == fails
+
+
+@pytest.mark.parametrize(
     ("value", "promised", "aim", "verdict"),
     [
         (0.1, 0.35, 0.2, "aim met"),
