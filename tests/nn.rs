@@ -147,6 +147,26 @@ fn cases() -> impl Strategy<Value = Case> {
         .prop_filter("the kernel fits", Case::fits)
 }
 
+/// A channel a group and a square window that steps by one: lines shorter and longer than a register, of images lower and
+/// narrower than the window.
+fn depthwise_cases() -> impl Strategy<Value = Case> {
+    let pair = |low: isize, high: isize| [low..=high, low..=high];
+    let input = [1..=14usize, 1..=21usize];
+    (1..4usize, 1..4usize, 1..=2usize, input, prop_oneof![Just(3), Just(5)], pair(0, 6), pair(1, 3)).prop_map(
+        |(batch, groups, outputs, input, side, padding, dilation)| Case {
+            batch,
+            groups,
+            channels: groups,
+            outputs: groups * outputs,
+            input,
+            kernel: [side; 2],
+            stride: [1; 2],
+            padding,
+            dilation,
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -154,9 +174,16 @@ proptest! {
     fn convolution_and_its_gradients_are_the_plain_sums(case in cases()) {
         case.check();
     }
+
+    #[test]
+    fn depthwise_convolution_and_its_gradients_are_the_plain_sums(
+        case in depthwise_cases().prop_filter("the kernel fits", Case::fits)
+    ) {
+        case.check();
+    }
 }
 
-const LARGE: [Case; 5] = {
+const LARGE: [Case; 6] = {
     let base = Case {
         batch: 3,
         groups: 1,
@@ -174,6 +201,7 @@ const LARGE: [Case; 5] = {
         Case { kernel: [1, 1], padding: [0, 0], ..base },
         Case { groups: 4, input: [5, 6], batch: 20, ..base },
         Case { groups: 24, outputs: 48, ..base },
+        Case { channels: 1, outputs: 2, input: [90, 110], kernel: [5, 5], padding: [2, 2], ..base },
     ]
 };
 
@@ -181,6 +209,49 @@ const LARGE: [Case; 5] = {
 fn convolutions_of_many_tiles_are_the_plain_sums() {
     for case in &LARGE {
         case.check();
+    }
+}
+
+/// Every place of the one must be that of the other: a NaN is equal to itself here.
+fn assert_same(found: &[f32], expected: &[f32], what: &str) {
+    let bits =
+        |v: &[f32]| v.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect();
+    let (found, expected): (Vec<u32>, Vec<u32>) = (bits(found), bits(expected));
+    assert!(found == expected, "{what}");
+}
+
+/// What reads beside an image, or in another, must not see it: the sums are over products that are there.
+#[test]
+fn what_is_not_finite_reaches_in_a_depthwise_convolution_only_what_reads_it() {
+    for input in [[1, 1], [2, 7], [6, 8], [7, 17], [14, 14]] {
+        let case = Case {
+            batch: 2,
+            groups: 3,
+            channels: 3,
+            outputs: 3,
+            input,
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+        };
+        let ones = case.operands().map(|v| vec![1.0; v.len()]);
+        for operand in [0, 1, 3] {
+            for place in 0..ones[operand].len() {
+                let [mut x, mut w, b, mut g] = ones.clone();
+                [&mut x, &mut w, &mut vec![], &mut g][operand][place] = f32::INFINITY;
+                let (mut y, mut dx, mut dw) = (vec![1.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+                case.each_product(|i, k, o| {
+                    y[o] += x[i] * w[k];
+                    dx[i] += g[o] * w[k];
+                    dw[k] += g[o] * x[i];
+                });
+                let found = case.run(&x, &w, &b, &g);
+                for (found, expected) in found.iter().zip([&y, &dx, &dw]) {
+                    assert_same(found, expected, &format!("{input:?}, operand {operand}, place {place}"));
+                }
+            }
+        }
     }
 }
 

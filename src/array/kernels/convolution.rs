@@ -9,19 +9,21 @@
 mod columns;
 mod direct;
 mod geometry;
+mod strips;
 mod windows;
 
 use std::ops::{Add, AddAssign, Mul};
 
 pub use geometry::Geometry;
 
+use crate::array::kernels::product::lanes::Laned;
 use crate::array::kernels::product::{Matrix, MatrixMut, Product, gemm};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 use columns::{Tile, columns};
 
 /// Dtypes that convolutions are computed in.
-pub trait Number: Product + Add<Output = Self> + Mul<Output = Self> + AddAssign {}
+pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + AddAssign {}
 impl Number for f32 {}
 impl Number for f64 {}
 impl Number for i64 {}
@@ -45,6 +47,9 @@ fn tile_width<T>(rows: usize) -> usize {
 /// contiguous.
 pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let g = geometry.collapsed();
+    if strips::serve(&g) {
+        return strips::forward(&g, x, w, bias, y);
+    }
     if windows::serve(&g) {
         return windows::forward(&g, x, w, bias, y);
     }
@@ -158,6 +163,9 @@ fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T
 /// Positions are cut into chunks whose sums are added in order.
 pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let geo = geometry.collapsed();
+    if strips::serve(&geo) {
+        return strips::weight_grad(&geo, x, g, dw);
+    }
     if windows::serve_weights(&geo) {
         return windows::weight_grad(&geo, x, g, dw);
     }

@@ -12,6 +12,7 @@
 mod batch;
 mod gathered;
 mod inner;
+pub mod lanes;
 mod outer;
 mod pack;
 mod problem;
@@ -28,9 +29,8 @@ use std::arch::x86_64 as arch;
 use gathered::Gathered;
 pub use gathered::Lines;
 use problem::Problem;
-#[cfg(target_arch = "x86_64")]
-use register::Register;
 use register::{Baseline, Element, Lanes};
+pub use register::{Kernel, Register};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
 /// Its shape comes with the product that reads it, which checks the bounds once.

@@ -8,12 +8,16 @@ pub trait Element: Copy + PartialEq + Send + Sync + 'static {
     const ZERO: Self;
     /// The product's neutral element.
     const ONE: Self;
+    /// The element all of whose bits are set: what [`and`](Element::and) leaves as it is.
+    const ONES: Self;
     /// `self + a * b`, rounded once where the target multiplies and adds in one instruction.
     fn multiply_add(self, a: Self, b: Self) -> Self;
     /// `self + other`.
     fn plus(self, other: Self) -> Self;
     /// `self * other`.
     fn times(self, other: Self) -> Self;
+    /// The bits that both have.
+    fn and(self, other: Self) -> Self;
 }
 
 macro_rules! float_element {
@@ -21,6 +25,7 @@ macro_rules! float_element {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const ONES: Self = <$t>::from_bits(!0);
             #[inline(always)]
             fn multiply_add(self, a: Self, b: Self) -> Self {
                 // Without the instruction `mul_add` is a call into a software routine, fifty times slower.
@@ -34,6 +39,10 @@ macro_rules! float_element {
             fn times(self, other: Self) -> Self {
                 self * other
             }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                <$t>::from_bits(self.to_bits() & other.to_bits())
+            }
         }
     )*};
 }
@@ -43,6 +52,7 @@ macro_rules! integer_element {
         impl Element for $t {
             const ZERO: Self = 0;
             const ONE: Self = 1;
+            const ONES: Self = !0;
             #[inline(always)]
             fn multiply_add(self, a: Self, b: Self) -> Self {
                 self.wrapping_add(a.wrapping_mul(b))
@@ -54,6 +64,10 @@ macro_rules! integer_element {
             #[inline(always)]
             fn times(self, other: Self) -> Self {
                 self.wrapping_mul(other)
+            }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                self & other
             }
         }
     )*};
@@ -103,6 +117,8 @@ pub trait Register: Copy {
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
     /// `self * other`.
     unsafe fn times(self, other: Self) -> Self;
+    /// The bits that both have.
+    unsafe fn and(self, other: Self) -> Self;
     /// The sum of the lanes, folded in halves.
     unsafe fn folded(self) -> Self::Element;
     /// Writes `to[j * to_row + i] = from[i * from_row + j]` for `i, j` in `0..SQUARE`.
@@ -196,6 +212,13 @@ impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> 
     unsafe fn times(mut self, other: Self) -> Self {
         for i in 0..N {
             self.lanes[i] = self.lanes[i].times(other.lanes[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn and(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.lanes[i] = self.lanes[i].and(other.lanes[i]);
         }
         self
     }

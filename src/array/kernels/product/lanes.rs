@@ -1,0 +1,59 @@
+//! Loops of other kernels over the registers that products are computed in.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64 as arch;
+
+use super::register::{Baseline, Element, Kernel, Lanes, Register};
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+
+/// A dtype with registers of the same number of lanes on every machine.
+pub trait Laned: Copy {
+    /// A register of AVX2; on another architecture `Plain`.
+    type Best: Register<Element = Self>;
+    /// A register that every machine has.
+    type Plain: Register<Element = Self>;
+    /// Lanes of both.
+    const LANES: usize = Self::Plain::LANES;
+
+    /// The element with which `and` leaves another as it is, or makes zero of it.
+    fn mask(kept: bool) -> Self;
+}
+
+macro_rules! laned {
+    ($($t:ty: $lanes:literal, $best:ty;)*) => {$(
+        impl Laned for $t {
+            #[cfg(target_arch = "x86_64")]
+            type Best = $best;
+            #[cfg(not(target_arch = "x86_64"))]
+            type Best = Self::Plain;
+            type Plain = Lanes<$t, $lanes, Baseline>;
+
+            fn mask(kept: bool) -> Self {
+                if kept { <$t as Element>::ONES } else { <$t as Element>::ZERO }
+            }
+        }
+    )*};
+}
+
+laned! {
+    f32: 8, arch::__m256;
+    f64: 4, arch::__m256d;
+    i64: 4, Lanes<i64, 4, x86::Avx2>;
+}
+
+/// Runs a loop in the best registers of this machine.
+///
+/// # Safety
+/// What the loop points to is valid.
+#[inline]
+pub unsafe fn enter<T: Laned, K: Kernel<T::Best> + Kernel<T::Plain>>(kernel: K) {
+    // SAFETY: the caller's promise, and registers of AVX2 only where its instructions are.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(x86::level(), x86::Level::Avx2 | x86::Level::Avx512) {
+            return T::Best::enter(kernel);
+        }
+        T::Plain::enter(kernel);
+    }
+}
