@@ -163,7 +163,7 @@ fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T
 /// Positions are cut into chunks whose sums are added in order.
 pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let geo = geometry.collapsed();
-    if strips::serve(&geo) {
+    if strips::serve_weights(&geo) {
         return strips::weight_grad(&geo, x, g, dw);
     }
     if windows::serve_weights(&geo) {

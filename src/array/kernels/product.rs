@@ -12,7 +12,7 @@
 mod batch;
 mod gathered;
 mod inner;
-pub mod lanes;
+pub(super) mod lanes;
 mod outer;
 mod pack;
 mod problem;
@@ -30,7 +30,7 @@ use gathered::Gathered;
 pub use gathered::Lines;
 use problem::Problem;
 use register::{Baseline, Element, Lanes};
-pub use register::{Kernel, Register};
+pub(super) use register::{Kernel, Register};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
 /// Its shape comes with the product that reads it, which checks the bounds once.

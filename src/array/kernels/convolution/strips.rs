@@ -5,6 +5,8 @@
 //! the column is none of the strip's, are zero in both factors: then nothing is added, not even the NaN that an infinity
 //! times zero is. Lines beside the input are left out.
 
+#![allow(clippy::needless_range_loop, reason = "one index walks registers, taps and lines at once")]
+
 use std::ops::Range;
 
 use super::{CHUNKS, Geometry, Number};
@@ -26,8 +28,14 @@ const TOGETHER: usize = 8192;
 /// The most padding of a line.
 const BESIDE: usize = 1 << 10;
 
-/// Whether a convolution is computed here, and its weight's gradient.
+/// Whether a convolution is computed here: where lines of the output share what they read, and the weights of all taps
+/// stay in registers.
 pub fn serve(g: &Geometry) -> bool {
+    serve_weights(g) && g.kernel[2] == 3 && g.dilation[1] == 1
+}
+
+/// Whether a weight's gradient is.
+pub fn serve_weights(g: &Geometry) -> bool {
     let [depth, height, width] = g.kernel;
     let flat = [g.input[0], g.output[0], depth] == [1; 3] && g.padding[0] == 0;
     let small = height == width && matches!(width, 3 | 5);
@@ -240,13 +248,7 @@ impl<R: Register<Element: Number>, const SIDE: usize> Kernel<R> for Outputs<'_, 
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
-    match g.kernel[2] {
-        3 => forward_of::<T, 3>(g, x, w, bias, y),
-        _ => forward_of::<T, 5>(g, x, w, bias, y),
-    }
-}
-
-fn forward_of<T: Number, const SIDE: usize>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    const SIDE: usize = 3;
     let (outputs, positions, width) = (g.outputs_per_group(), g.positions(), g.output[2]);
     let windows = w.as_chunks::<SIDE>().0.as_chunks::<SIDE>().0;
     let (strips, parts) = (Strip::<T, SIDE>::all(g, false), Part::all(g));
