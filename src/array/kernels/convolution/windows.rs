@@ -5,7 +5,8 @@
 //! elements further on than tap `(0, 0)` does: for all positions together a run that begins at the tap's own place. So a
 //! convolution is a product of matrices whose B is never made, its rows being runs of the copy. At the end of each line
 //! some columns come out that belong to no position; they are left behind. Where windows step over positions, the copy
-//! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase.
+//! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase. Where what is
+//! left behind is much, each column of taps has a phase of its own, whose lines end with the output's: see [`Lined`].
 
 mod depthwise;
 
@@ -37,10 +38,37 @@ const LANES: usize = 8;
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
 
+/// What it costs to copy an element once more, in products; and the widest window that is copied for each column of taps.
+const COPIED_COST: usize = 12;
+const WIDEST: usize = 7;
+
 /// Elements up to which a padded copy of a channel is always made, and beyond which it must not be this much larger than
 /// what it is a copy of: long steps through much padding read little but zeros.
 const COPIED: usize = 1 << 20;
 const SPARSE: usize = 8;
+
+/// How long the lines of a copy are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lined {
+    /// What the window reaches beyond a line of the output is part of it: one copy for all columns of taps.
+    Beyond,
+    /// As long as a line of the output, so that the output's lines come out joined: a copy for each column of taps.
+    Joined,
+}
+
+impl Lined {
+    /// How an output is best computed: joined lines fill every register, for which more is copied.
+    fn of(g: &Geometry) -> Self {
+        let ([depth, height, width], outputs) = (g.output, g.outputs_per_group());
+        let [_, down, _] = Windows::extent_of(g, Self::Joined);
+        let apart = depth * height * width.next_multiple_of(LANES);
+        let beyond = Windows::columns_of(g, Self::Beyond).next_multiple_of(LANES);
+        let joined = depth * (height * width).next_multiple_of(LANES);
+        let saved = apart.min(beyond).saturating_sub(joined) * outputs * g.taps();
+        let copied = (g.kernel[2] - 1) * (depth * down * width);
+        if g.kernel[2] <= WIDEST && saved > copied * COPIED_COST { Self::Joined } else { Self::Beyond }
+    }
+}
 
 /// Where a padded copy of one group of an image has what.
 struct Windows {
@@ -67,52 +95,61 @@ struct Block {
 
 impl Windows {
     /// The extents of a phase of the copy.
-    fn extent_of(g: &Geometry) -> [usize; 3] {
-        std::array::from_fn(|i| g.output[i] + (g.kernel[i] - 1) * g.dilation[i] / g.stride[i])
+    fn extent_of(g: &Geometry, lined: Lined) -> [usize; 3] {
+        let reach = |i: usize| (g.kernel[i] - 1) * g.dilation[i] / g.stride[i];
+        std::array::from_fn(|i| g.output[i] + if is_split(lined, i) { 0 } else { reach(i) })
     }
 
     /// How long a tap's run is.
-    fn columns_of(g: &Geometry) -> usize {
-        let [_, height, width] = Self::extent_of(g);
+    fn columns_of(g: &Geometry, lined: Lined) -> usize {
+        let [_, height, width] = Self::extent_of(g, lined);
         ((g.output[0] - 1) * height + g.output[1] - 1) * width + g.output[2]
     }
 
-    fn phases_of(g: &Geometry) -> [usize; 3] {
-        std::array::from_fn(|i| if g.kernel[i] > 1 { g.stride[i] } else { 1 })
+    fn phases_of(g: &Geometry, lined: Lined) -> [usize; 3] {
+        std::array::from_fn(|i| match g.kernel[i] {
+            1 => 1,
+            taps if is_split(lined, i) => taps,
+            _ => g.stride[i],
+        })
     }
 
     /// Whether the copy is worth its memory.
     fn is_dense(g: &Geometry) -> bool {
-        let factors = Self::extent_of(g).into_iter().chain(Self::phases_of(g));
+        let (extent, phases) = (Self::extent_of(g, Lined::Beyond), Self::phases_of(g, Lined::Beyond));
+        let factors = extent.into_iter().chain(phases);
         factors.fold(1, usize::saturating_mul) <= COPIED.max(g.plane().saturating_mul(SPARSE))
     }
 
-    fn new(g: &Geometry) -> Self {
-        let phases = Self::phases_of(g);
-        let extent = Self::extent_of(g);
+    fn new(g: &Geometry, lined: Lined) -> Self {
+        let phases = Self::phases_of(g, lined);
+        let extent = Self::extent_of(g, lined);
         let plane: usize = extent.iter().product();
         let size = plane * phases.iter().product::<usize>();
         let line = |at: [usize; 3]| (at[0] * extent[1] + at[1]) * extent[2] + at[2];
         let tap = |k: [usize; 3]| {
-            let reach: [usize; 3] = std::array::from_fn(|i| k[i] * g.dilation[i]);
-            let phase: [usize; 3] = std::array::from_fn(|i| reach[i] % g.stride[i]);
+            let reach = |i: usize| k[i] * g.dilation[i];
+            let phase: [usize; 3] =
+                std::array::from_fn(|i| if is_split(lined, i) { k[i] } else { reach(i) % g.stride[i] });
             let phase = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
-            phase * plane + line(std::array::from_fn(|i| reach[i] / g.stride[i]))
+            let place = |i: usize| if is_split(lined, i) { 0 } else { reach(i) / g.stride[i] };
+            phase * plane + line(std::array::from_fn(place))
         };
         let taps: Vec<usize> = (0..g.taps()).map(|t| tap(g.tap(t))).collect();
         let starts =
             (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect();
-        Self { extent, size, starts, columns: Self::columns_of(g), blocks: Self::blocks_of(g) }
+        Self { extent, size, starts, columns: Self::columns_of(g, lined), blocks: Self::blocks_of(g, lined) }
     }
 
     /// What each of a channel's phases reads inside the input.
-    fn blocks_of(g: &Geometry) -> Vec<Block> {
-        let (phases, extent) = (Self::phases_of(g), Self::extent_of(g));
+    fn blocks_of(g: &Geometry, lined: Lined) -> Vec<Block> {
+        let (phases, extent) = (Self::phases_of(g, lined), Self::extent_of(g, lined));
         let (plane, [_, height, width]) = (extent.iter().product::<usize>(), g.input);
         let block = |number: usize| {
             let phase =
                 [number / (phases[1] * phases[2]), number / phases[2] % phases[1], number % phases[2]];
-            let [depth, down, across] = std::array::from_fn(|i| g.reads(i, phase[i], extent[i]));
+            let reach = |i: usize| if is_split(lined, i) { phase[i] * g.dilation[i] } else { phase[i] };
+            let [depth, down, across] = std::array::from_fn(|i| g.reads(i, reach(i), extent[i]));
             let places = [&depth, &down, &across].map(|reads| reads.places.len());
             // What reads beside the input only has no first place in it.
             (!places.contains(&0)).then(|| {
@@ -174,6 +211,11 @@ impl Windows {
     }
 }
 
+/// Whether each tap of an axis has a phase of its own.
+fn is_split(lined: Lined, axis: usize) -> bool {
+    lined == Lined::Joined && axis == 2
+}
+
 /// Copies a line: a short one in pieces that may overlap, for a call would take longer.
 #[inline]
 fn copy_line<T: Number>(to: &mut [T], from: &[T]) {
@@ -200,7 +242,7 @@ pub fn serve(g: &Geometry) -> bool {
     if !Windows::is_dense(g) {
         return false;
     }
-    let computed = Windows::columns_of(g).next_multiple_of(SLACK + 1);
+    let computed = Windows::columns_of(g, Lined::Beyond).next_multiple_of(SLACK + 1);
     let outputs = g.outputs_per_group();
     !g.is_pointwise() && (g.is_depthwise() || computed * outputs <= g.positions() * (outputs + COLUMN_COST))
 }
@@ -215,13 +257,14 @@ struct Band {
     geometry: Geometry,
     /// Its first position.
     first: [usize; 3],
+    lined: Lined,
     windows: Windows,
 }
 
 /// Bands, cut by the geometry alone. What they are plays no part in the bits of an output, each being one chain.
-fn bands(g: &Geometry) -> Vec<Band> {
+fn bands(g: &Geometry, lined: Lined) -> Vec<Band> {
     let axis = (0..3).find(|&i| g.output[i] > 1).unwrap_or(2);
-    let behind: usize = Windows::extent_of(g)[axis + 1..].iter().product();
+    let behind: usize = Windows::extent_of(g, lined)[axis + 1..].iter().product();
     let columns = if g.batch * g.groups < FEW { NARROW_COLUMNS } else { COLUMNS };
     let count = g.output[axis].div_ceil((columns / behind).max(1));
     let length = g.output[axis].div_ceil(count);
@@ -231,7 +274,7 @@ fn bands(g: &Geometry) -> Vec<Band> {
         first[axis] = start;
         geometry.output[axis] = length.min(g.output[axis] - start);
         geometry.padding[axis] -= (start * g.stride[axis]) as isize;
-        Band { geometry, first, windows: Windows::new(&geometry) }
+        Band { geometry, first, lined, windows: Windows::new(&geometry, lined) }
     };
     (0..g.output[axis]).step_by(length).map(band).collect()
 }
@@ -245,7 +288,7 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
         return depthwise::forward(g, x, w, bias, y);
     }
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
-    let bands = bands(g);
+    let bands = bands(g, Lined::of(g));
     let all = Shared(y.as_mut_ptr());
     let planes = g.batch * g.groups;
     let together = (TASK_PRODUCTS / (outputs * rows * bands[0].windows.columns)).max(1);
@@ -273,11 +316,13 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
 }
 
 impl Band {
-    /// Whether lines of the output are computed where they belong: unless their ends would leave too much of a register
+    /// Whether lines of the output are computed where they belong: unless they are not joined and their ends would leave too much of a register
     /// unused, more than the columns between lines do.
     fn is_written_by_line(&self) -> bool {
         let [depth, height, width] = self.geometry.output;
-        depth * height * width.next_multiple_of(LANES) <= self.windows.columns + self.windows.columns / 8
+        self.lined == Lined::Joined
+            || depth * height * width.next_multiple_of(LANES)
+                <= self.windows.columns + self.windows.columns / 8
     }
 
     /// The band's positions of a group's output channels, from a copy of its input, `c` being room for columns.
@@ -297,7 +342,12 @@ impl Band {
         let [depth, height, width] = self.geometry.output;
         if self.is_written_by_line() {
             let [_, down, across] = windows.extent;
-            let lines = Lines { count: height, length: width, b_step: across, c_step: whole.output[2] };
+            let lines = match self.lined {
+                Lined::Beyond => {
+                    Lines { count: height, length: width, b_step: across, c_step: whole.output[2] }
+                }
+                Lined::Joined => Lines { count: 1, length: height * width, b_step: 0, c_step: 0 },
+            };
             for d in 0..depth {
                 let copy = &copy[d * down * across..];
                 // SAFETY: the lines of this depth are positions of the band.
@@ -378,7 +428,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
         return depthwise::weight_grad(geo, x, g, dw);
     }
     let (channels, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
-    let bands = bands(geo);
+    let bands = bands(geo, Lined::Beyond);
     let by_channel = channels >= LANES;
     let by_output = !by_channel && outputs >= LANES && channels * taps >= TURNED;
     let (size, own) = (dw.len(), channels * outputs * taps);

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::{Band, Windows, bands, copy_line};
+use super::{Band, Lined, Windows, bands, copy_line};
 use crate::array::kernels::convolution::{CHUNKS, Geometry, Number};
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::fold;
@@ -62,7 +62,7 @@ impl<T: Number> Task for Sums<'_, T> {
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let (outputs, positions, taps) = (g.outputs_per_group(), g.positions(), g.taps());
-    let bands = bands(g);
+    let bands = bands(g, Lined::Beyond);
     let all = Shared(y.as_mut_ptr());
     let planes = g.batch * g.groups;
     let group = (GROUP / bands[0].windows.columns).max(1);
@@ -178,7 +178,7 @@ fn add_images<T: Number>(
 /// dw, from the input and the gradient `g` of the output: see [`super::weight_grad`].
 pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let (outputs, taps) = (geo.outputs_per_group(), geo.taps());
-    let (bands, own) = (bands(geo), outputs * taps);
+    let (bands, own) = (bands(geo, Lined::Beyond), outputs * taps);
     // Images of the first band, images of the second, and so on.
     let units = geo.batch * bands.len();
     let chunks = units.clamp(1, CHUNKS);
