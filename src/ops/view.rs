@@ -22,9 +22,7 @@ pub(crate) fn axes(dims: &[isize], ndim: usize) -> Result<Axes> {
 fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
     let mut unknown = None;
     let mut known: usize = 1;
-    let mut shape = Dims::new();
     for (i, &n) in wanted.iter().enumerate() {
-        shape.push(n as usize);
         if n == -1 {
             if unknown.replace(i).is_some() {
                 return Err(Error::runtime("only one dimension can be inferred"));
@@ -49,10 +47,7 @@ fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
     if !fits {
         return Err(Kind::ReshapeSize { numel, wanted: wanted.to_vec() }.into());
     }
-    if let Some(i) = unknown {
-        shape[i] = numel / known;
-    }
-    Ok(shape)
+    Ok(wanted.iter().map(|&n| if n == -1 { numel / known } else { n as usize }).collect())
 }
 
 /// The same elements in the same order under another shape, sharing memory. One extent may be `-1`.

@@ -121,14 +121,11 @@ pub unsafe fn enter(
             let named = names.as_ref().map_or(0, |n| n.len());
             let total = count as usize + named;
             // A `Bound` is a pointer that counts when it is cloned or dropped; behind a reference it is the pointer alone.
-            let mut with_this: SmallVec<[*mut ffi::PyObject; 8]> = SmallVec::new();
+            let with_this: SmallVec<[*mut ffi::PyObject; 8]>;
             let given: &[Bound<'_, PyAny>] = if this.is_null() {
                 if total == 0 { &[] } else { std::slice::from_raw_parts(args.cast(), total) }
             } else {
-                with_this.push(this);
-                if total > 0 {
-                    with_this.extend_from_slice(std::slice::from_raw_parts(args, total));
-                }
+                with_this = std::iter::once(this).chain((0..total).map(|i| *args.add(i))).collect();
                 std::slice::from_raw_parts(with_this.as_ptr().cast(), with_this.len())
             };
             let positional = given.len() - named;
