@@ -42,6 +42,8 @@ class Side:
     peer: str
     threads: int
     python: str = sys.executable
+    # The side whose process this one shares: where things lie in memory then makes no difference between the two.
+    host: "Side | None" = None
     process: subprocess.Popen | None = field(default=None, repr=False)
 
     @property
@@ -51,6 +53,9 @@ class Side:
 
     def ask(self, **request):
         """The worker's answer to a request; raises UnableError where it could not do it."""
+        if self.host is not None:
+            return self.host.ask(**{"threads": self.threads, **request})
+        request = {"threads": self.threads, **request}
         if self.process is None:
             self.start()
         limit = threading.Timer(PATIENCE, self.process.kill)
@@ -123,5 +128,6 @@ def find(names, options):
         side, versions[peer] = found
         sides.append(side)
         if peer in ENGINES and options.threads > 1:
-            sides.append(Side(peer, 1, side.python))
+            # PyTorch's pool takes its threads once; arcgrad's takes them whenever it is told.
+            sides.append(Side(peer, 1, side.python, host=side if peer == "arcgrad" else None))
     return sides, versions

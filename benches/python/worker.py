@@ -72,6 +72,13 @@ class Worker:
         self.peer = peer
         self.registry = programs.load_all() | sizes.load()
         self.module = load(peer, threads)
+        self.threads = threads
+
+    def use(self, threads):
+        """Work on so many threads from now on."""
+        if threads != self.threads:
+            self.module.set_num_threads(threads)
+            self.threads = threads
 
     def version(self, **_):
         """Version of the peer and of Python."""
@@ -139,6 +146,7 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         try:
+            worker.use(request.pop("threads"))
             reply = getattr(worker, request.pop("do"))(**request)
         except Exception as problem:  # noqa: BLE001 - a peer may fail in any way; the table then says how
             reply = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
