@@ -321,3 +321,20 @@ def test_division_answers_by_its_old_names():
     assert (x.__div__(2).tolist(), x.__rdiv__(2).tolist()) == ([0.5, 2.0], [2.0, 0.5])
     assert x.__idiv__(2) is x
     assert x.tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 130), (40, 513), (2, 3, 700), (300, 700)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_an_operand_that_repeats_a_number_counts_in_every_place_of_it(shape, dtype):
+    draw = np.random.RandomState(0)
+    x = draw.standard_normal(shape).astype(np.float32)
+    for axes in [(-1,), (0,), tuple(range(len(shape))), tuple(range(len(shape) - 1))]:
+        extents = [1 if axis in axes or axis - len(shape) in axes else n for axis, n in enumerate(shape)]
+        few = draw.randint(-9, 9, extents).astype(dtype)
+        repeated = torch.from_numpy(few).expand(*shape)
+        for answer, expected in (
+            (torch.from_numpy(x) * repeated, x * few),
+            (repeated - torch.from_numpy(x), few - x),
+            (torch.from_numpy(x.T.copy()) + repeated.permute(*range(len(shape))[::-1]), x.T + few.T),
+        ):
+            np.testing.assert_array_equal(answer.numpy(), expected.astype(answer.numpy().dtype))

@@ -157,3 +157,19 @@ def test_a_tensor_is_compared_with_an_array_element_by_element():
     assert (t < n).tolist() == [False, False]
     assert (t >= n).tolist() == [True, True]
     assert t != "n"
+
+
+@pytest.mark.parametrize("size", [3, 600, 70_000, 1_000_000])
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+def test_a_number_that_numpy_changed_after_it_was_saved_is_found_wherever_it_is(size, place):
+    array = np.random.RandomState(0).standard_normal(size).astype(np.float32)
+    x = torch.from_numpy(array).requires_grad_()
+    at = round(place * (size - 1))
+    for function in (lambda x: x * x, lambda x: x.exp() * 2 * x):
+        before = function(x).sum()
+        after = function(x).sum()
+        gradient, *_ = torch.autograd.grad(before, x)
+        assert np.isfinite(gradient.numpy()).all()
+        array[at] = -array[at]
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            after.backward()
