@@ -4,6 +4,7 @@ A process each, so that peers may live in different environments and peak memory
 is asked are stopped: threads of some pools spin long after their last work, and would take the others' processors.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -90,6 +91,8 @@ class Side:
             text=True,
             env=environment,
         )
+        # A run that is broken off must not leave a stopped process behind, which would wait for ever.
+        atexit.register(self.process.kill)
 
     def stop(self):
         """End the worker."""
