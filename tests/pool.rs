@@ -124,6 +124,33 @@ fn a_helper_comes_when_there_is_time() {
 }
 
 #[test]
+fn each_begins_every_loop_at_the_same_place() {
+    let _turn = with_threads(2);
+    let me = thread::current().id();
+    for _ in 0..100 {
+        let both = Barrier::new(2);
+        let firsts = Mutex::new(Vec::new());
+        for_each(64, &|index| {
+            let mine = thread::current().id() == me;
+            let is_first = {
+                let mut firsts = firsts.lock().unwrap();
+                let is_first = firsts.iter().all(|&(of_caller, _)| of_caller != mine);
+                if is_first {
+                    firsts.push((mine, index));
+                }
+                is_first
+            };
+            if is_first {
+                both.wait();
+            }
+        });
+        let mut firsts = firsts.into_inner().unwrap();
+        firsts.sort_unstable();
+        assert_eq!(firsts, [(false, 32), (true, 0)]);
+    }
+}
+
+#[test]
 fn no_more_take_part_than_asked_for_or_allowed() {
     let _turn = with_threads(3);
     for (helpers, most) in [(0, 1), (1, 2), (2, 3), (100, 3)] {

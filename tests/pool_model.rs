@@ -1,13 +1,16 @@
-//! The door of the thread pool under every interleaving that the memory model allows: the shipped file, with `loom`'s atomics.
+//! The door of the thread pool, and the sharing out of a loop, under every interleaving that the memory model allows: the
+//! shipped files, with `loom`'s atomics.
 
+#[path = "../src/array/pool/claims.rs"]
+mod claims;
 #[path = "../src/array/pool/gate.rs"]
 mod gate;
 
-/// What `gate.rs` needs of the platform, in the model.
+/// What they need of the platform, in the model.
 mod sync {
     use std::time::Duration;
 
-    pub use loom::sync::atomic::{AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub use loom::thread::{Thread, current};
 
     /// A single look before parking: the states that more looks could see are all covered.
@@ -20,15 +23,15 @@ mod sync {
     }
 }
 
+use claims::Claims;
 use gate::Gathering;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
 
-/// A caller's frame: one place per piece of work, and the counter that deals the pieces out.
+/// A caller's frame: one place per piece of work, and who may still take which.
 struct Frame {
-    claimed: AtomicUsize,
+    claims: Claims,
     places: Vec<UnsafeCell<usize>>,
 }
 
@@ -36,33 +39,32 @@ struct Frame {
 unsafe impl Sync for Frame {}
 
 impl Frame {
-    fn new(pieces: usize) -> Self {
-        Self { claimed: AtomicUsize::new(0), places: (0..pieces).map(|_| UnsafeCell::new(0)).collect() }
+    fn new(participants: usize, pieces: u32) -> Self {
+        let places = (0..pieces).map(|_| UnsafeCell::new(0)).collect();
+        Self { claims: Claims::new(pieces, participants), places }
     }
 
-    fn work(&self) {
-        loop {
-            let piece = self.claimed.fetch_add(1, Relaxed);
-            let Some(place) = self.places.get(piece) else { return };
+    fn work(&self, participant: usize) {
+        while let Some(piece) = self.claims.next(participant) {
             // SAFETY: see `Sync`.
-            place.with_mut(|place| unsafe { *place += 1 });
+            self.places[piece as usize].with_mut(|place| unsafe { *place += 1 });
         }
     }
 }
 
-fn call(helpers: usize, pieces: usize) {
+fn call(helpers: usize, pieces: u32) {
     let gathering = Arc::new(Gathering::new());
-    let frame = Arc::new(Frame::new(pieces));
-    let helpers: Vec<_> = (0..helpers)
-        .map(|_| {
+    let frame = Arc::new(Frame::new(helpers + 1, pieces));
+    let helpers: Vec<_> = (1..=helpers)
+        .map(|helper| {
             let (gathering, frame) = (Arc::clone(&gathering), Arc::clone(&frame));
             thread::spawn(move || {
                 let Some(_inside) = gathering.enter() else { return };
-                frame.work();
+                frame.work(helper);
             })
         })
         .collect();
-    frame.work();
+    frame.work(0);
     gathering.close();
     while !gathering.wait(None) {}
     for place in &frame.places {
@@ -79,7 +81,8 @@ fn call(helpers: usize, pieces: usize) {
 
 #[test]
 fn one_helper_is_outwaited_and_its_writes_are_seen() {
-    loom::model(|| call(1, 2));
+    // Of three pieces the second is the front of one share and the back of it.
+    loom::model(|| call(1, 3));
 }
 
 #[test]
@@ -99,5 +102,26 @@ fn nobody_enters_after_the_close() {
         let helper = thread::spawn(move || late.enter().is_none());
         assert!(gathering.wait(None));
         assert!(helper.join().unwrap());
+    });
+}
+
+#[test]
+fn nothing_is_taken_twice_or_after_all_is_abandoned() {
+    loom::model(|| {
+        let claims = Arc::new(Claims::new(4, 2));
+        let others = Arc::clone(&claims);
+        let helper = thread::spawn(move || {
+            let first = others.next(1);
+            others.abandon();
+            assert_eq!(others.next(1), None);
+            first
+        });
+        let mine = [claims.next(0), claims.next(0)];
+        let theirs = helper.join().unwrap();
+        assert_eq!(claims.next(0), None);
+        let mut taken: Vec<u32> = mine.into_iter().chain([theirs]).flatten().collect();
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), mine.iter().flatten().count() + theirs.iter().count());
     });
 }

@@ -8,11 +8,12 @@
 //! a pool that cannot make a thread at all is still a correct, serial, pool.
 //! A helper that has worked looks out for more during a moment before it sleeps (`threads.rs`), so that in a stream of
 //! kernels it is there at once; one that waits longer is asleep, and takes no other program's time.
-//! The door is `gate.rs`, small enough to be model-checked (`tests/pool_model.rs`).
+//! The door is `gate.rs`, small enough to be model-checked (`tests/pool_model.rs`), as is the sharing out of a loop, `claims.rs`.
 //!
-//! Which thread runs which index is left to chance; a caller that wants the same bits for every number of threads
+//! Which thread runs which index is in the end left to chance; a caller that wants the same bits for every number of threads
 //! lets each index write its own place, and combines the places in index order.
 
+mod claims;
 mod context;
 mod gate;
 mod size;
@@ -20,9 +21,7 @@ mod sync;
 mod threads;
 
 use std::any::Any;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use context::{
@@ -30,6 +29,7 @@ pub use context::{
 };
 pub use size::{num_threads, set_num_threads};
 
+use claims::Claims;
 use context::Context;
 use gate::Gathering;
 use threads::Threads;
@@ -56,7 +56,7 @@ pub fn join_in(helpers: usize, work: &(dyn Fn() + Sync)) {
 pub fn open_call(work: &(dyn Fn(&Crew<'_>) + Sync)) {
     let context = Context::current();
     if context.serial || num_threads() == 1 {
-        work(&Crew { open: None, is_caller: true });
+        work(&Crew { open: None, place: 0 });
     } else {
         gather(0, work, context);
     }
@@ -65,13 +65,14 @@ pub fn open_call(work: &(dyn Fn(&Crew<'_>) + Sync)) {
 /// One participant's view of a parallel call that is under way.
 pub struct Crew<'a> {
     open: Option<(&'static Threads, &'a Arc<Call>)>,
-    is_caller: bool,
+    /// 0 for the caller, and for a thread of the pool its number there, from 1.
+    place: usize,
 }
 
 impl Crew<'_> {
     /// Whether this participant is the one whose call it is.
     pub fn is_caller(&self) -> bool {
-        self.is_caller
+        self.place == 0
     }
 
     /// Asks so many threads of the pool to come. Those that find the call over, or no work in it, go again.
@@ -82,8 +83,9 @@ impl Crew<'_> {
     }
 }
 
-/// Calls `body(i)` once for each `i` in `0..count`, in chunks claimed by the caller and its helpers.
+/// Calls `body(i)` once for each `i` in `0..count`, in pieces taken by the caller and its helpers.
 ///
+/// Each begins with a range of its own, the same in every call, and helps the others when that is done.
 /// Serial, in index order, when `count <= 1`, when [`num_threads`] is 1, and inside [`serially`].
 ///
 /// # Panics
@@ -115,14 +117,18 @@ fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
         }
         return;
     }
-    let claims = Claims::new(count, helpers + 1);
+    let participants = helpers + 1;
+    let piece = (count / participants.saturating_mul(PIECES)).max(1);
+    // A piece has at least half its part of the whole, so there are at most `2 * PIECES` for each participant.
+    let claims = Claims::new(count.div_ceil(piece) as u32, participants);
     gather(
         helpers,
-        &|_| {
+        &|crew| {
             // Dropped by a panic of `body` too: the others need not finish what is lost anyway.
             let _rest = Abandon(&claims);
-            while let Some(chunk) = claims.next() {
-                for index in chunk {
+            while let Some(number) = claims.next(crew.place) {
+                let start = number as usize * piece;
+                for index in start..count.min(start.saturating_add(piece)) {
                     if context::is_interrupted() {
                         return;
                     }
@@ -135,39 +141,15 @@ fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
     poll_interrupt();
 }
 
-/// The indices not yet handed out.
-struct Claims {
-    next: AtomicUsize,
-    count: usize,
-    chunk: usize,
-}
+/// Pieces for each participant: enough to even out unequal speeds, few enough that taking one costs nothing beside it.
+const PIECES: usize = 16;
 
-impl Claims {
-    /// Chunks per participant: enough to even out unequal speeds, few enough that the shared counter is quiet.
-    const SHARES: usize = 16;
-
-    fn new(count: usize, participants: usize) -> Self {
-        Self {
-            next: AtomicUsize::new(0),
-            count,
-            chunk: (count / participants.saturating_mul(Self::SHARES)).max(1),
-        }
-    }
-
-    fn next(&self) -> Option<Range<usize>> {
-        // Relaxed: the counter only deals out numbers; what the bodies write is published by leaving the gate.
-        // It overshoots `count` by at most one chunk a participant, because each stops at its first `None`.
-        let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-        (start < self.count).then(|| start..self.count.min(start.saturating_add(self.chunk)))
-    }
-}
-
-/// Leaves nothing to claim, when the participant that holds it goes, for whatever reason it goes.
+/// Leaves nothing to take, when the participant that holds it goes, for whatever reason it goes.
 struct Abandon<'a>(&'a Claims);
 
 impl Drop for Abandon<'_> {
     fn drop(&mut self) {
-        self.0.next.store(self.0.count, Ordering::Relaxed);
+        self.0.abandon();
     }
 }
 
@@ -187,7 +169,7 @@ struct Call {
 
 /// The parallel part of [`join_in`] and [`open_call`].
 fn gather(helpers: usize, work: &(dyn Fn(&Crew<'_>) + Sync), context: Context) {
-    let Some(threads) = Threads::current() else { return work(&Crew { open: None, is_caller: true }) };
+    let Some(threads) = Threads::current() else { return work(&Crew { open: None, place: 0 }) };
     // SAFETY: only the lifetime is changed. Besides this frame, `work` is called only by `help`, and there only between
     // entering and leaving `call.gathering`; this function does not return or unwind before the gathering is closed, when
     // nobody enters any more, and everyone who entered has left. Nothing between here and `wait` can unwind: `invite` does
@@ -200,7 +182,7 @@ fn gather(helpers: usize, work: &(dyn Fn(&Crew<'_>) + Sync), context: Context) {
         panic: Mutex::new(None),
     });
     invite(threads, &call, helpers);
-    let crew = Crew { open: Some((threads, &call)), is_caller: true };
+    let crew = Crew { open: Some((threads, &call)), place: 0 };
     let mut outcome = catch_unwind(AssertUnwindSafe(|| work(&crew)));
     call.gathering.close();
     // The caller keeps an ear open while helpers finish, so that a long piece of theirs can be interrupted too.
@@ -232,7 +214,8 @@ fn invite(threads: &'static Threads, call: &Arc<Call>, helpers: usize) {
 fn help(threads: &'static Threads, call: &Arc<Call>, others: usize) {
     let Some(_inside) = call.gathering.enter() else { return };
     invite(threads, call, others);
-    let crew = Crew { open: Some((threads, call)), is_caller: false };
+    let place = 1 + rayon::current_thread_index().unwrap_or(0);
+    let crew = Crew { open: Some((threads, call)), place };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.context.enter(|| (call.work)(&crew)))) {
         // A second panic is dropped: the caller can throw only one.
         call.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);

@@ -1,8 +1,8 @@
-//! What `gate.rs` needs of the platform; the model checker puts its own in this module's place.
+//! What `gate.rs` and `claims.rs` need of the platform; the model checker puts its own in this module's place.
 
 use std::time::Duration;
 
-pub use std::sync::atomic::{AtomicUsize, Ordering};
+pub use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub use std::thread::{Thread, current};
 
 /// How often a waiting caller looks before it parks: about ten microseconds, more than a park and an unpark cost.
