@@ -139,7 +139,7 @@ pub fn from_numpy(object: &Bound<'_, PyAny>) -> PyResult<Array> {
     // SAFETY: the array owns `extent` elements from `data` on and lives as long as `owner`; writes are allowed unless it
     // says otherwise.
     let storage = unsafe { Storage::foreign(data, extent * itemsize, read_only, owner) };
-    let layout = if empty { Layout::contiguous(&shape) } else { Layout::strided(shape, strides) };
+    let layout = if empty { Layout::contiguous(&shape) } else { Layout::strided(&shape, &strides) };
     layout.and_then(|layout| Array::from_parts(storage, layout, 0, dtype)).map_err(|e| raise(&e))
 }
 

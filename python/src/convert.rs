@@ -58,14 +58,29 @@ fn slow_scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
 }
 
 /// An integer that fits 64 bits.
+#[inline]
 pub fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {
-    object.extract::<i64>().map_err(|e| {
-        if e.is_instance_of::<PyOverflowError>(object.py()) {
-            PyOverflowError::new_err("Overflow when unpacking long long")
+    if object.is_exact_instance_of::<PyInt>() {
+        // SAFETY: the object is an int, and alive.
+        let value = unsafe { pyo3::ffi::PyLong_AsLongLong(object.as_ptr()) };
+        // -1 may stand for an error as well, which is then the one that is raised.
+        return if value == -1 {
+            PyErr::take(object.py()).map_or(Ok(value), |e| Err(unpacking(e, object)))
         } else {
-            e
-        }
-    })
+            Ok(value)
+        };
+    }
+    object.extract::<i64>().map_err(|e| unpacking(e, object))
+}
+
+/// PyTorch's words for a number that 64 bits cannot hold; any other error as it is.
+#[cold]
+fn unpacking(error: PyErr, object: &Bound<'_, PyAny>) -> PyErr {
+    if error.is_instance_of::<PyOverflowError>(object.py()) {
+        PyOverflowError::new_err("Overflow when unpacking long long")
+    } else {
+        error
+    }
 }
 
 /// A tensor or a number; `None` for anything else.

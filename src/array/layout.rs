@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::array::emplace;
+use crate::array::{emplace, recent};
 use crate::error::{Error, Kind, Result};
 
 /// Extents, inline up to six.
@@ -32,9 +32,11 @@ impl Layout {
         if shape.is_empty() {
             return Ok(Self::scalar());
         }
-        let numel = numel(shape)?;
-        let strides = contiguous_strides(shape);
-        Ok(emplace::arc(|| Self { shape: shape.into(), strides, numel, contiguous: true }))
+        recent::row_major(shape, || {
+            let numel = numel(shape)?;
+            let strides = contiguous_strides(shape);
+            Ok(emplace::arc(|| Self { shape: shape.into(), strides, numel, contiguous: true }))
+        })
     }
 
     /// The layout of a single number.
@@ -48,11 +50,16 @@ impl Layout {
     }
 
     /// Any layout. The caller answers for the strides staying inside the storage.
-    pub fn strided(shape: Dims, strides: Strides) -> Result<Arc<Self>> {
+    pub fn strided(shape: &[usize], strides: &[isize]) -> Result<Arc<Self>> {
         debug_assert_eq!(shape.len(), strides.len());
-        let numel = numel(&shape)?;
-        let contiguous = numel == 0 || is_contiguous(&shape, &strides);
-        Ok(emplace::arc(|| Self { shape, strides, numel, contiguous }))
+        if shape.is_empty() {
+            return Ok(Self::scalar());
+        }
+        recent::strided(shape, strides, || {
+            let numel = numel(shape)?;
+            let contiguous = numel == 0 || is_contiguous(shape, strides);
+            Ok(emplace::arc(|| Self { shape: shape.into(), strides: strides.into(), numel, contiguous }))
+        })
     }
 
     /// Extents.

@@ -59,8 +59,7 @@ impl Array {
         if self.is_contiguous() {
             return self.empty_like(dtype);
         }
-        let layout =
-            Layout::strided(self.shape().into(), layout::dense_strides(self.shape(), self.strides()))?;
+        let layout = Layout::strided(self.shape(), &layout::dense_strides(self.shape(), self.strides()))?;
         Self::empty_strided(layout, dtype)
     }
 
@@ -300,7 +299,7 @@ impl Array {
         }
         let strides = view_strides(self.shape(), self.strides(), shape)
             .ok_or_else(|| Kind::ViewIncompatible { shape: self.shape().into(), wanted: shape.into() })?;
-        Ok(self.view_with(Layout::strided(shape.into(), strides)?, self.offset))
+        Ok(self.view_with(Layout::strided(shape, &strides)?, self.offset))
     }
 
     /// Repeats axes of extent 1 without copying.
@@ -317,7 +316,7 @@ impl Array {
                 return Err(self.expand_error(shape));
             }
         }
-        Ok(self.view_with(Layout::strided(shape.into(), strides)?, self.offset))
+        Ok(self.view_with(Layout::strided(shape, &strides)?, self.offset))
     }
 
     #[cold]
@@ -333,17 +332,20 @@ impl Array {
     pub fn permute(&self, axes: &[usize]) -> Result<Self> {
         let shape: Dims = axes.iter().map(|&a| self.shape()[a]).collect();
         let strides: Strides = axes.iter().map(|&a| self.strides()[a]).collect();
-        Ok(self.view_with(Layout::strided(shape, strides)?, self.offset))
+        Ok(self.view_with(Layout::strided(&shape, &strides)?, self.offset))
     }
 
     /// One position along an axis; the axis goes.
     pub fn select(&self, axis: usize, index: usize) -> Result<Self> {
+        let offset = self.offset.wrapping_add_signed(index as isize * self.strides()[axis]);
+        if self.ndim() == 1 {
+            return Ok(self.view_with(Layout::scalar(), offset));
+        }
         let mut shape: Dims = self.shape().into();
         let mut strides: Strides = self.strides().into();
         shape.remove(axis);
-        let stride = strides.remove(axis);
-        let offset = self.offset.wrapping_add_signed(index as isize * stride);
-        Ok(self.view_with(Layout::strided(shape, strides)?, offset))
+        strides.remove(axis);
+        Ok(self.view_with(Layout::strided(&shape, &strides)?, offset))
     }
 
     /// Positions `start, start + step, ...` along an axis, `count` of them.
@@ -357,7 +359,7 @@ impl Array {
             self.offset.wrapping_add_signed(start as isize * strides[axis])
         };
         strides[axis] = strides[axis].saturating_mul(isize::try_from(step).unwrap_or(isize::MAX));
-        Ok(self.view_with(Layout::strided(shape, strides)?, offset))
+        Ok(self.view_with(Layout::strided(&shape, &strides)?, offset))
     }
 }
 

@@ -28,7 +28,7 @@ pub fn empty_strided(shape: &[usize], strides: &[isize], dtype: DType) -> Result
             "empty_strided does not support negative strides; got strides {strides:?}"
         )));
     }
-    let layout = Layout::strided(shape.into(), strides.into())?;
+    let layout = Layout::strided(shape, strides)?;
     Ok(Tensor::new(Array::empty_strided(layout, dtype)?))
 }
 
@@ -168,7 +168,7 @@ pub fn eye(n: i64, m: Option<i64>, dtype: Option<DType>) -> Result<Tensor> {
     let rows = extent("n", n)?;
     let columns = m.map_or(Ok(rows), |m| extent("m", m))?;
     let y = Array::zeros(&[rows, columns], dtype.unwrap_or_else(default_dtype))?;
-    let diagonal = Layout::strided([rows.min(columns)][..].into(), [columns as isize + 1][..].into())?;
+    let diagonal = Layout::strided(&[rows.min(columns)], &[columns as isize + 1])?;
     crate::array::kernels::fill::fill(&y.view_with(diagonal, 0), Scalar::Int(1));
     Ok(Tensor::new(y))
 }

@@ -53,7 +53,7 @@ fn window(
             .map_err(|_| Error::runtime(format!("Tensor: invalid storage offset {offset}")))?,
     };
     let shape: Dims = size.iter().map(|&n| n as usize).collect();
-    Ok((Layout::strided(shape, stride.into())?, offset))
+    Ok((Layout::strided(&shape, stride)?, offset))
 }
 
 /// A copy of `x` whose [`as_strided`] is `src`.

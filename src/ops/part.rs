@@ -66,20 +66,20 @@ fn diagonal_of(x: &Array, offset: isize, a: usize, b: usize) -> Result<Array> {
     let mut strides: Strides = kept().map(|i| x.strides()[i]).collect();
     shape.push(length);
     strides.push(x.strides()[a] + x.strides()[b]);
-    Ok(x.view_with(Layout::strided(shape, strides)?, x.offset().wrapping_add_signed(first)))
+    Ok(x.view_with(Layout::strided(&shape, &strides)?, x.offset().wrapping_add_signed(first)))
 }
 
 fn windows_of(x: &Array, axis: usize, size: usize, step: usize) -> Result<Array> {
     let (mut shape, mut strides) = (Dims::from(x.shape()), Strides::from(x.strides()));
     if shape.is_empty() {
-        return Ok(x.view_with(Layout::strided([size][..].into(), [1][..].into())?, x.offset()));
+        return Ok(x.view_with(Layout::strided(&[size], &[1])?, x.offset()));
     }
     let stride = strides[axis];
     shape[axis] = (shape[axis] - size) / step + 1;
     strides[axis] = stride.saturating_mul(isize::try_from(step).unwrap_or(isize::MAX));
     shape.push(size);
     strides.push(stride);
-    Ok(x.view_with(Layout::strided(shape, strides)?, x.offset()))
+    Ok(x.view_with(Layout::strided(&shape, &strides)?, x.offset()))
 }
 
 /// A part of `x`, as a view.

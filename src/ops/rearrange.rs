@@ -26,7 +26,7 @@ fn reversed(x: &Array, axes: &[usize]) -> Result<Array> {
             strides[axis] = -strides[axis];
         }
     }
-    Ok(x.view_with(Layout::strided(x.shape().into(), strides)?, offset))
+    Ok(x.view_with(Layout::strided(x.shape(), &strides)?, offset))
 }
 
 /// A row-major copy of a view whose strides may be negative.

@@ -341,9 +341,9 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
 /// The layout without some axes of extent 1.
 fn without(x: &Array, drop: impl Fn(usize) -> bool) -> Result<Array> {
     let kept = || (0..x.ndim()).filter(|&a| !(drop(a) && x.shape()[a] == 1));
-    let shape = kept().map(|a| x.shape()[a]).collect();
-    let strides = kept().map(|a| x.strides()[a]).collect();
-    Ok(x.view_with(Layout::strided(shape, strides)?, x.offset()))
+    let shape: Dims = kept().map(|a| x.shape()[a]).collect();
+    let strides: layout::Strides = kept().map(|a| x.strides()[a]).collect();
+    Ok(x.view_with(Layout::strided(&shape, &strides)?, x.offset()))
 }
 
 fn with_axis(x: &Array, axis: usize) -> Result<Array> {
@@ -351,7 +351,7 @@ fn with_axis(x: &Array, axis: usize) -> Result<Array> {
     let stride = if axis < shape.len() { shape[axis] as isize * strides[axis] } else { 1 };
     shape.insert(axis, 1);
     strides.insert(axis, stride);
-    Ok(x.view_with(Layout::strided(shape, strides)?, x.offset()))
+    Ok(x.view_with(Layout::strided(&shape, &strides)?, x.offset()))
 }
 
 /// Without the axes of extent 1, or with `dims` without those among them.

@@ -121,7 +121,7 @@ fn rebuild(a: &Args<'_, '_>) -> PyResult<Tensor> {
     if strides.len() != shape.len() || strides.iter().any(|&s| s < 0) {
         return Err(wrong("strides that fit no shape"));
     }
-    let layout = Layout::strided(shape, strides).map_err(|e| raise(&e))?;
+    let layout = Layout::strided(&shape, &strides).map_err(|e| raise(&e))?;
     if layout.numel().checked_mul(dtype.size()) != Some(bytes.len())
         || layout.checked_extent() != Some(layout.numel())
     {

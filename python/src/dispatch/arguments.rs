@@ -348,10 +348,9 @@ impl<T> Moved<T> {
 }
 
 fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {
-    if object.is_exact_instance_of::<PyInt>() {
-        return convert::integer(object);
-    }
-    if let Some(t) = convert::tensor(object) {
+    if !object.is_exact_instance_of::<PyInt>()
+        && let Some(t) = convert::tensor(object)
+    {
         return t.item().map(Scalar::to_i64).map_err(|e| crate::error::raise(&e));
     }
     convert::integer(object)

@@ -122,12 +122,17 @@ pub unsafe fn enter(
             let total = count as usize + named;
             // A `Bound` is a pointer that counts when it is cloned or dropped; behind a reference it is the pointer alone.
             let with_this: SmallVec<[*mut ffi::PyObject; 8]>;
-            let given: &[Bound<'_, PyAny>] = if this.is_null() {
-                if total == 0 { &[] } else { std::slice::from_raw_parts(args.cast(), total) }
+            let args = if total == 0 { &[] } else { std::slice::from_raw_parts(args, total) };
+            let given = if this.is_null() {
+                args
             } else {
-                with_this = std::iter::once(this).chain((0..total).map(|i| *args.add(i))).collect();
-                std::slice::from_raw_parts(with_this.as_ptr().cast(), with_this.len())
+                let mut both = SmallVec::new();
+                both.push(this);
+                both.extend_from_slice(args);
+                with_this = both;
+                &with_this[..]
             };
+            let given: &[Bound<'_, PyAny>] = std::slice::from_raw_parts(given.as_ptr().cast(), given.len());
             let positional = given.len() - named;
             if overrides::possible() {
                 match redirect(py, binding, !this.is_null(), given, positional, names.as_ref())? {

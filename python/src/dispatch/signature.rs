@@ -176,6 +176,9 @@ impl Kind {
 }
 
 fn is_int(object: &Bound<'_, PyAny>) -> bool {
+    if object.is_exact_instance_of::<PyInt>() {
+        return true;
+    }
     if object.is_instance_of::<PyInt>() {
         return !object.is_instance_of::<pyo3::types::PyBool>();
     }

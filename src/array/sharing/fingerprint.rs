@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::tile;
-use crate::array::{Array, Layout, pool};
+use crate::array::{Array, Dims, Layout, pool};
 
 /// An odd number without pattern.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -22,8 +22,9 @@ pub(crate) fn fingerprint(x: &Array) -> u64 {
     }
     let mut hash = 0;
     // Repeated elements are looked at once.
-    let shape = x.shape().iter().zip(x.strides()).map(|(&n, &s)| if s == 0 { n.min(1) } else { n }).collect();
-    let once = Layout::strided(shape, x.strides().into()).map(|layout| x.view_with(layout, x.offset()));
+    let shape: Dims =
+        x.shape().iter().zip(x.strides()).map(|(&n, &s)| if s == 0 { n.min(1) } else { n }).collect();
+    let once = Layout::strided(&shape, x.strides()).map(|layout| x.view_with(layout, x.offset()));
     tile::each_run(once.as_ref().unwrap_or(x), |first, step, n| {
         if step == 1 || n == 1 {
             // SAFETY: a run of elements of `x`; other writers as above.

@@ -133,7 +133,7 @@ pub fn trace(x: &Tensor) -> Result<Tensor> {
 
 fn diagonal_of(x: &crate::array::Array, rows: usize, columns: usize) -> Result<crate::array::Array> {
     let step = x.strides()[0] + x.strides()[1];
-    let layout = crate::array::Layout::strided(smallvec![rows.min(columns)], smallvec![step])?;
+    let layout = crate::array::Layout::strided(&[rows.min(columns)], &[step])?;
     Ok(x.view_with(layout, x.offset()))
 }
 
