@@ -50,6 +50,13 @@ pub fn work_of<R: Send>(py: Python<'_>, elements: usize, body: impl FnOnce() -> 
 }
 
 impl<'a, 'py> Args<'a, 'py> {
+    /// Those of a call that gives nothing yet.
+    #[inline(always)]
+    pub(super) fn new(py: Python<'py>, binding: &'static Binding, signature: &'static Signature) -> Self {
+        let values = SmallVec::from_elem(Given::Nothing, signature.parameters.len());
+        Self { py, binding, signature, values }
+    }
+
     /// The row that the binding runs.
     pub fn row(&self) -> &'static arcgrad::graph::Row {
         self.binding.row.unwrap_or_else(|| unreachable!("{} is not the face of a row", self.binding.name))

@@ -212,8 +212,10 @@ fn call<'py>(
         if given.len() > signature.most && signatures.len() > 1 {
             continue;
         }
-        match bind(py, binding, signature, given, positional, names) {
-            Ok(args) => return profile::run(&args, overload.call),
+        // Written where they stay: to move them would cost as much as to bind them.
+        let mut args = Args::new(py, binding, signature);
+        match bind(&mut args, given, positional, names) {
+            Ok(()) => return profile::run(&args, overload.call),
             Err(error) => complaint = complaint.or(Some(error)),
         }
     }
@@ -301,16 +303,15 @@ fn call_into<'py>(
     Ok(out.unbind())
 }
 
+/// Gives each parameter its value.
 fn bind<'a, 'py>(
-    py: Python<'py>,
-    binding: &'static Binding,
-    signature: &'static Signature,
+    args: &mut Args<'a, 'py>,
     given: &'a [Bound<'py, PyAny>],
     positional: usize,
     names: Option<&Bound<'py, PyTuple>>,
-) -> PyResult<Args<'a, 'py>> {
+) -> PyResult<()> {
+    let &mut Args { binding, signature, ref mut values, .. } = args;
     let parameters = &signature.parameters;
-    let mut values: SmallVec<[Given<'a, 'py>; 8]> = SmallVec::from_elem(Given::Nothing, parameters.len());
     let mut at = 0;
     for (i, parameter) in parameters.iter().enumerate() {
         if at >= positional || parameter.keyword_only {
@@ -358,10 +359,10 @@ fn bind<'a, 'py>(
         }
         values[i] = Given::One(&given[positional + k]);
     }
-    for (i, (parameter, value)) in parameters.iter().zip(&values).enumerate() {
+    for (i, (parameter, value)) in parameters.iter().zip(&*values).enumerate() {
         match value {
             Given::Nothing if parameter.default.is_none() => {
-                return Err(missing(binding, signature, &values));
+                return Err(missing(binding, signature, values));
             }
             // Each of several was looked at when they were gathered.
             Given::Nothing | Given::Several(_) => {}
@@ -379,7 +380,7 @@ fn bind<'a, 'py>(
             }
         }
     }
-    Ok(Args { py, binding, signature, values })
+    Ok(())
 }
 
 #[cold]
