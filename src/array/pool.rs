@@ -117,10 +117,10 @@ fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
         }
         return;
     }
-    let participants = helpers + 1;
-    let piece = (count / participants.saturating_mul(PIECES)).max(1);
-    // A piece has at least half its part of the whole, so there are at most `2 * PIECES` for each participant.
-    let claims = Claims::new(count.div_ceil(piece) as u32, participants);
+    let shares = (helpers + 1).min(SHARES_MAX);
+    let piece = (count / (shares * PIECES)).max(1);
+    // A piece has at least half its part of the whole, so there are at most `2 * PIECES` in a share.
+    let claims = Claims::new(count.div_ceil(piece) as u32, shares);
     gather(
         helpers,
         &|crew| {
@@ -140,6 +140,9 @@ fn for_each_of_many(count: usize, body: &(dyn Fn(usize) + Sync)) {
     );
     poll_interrupt();
 }
+
+/// Shares of a loop at most, however many threads somebody asks for; what more there are begin where others do.
+const SHARES_MAX: usize = 1024;
 
 /// Pieces for each participant: enough to even out unequal speeds, few enough that taking one costs nothing beside it.
 const PIECES: usize = 16;
