@@ -41,12 +41,14 @@ const WIDE_KERNEL: u64 = 1 << 19;
 
 /// Whether several threads would finish the pass sooner than one.
 pub(super) fn pays(plan: &Plan<'_>) -> bool {
-    if pool::num_threads() == 1 || plan.work < WORTH_WAKING {
+    let is_worth_it = |work: u64| work >= WORTH_WAKING && work / plan.steps.len() as u64 >= COARSE;
+    // Asked of what is known first: to find the heaviest path is a walk through the whole plan.
+    if pool::num_threads() == 1 || !is_worth_it(plan.work) {
         return false;
     }
     let (total, path) = plan.work_and_path();
     // Wide: the work is at least 1.3 times its heaviest path.
-    total >= WORTH_WAKING && total / 13 > path / 10 && total / plan.steps.len() as u64 >= COARSE
+    is_worth_it(total) && total / 13 > path / 10
 }
 
 /// Runs the plan; answers with what was captured.
