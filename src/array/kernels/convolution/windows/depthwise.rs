@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::{Band, Lined, Windows, bands, copy_line};
+use super::padded::{Band, Lined, Windows, bands, copy_line};
 use crate::array::kernels::convolution::{CHUNKS, Geometry, Number};
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::reduce::fold;
