@@ -1,10 +1,12 @@
 //! Shapes and strides. A layout is immutable and shared: an element-wise result has the very layout of its operand.
 
+mod recent;
+
 use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::array::{emplace, recent};
+use crate::array::emplace;
 use crate::error::{Error, Kind, Result};
 
 /// Extents, inline up to six.

@@ -8,7 +8,6 @@ pub mod layout;
 pub mod memory;
 pub mod pool;
 pub mod random;
-mod recent;
 pub(crate) mod reserve;
 pub mod sharing;
 pub mod storage;

@@ -121,15 +121,13 @@ pub unsafe fn enter(
             let named = names.as_ref().map_or(0, |n| n.len());
             let total = count as usize + named;
             // A `Bound` is a pointer that counts when it is cloned or dropped; behind a reference it is the pointer alone.
-            let with_this: SmallVec<[*mut ffi::PyObject; 8]>;
+            let mut with_this: SmallVec<[*mut ffi::PyObject; 8]> = SmallVec::new();
             let args = if total == 0 { &[] } else { std::slice::from_raw_parts(args, total) };
             let given = if this.is_null() {
                 args
             } else {
-                let mut both = SmallVec::new();
-                both.push(this);
-                both.extend_from_slice(args);
-                with_this = both;
+                with_this.push(this);
+                with_this.extend_from_slice(args);
                 &with_this[..]
             };
             let given: &[Bound<'_, PyAny>] = std::slice::from_raw_parts(given.as_ptr().cast(), given.len());

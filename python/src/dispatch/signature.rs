@@ -176,6 +176,7 @@ impl Kind {
 }
 
 fn is_int(object: &Bound<'_, PyAny>) -> bool {
+    // Most are plain ints, and of those one comparison tells.
     if object.is_exact_instance_of::<PyInt>() {
         return true;
     }

@@ -6,7 +6,7 @@
 //! there itself. Where pieces are dealt out in turn instead, the next loop reads half of them from another core's cache,
 //! which costs several times as much where two cores have no cache in common.
 //! The owner takes its pieces from the front and others take them from the back, so that what an owner who comes late has
-//! left over is in one piece, and it has met the others' pieces only at the end.
+//! left over is in one piece.
 //!
 //! This file is compiled a second time by `tests/pool_model.rs`, with the model checker's `sync` beside it.
 

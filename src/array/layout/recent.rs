@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::LocalKey;
 
-use crate::array::layout::Layout;
+use super::Layout;
 use crate::error::Result;
 
 /// Layouts of a kind that a thread remembers, each in the one place that its numbers lead to. A power of two.
