@@ -13,14 +13,15 @@ macro_rules! error_function {
         erf: [$($near_coefficient:expr),+], numerator: [$($numerator:expr),+], denominator: [$($denominator:expr),+]
     ) => {
         pub mod $float {
-            use super::super::exponential::$float::{exp_less, exp_near};
+            use super::super::exponential::$float::{LOWER, exp_lifted, exp_near};
             use super::super::polynomial::{MulAdd, polynomial};
             use std::$float::consts::SQRT_2;
 
-            /// `e^(x^2/2) ndtr(-x)` for `0 <= x <= sqrt(2) reach`, beyond which `ndtr(-x)` is zero.
+            /// `unit e^(x^2/2) ndtr(-x)` for `0 <= x <= sqrt(2) reach`, beyond which `ndtr(-x)` is zero. `unit` is a constant
+            /// power of two and costs nothing.
             #[inline(always)]
-            pub fn scaled_tail<const FUSED: bool>(x: $float) -> $float {
-                polynomial!(FUSED; x; $($numerator),+) / polynomial!(FUSED; x; $($denominator),+)
+            pub fn scaled_tail<const FUSED: bool>(x: $float, unit: $float) -> $float {
+                polynomial!(FUSED; x; $(unit * $numerator),+) / polynomial!(FUSED; x; $($denominator),+)
             }
 
             /// The leading half of a number's digits, whose square is exact.
@@ -29,15 +30,16 @@ macro_rules! error_function {
                 $float::from_bits(x.to_bits() & (<$word>::MAX << $low_bits))
             }
 
-            /// `e^(-scale x^2)` for a `scale` that is a power of two, within reach.
+            /// `e^(-scale x^2) / LOWER` for a `scale` that is a power of two, within reach.
             #[inline(always)]
-            fn exp_of_square<const FUSED: bool>(x: $float, scale: $float) -> $float {
+            fn lifted_exp_of_square<const FUSED: bool>(x: $float, scale: $float) -> $float {
                 if FUSED {
-                    let square = x * x;
-                    return exp_less::<true>(-scale * square, scale * x.mul_add(x, -square));
+                    let factor = -scale * x;
+                    let product = factor * x;
+                    return exp_lifted::<true>(product, factor.mul_add(-x, product));
                 }
                 let high = leading(x);
-                exp_less::<FUSED>(-scale * (high * high), scale * ((x - high) * (x + high)))
+                exp_lifted::<FUSED>(-scale * (high * high), scale * ((x - high) * (x + high)))
             }
 
             #[inline(always)]
@@ -55,7 +57,7 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn erf<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), 6.0);
-                let far = 1.0 - 2.0 * exp_near::<FUSED>(-(y * y)) * scaled_tail::<FUSED>(y * SQRT_2);
+                let far = 1.0 - exp_near::<FUSED>(-(y * y)) * scaled_tail::<FUSED>(y * SQRT_2, 2.0);
                 let value = if y < $near { erf_near::<FUSED>(y) } else { far };
                 value.copysign(x)
             }
@@ -63,7 +65,7 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn erfc<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach);
-                let tail = 2.0 * exp_of_square::<FUSED>(y, 1.0) * scaled_tail::<FUSED>(y * SQRT_2);
+                let tail = lifted_exp_of_square::<FUSED>(y, 1.0) * scaled_tail::<FUSED>(y * SQRT_2, 2.0 * LOWER);
                 let far = if x < 0.0 { 2.0 - tail } else { tail };
                 if y < 0.5 { 1.0 - erf_near::<FUSED>(x) } else { far }
             }
@@ -71,14 +73,14 @@ macro_rules! error_function {
             #[inline(always)]
             pub fn ndtr<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * SQRT_2);
-                let tail = exp_of_square::<FUSED>(y, 0.5) * scaled_tail::<FUSED>(y);
+                let tail = lifted_exp_of_square::<FUSED>(y, 0.5) * scaled_tail::<FUSED>(y, LOWER);
                 if x > 0.0 { 1.0 - tail } else { tail }
             }
 
             #[inline(always)]
             pub fn normal_density<const FUSED: bool>(x: $float) -> $float {
                 let y = at_most(x.abs(), $reach * SQRT_2);
-                exp_of_square::<FUSED>(y, 0.5) * $density
+                lifted_exp_of_square::<FUSED>(y, 0.5) * ($density * LOWER)
             }
         }
     };
@@ -119,7 +121,7 @@ pub fn erfcx(x: f64) -> f64 {
         return 2.0 * exp(high * high) * exp((x - high) * (x + high)) - erfcx(-x);
     }
     if x <= 28.0 {
-        return 2.0 * self::f64::scaled_tail::<false>(x * std::f64::consts::SQRT_2);
+        return self::f64::scaled_tail::<false>(x * std::f64::consts::SQRT_2, 2.0);
     }
     let z = 0.5 / (x * x);
     0.5 * std::f64::consts::FRAC_2_SQRT_PI / x

@@ -77,7 +77,7 @@ macro_rules! exponential {
             /// By so many powers of two a result is lifted out of the subnormal numbers, or lowered from above the largest.
             const LIFT: $word = $lift;
             /// What undoes the lift.
-            const LOWER: $float = $float::from_bits(($bias - LIFT) << $shift);
+            pub const LOWER: $float = $float::from_bits(($bias - LIFT) << $shift);
 
             /// `e^(x - less) 2^shift` with one power of two, so where both `2^shift` times a half of it and twice it are
             /// normal numbers. `less` is within 0.05 of zero, and counts with all its digits.
@@ -96,15 +96,15 @@ macro_rules! exponential {
                 exp_once::<FUSED>(x, 0.0, 0)
             }
 
-            /// `e^(x - less)` of `x` from where it underflows up to zero.
+            /// `e^(x - less) / LOWER` of `x` from where `e^x` underflows up to zero.
             #[inline(always)]
-            pub fn exp_less<const FUSED: bool>(x: $float, less: $float) -> $float {
-                exp_once::<FUSED>(x, less, LIFT) * LOWER
+            pub fn exp_lifted<const FUSED: bool>(x: $float, less: $float) -> $float {
+                exp_once::<FUSED>(x, less, LIFT)
             }
 
             #[inline(always)]
             pub fn exp_nonpositive<const FUSED: bool>(x: $float) -> $float {
-                exp_less::<FUSED>(if x < $exp_least { $exp_least } else { x }, 0.0)
+                exp_lifted::<FUSED>(if x < $exp_least { $exp_least } else { x }, 0.0) * LOWER
             }
 
             #[inline(always)]
