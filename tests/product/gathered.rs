@@ -60,12 +60,17 @@ impl Case {
         b
     }
 
-    /// All of C, which held `before` in every place.
+    /// All of C, which held `before` in every place, of which nothing is kept.
     fn product<T: Product>(&self, a: &[T], b: &[T], before: T) -> Vec<T> {
+        self.product_added(a, b, T::ZERO, before)
+    }
+
+    /// All of C, which held `before` in every place, of which `beta` times as much is kept.
+    fn product_added<T: Product>(&self, a: &[T], b: &[T], beta: T, before: T) -> Vec<T> {
         let mut c = vec![before; self.c_length()];
         let a = layout(self.lie, self.m, self.starts.len()).of(a);
         // SAFETY: C has room for each element, and they are apart.
-        unsafe { gemm_gathered(self.m, self.lines, a, b, &self.starts, c.as_mut_ptr(), self.c_row) };
+        unsafe { gemm_gathered(self.m, self.lines, a, b, &self.starts, beta, c.as_mut_ptr(), self.c_row) };
         c
     }
 }
@@ -116,6 +121,24 @@ fn check<T: Float>(case: &Case) -> Result<(), TestCaseError> {
         c[at] = T::rounded(f64::NAN);
     }
     prop_assert!(c.into_iter().all(|x| x.into().is_nan()), "wrote between C's elements");
+    Ok(())
+}
+
+/// What C held counts as often as it should: beside sums of whole numbers, which are exact in any order.
+fn check_added<T: Float>(case: &Case, beta: f64) -> Result<(), TestCaseError> {
+    let [a, b] = [(case.a_length(), 1), (case.b_length(), 2)].map(|(length, seed)| {
+        numbers(length, seed).into_iter().map(|x| T::rounded((x * 9.0).round())).collect::<Vec<_>>()
+    });
+    let sums = case.product(&a, &b, T::rounded(0.0));
+    let added = case.product_added(&a, &b, T::rounded(beta), T::rounded(24.0));
+    for [i, line, column] in case.elements() {
+        let at = case.c(i, line, column);
+        let [sum, added]: [f64; 2] = [sums[at].into(), added[at].into()];
+        prop_assert!(
+            added == sum + beta * 24.0,
+            "C[{i}, {line}, {column}] = {added}, not {sum} + {beta} * 24"
+        );
+    }
     Ok(())
 }
 
@@ -177,6 +200,7 @@ fn check_parts<T: Float + Send + Sync>(case: &Case, cut: usize) -> Result<(), Te
                                 matrix.from_row(first),
                                 &b[start..],
                                 &case.starts,
+                                T::rounded(0.0),
                                 c,
                                 case.c_row,
                             );
@@ -197,6 +221,12 @@ proptest! {
     fn elements_are_the_sums_they_should_be(case in any_case()) {
         check::<f32>(&case)?;
         check::<f64>(&case)?;
+    }
+
+    #[test]
+    fn what_c_held_is_added(case in any_case(), beta in prop_oneof![Just(1.0), Just(-0.5)]) {
+        check_added::<f32>(&case, beta)?;
+        check_added::<f64>(&case, beta)?;
     }
 
     #[test]

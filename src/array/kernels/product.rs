@@ -191,10 +191,10 @@ macro_rules! product {
                     #[cfg(target_arch = "x86_64")]
                     match x86::level() {
                         x86::Level::Plain | x86::Level::Unknown => {}
-                        x86::Level::Avx512 => return product.compute::<$wide>(),
-                        x86::Level::Avx2 => return product.compute::<$middle>(),
+                        x86::Level::Avx512 => return product.compute::<$wide, $middle>(),
+                        x86::Level::Avx2 => return product.compute::<$middle, $middle>(),
                     }
-                    product.compute::<$plain>();
+                    product.compute::<$plain, $plain>();
                 }
             }
         }
@@ -268,20 +268,25 @@ pub fn gemm<T: Product>(
 /// Elements that [`gemm_gathered`] may read, and not use, beyond the end of each line of B: one less than a register.
 pub const SLACK: usize = 15;
 
-/// `C = A B` for A of `m` by `starts.len()`, on this thread. Row `k` of B begins at `b[starts[k]]`, row `i` of C
-/// `i * c_row` elements after `c`; both have the columns of `lines`.
+/// `C = A B + beta C` for A of `m` by `starts.len()`, on this thread. Row `k` of B begins at `b[starts[k]]`, row `i` of C
+/// `i * c_row` elements after `c`; both have the columns of `lines`. With `beta == 0`, C is written but never read.
 ///
 /// # Safety
 /// Each element of C can be written, is no other element of C, of A or of B, and belongs to this call alone.
 ///
 /// # Panics
 /// If A reaches outside its slice, or a line of B with its [`SLACK`] does.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "gemm's arguments, with lines and starts for the columns and rows of B"
+)]
 pub unsafe fn gemm_gathered<T: Product>(
     m: usize,
     lines: Lines,
     a: Matrix<'_, T>,
     b: &[T],
     starts: &[usize],
+    beta: T,
     c: *mut T,
     c_row: usize,
 ) {
@@ -302,6 +307,7 @@ pub unsafe fn gemm_gathered<T: Product>(
         a_col: a.col_stride,
         b: b.as_ptr(),
         starts,
+        beta,
         c,
         c_row: c_row as isize,
     };

@@ -25,6 +25,9 @@ const OUTPUTS: usize = 24;
 /// With so many channels (or outputs), a weight's gradient is computed with them side by side in a register.
 const LANES: usize = 8;
 
+/// So many positions of a weight's gradient are summed in one chain.
+const DEPTH: usize = 256;
+
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
 
@@ -119,7 +122,7 @@ impl Band {
                 // SAFETY: the lines of this depth are positions of the band.
                 unsafe {
                     let y = y.add(self.position(whole, d, 0));
-                    gemm_gathered(outputs, lines, weights, copy, &windows.starts, y, positions);
+                    gemm_gathered(outputs, lines, weights, copy, &windows.starts, T::ZERO, y, positions);
                 }
             }
             if let Some(bias) = bias {
@@ -142,7 +145,8 @@ impl Band {
             let count = OUTPUTS.min(outputs - from);
             // SAFETY: there is room for so many rows of columns.
             unsafe {
-                gemm_gathered(count, lines, weights.from_row(from), copy, &windows.starts, c.as_mut_ptr(), n);
+                let weights = weights.from_row(from);
+                gemm_gathered(count, lines, weights, copy, &windows.starts, T::ZERO, c.as_mut_ptr(), n);
             }
             for (o, row) in c.chunks_exact(n).enumerate().take(count) {
                 let o = from + o;
@@ -156,6 +160,49 @@ impl Band {
                         None => copy_line(line, row),
                     }
                 });
+            }
+        }
+    }
+}
+
+impl Band {
+    /// Adds to `sum`, `[taps, outputs, channels]`, what the band's positions of an image contribute to a group's weights:
+    /// `turned` is the copy of its input with the channels of a place side by side, and [`SLACK`] behind the last.
+    fn weights_by_channel<T: Number>(
+        &self,
+        whole: &Geometry,
+        (image, group): (usize, usize),
+        g: &[T],
+        turned: &[T],
+        sum: &mut [T],
+    ) {
+        let (channels, outputs) = (whole.channels_per_group(), whole.outputs_per_group());
+        let lines = Lines { count: 1, length: channels, b_step: 0, c_step: 0 };
+        let mut places = Vec::with_capacity(self.geometry.positions());
+        let width = self.geometry.output[2];
+        self.windows.each_line(self, whole, |column, _| {
+            places.extend((column..column + width).map(|column| column * channels));
+        });
+        // A band is cut along the first axis that can be cut: its positions lie one after the other.
+        let first =
+            (image * whole.outputs + group * outputs) * whole.positions() + self.position(whole, 0, 0);
+        for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(&self.windows.starts) {
+            for (chunk, places) in places.chunks(DEPTH).enumerate() {
+                let a = Matrix::new(g, first + chunk * DEPTH, whole.positions() as isize, 1);
+                // SAFETY: the sum of a tap has so many rows, and is borrowed exclusively.
+                unsafe {
+                    let c = sum.as_mut_ptr();
+                    gemm_gathered(
+                        outputs,
+                        lines,
+                        a,
+                        &turned[start * channels..],
+                        places,
+                        T::ONE,
+                        c,
+                        channels,
+                    );
+                }
             }
         }
     }
@@ -205,29 +252,24 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
             let (image, band) = (unit / bands.len(), &bands[unit % bands.len()]);
             let windows = &band.windows;
             let (n, length) = (windows.columns, windows.length(&band.geometry));
-            let side = match (by_channel, by_output) {
-                (true, _) => channels * windows.size,
-                (_, true) => outputs * n,
-                _ => 0,
+            let (side, turned) = match (by_channel, by_output) {
+                (true, _) => (0, channels * windows.size + SLACK),
+                (_, true) => (outputs * n, outputs * n),
+                _ => (outputs * n, 0),
             };
-            with_scratch(length + outputs * n + side, |scratch: &mut [T]| {
+            with_scratch(length + side + turned, |scratch: &mut [T]| {
                 let (copy, rest) = scratch.split_at_mut(length);
-                let (grads, side) = rest.split_at_mut(outputs * n);
+                let (grads, turned) = rest.split_at_mut(side);
                 windows.fill(&band.geometry, image, group, x, copy);
-                columns_of_gradient(geo, band, (image, group), g, grads);
                 if by_channel {
-                    transpose(copy, windows.size, side);
-                    let a = Matrix::new(grads, 0, n as isize, 1);
-                    for (tap, &start) in windows.starts[..taps].iter().enumerate() {
-                        let b = Matrix::new(side, start * channels, channels as isize, 1);
-                        let c = MatrixMut::new(sum, tap * outputs * channels, channels as isize, 1);
-                        gemm(outputs, channels, n, T::ONE, a, b, T::ONE, c, 1);
-                    }
-                    return;
+                    let room = turned.len() - SLACK;
+                    transpose(copy, windows.size, &mut turned[..room]);
+                    return band.weights_by_channel(geo, (image, group), g, turned, sum);
                 }
+                columns_of_gradient(geo, band, (image, group), g, grads);
                 let b = if by_output {
-                    transpose(grads, n, side);
-                    Matrix::new(side, 0, outputs as isize, 1)
+                    transpose(grads, n, turned);
+                    Matrix::new(turned, 0, outputs as isize, 1)
                 } else {
                     Matrix::new(grads, 0, 1, n as isize)
                 };

@@ -1,7 +1,9 @@
 //! Products whose B is not a matrix but rows that lie anywhere, overlapping too: the windows of a convolution.
 
+use std::ops::Range;
+
 use super::outer::for_each_group;
-use super::register::{Element, Register};
+use super::register::{Element, InstructionSet, Register};
 use super::tile::{self, ACROSS, Tile};
 
 /// The columns of B and C, in lines at even distances.
@@ -17,7 +19,7 @@ pub struct Lines {
     pub c_step: usize,
 }
 
-/// `C = A B`: row `k` of B is what begins `starts[k]` elements after `b`. Strides are in elements.
+/// `C = A B + beta C`: row `k` of B is what begins `starts[k]` elements after `b`. Strides are in elements.
 pub struct Gathered<'s, T> {
     pub m: usize,
     pub lines: Lines,
@@ -26,24 +28,53 @@ pub struct Gathered<'s, T> {
     pub a_col: isize,
     pub b: *const T,
     pub starts: &'s [usize],
+    pub beta: T,
     pub c: *mut T,
     pub c_row: isize,
 }
 
 impl<T: Element> Gathered<'_, T> {
-    /// Computes it. Every element of C is one chain of multiply-adds, cut nowhere.
+    /// Computes it, in registers `R`, and what is left of each line in `End` where that has room for it. Every element of
+    /// C is one chain of multiply-adds, cut nowhere.
     ///
     /// # Safety
-    /// The machine has `R`'s instructions; A is `m` by as many as there are starts, C has `m` rows of
+    /// The machine has `R`'s instructions, which have `End` too; A is `m` by as many as there are starts, C has `m` rows of
     /// the lines and overlaps neither A nor B, and whole registers of each line of B can be read, up to [`super::SLACK`]
     /// elements beyond its end.
-    pub unsafe fn compute<R: Register<Element = T>>(&self) {
+    pub unsafe fn compute<R: Register<Element = T>, End: Register<Element = T>>(&self) {
         let width = ACROSS * R::LANES;
-        let Lines { count, length, b_step, c_step } = self.lines;
-        for_each_group(self.m, R::ROWS, |i, rows| {
+        let whole = self.lines.length / width * width;
+        let mut left = whole..self.lines.length;
+        // SAFETY: the columns are a line's; all else is the caller's promise.
+        unsafe {
+            self.columns::<R, R::Instructions>(R::ROWS, 0..whole);
+            // Two registers of which the second would be half empty become one, and one that is half as wide.
+            if (R::LANES + 1..=R::LANES + End::LANES).contains(&left.len()) {
+                self.columns::<R, R::Instructions>(R::ROWS_ALONE, left.start..left.start + R::LANES);
+                left.start += R::LANES;
+            }
+            match left.len() {
+                n if n <= End::LANES => self.columns::<End, R::Instructions>(End::ROWS_ALONE, left),
+                n if n <= R::LANES => self.columns::<R, R::Instructions>(R::ROWS_ALONE, left),
+                _ => self.columns::<R, R::Instructions>(R::ROWS, left),
+            }
+        }
+    }
+
+    /// Some columns of all lines, in tiles of at most so many rows.
+    ///
+    /// # Safety
+    /// As [`compute`](Self::compute), and the machine has `I`, which has `R`.
+    unsafe fn columns<R: Register<Element = T>, I: InstructionSet>(
+        &self,
+        most_rows: usize,
+        columns: Range<usize>,
+    ) {
+        let Lines { count, b_step, c_step, .. } = self.lines;
+        for_each_group(self.m, most_rows, |i, rows| {
             for line in 0..count {
-                for j in (0..length).step_by(width) {
-                    let cols = width.min(length - j);
+                for j in columns.clone().step_by(ACROSS * R::LANES) {
+                    let cols = (ACROSS * R::LANES).min(columns.end - j);
                     let wide = cols.div_ceil(R::LANES);
                     // SAFETY: the tile is within a line of B and of C, which the caller vouches for.
                     unsafe {
@@ -56,12 +87,12 @@ impl<T: Element> Gathered<'_, T> {
                             b: self.b.add(line * b_step + j),
                             b_row: 0,
                             b_starts: self.starts.as_ptr(),
-                            beta: T::ZERO,
+                            beta: self.beta,
                             c: self.c.offset(i as isize * self.c_row).add(line * c_step + j),
                             c_row: self.c_row,
                             last: cols - (wide - 1) * R::LANES,
                         };
-                        tile::gathered::<R>(rows, wide, &tile);
+                        tile::gathered::<R, I>(rows, wide, &tile);
                     }
                 }
             }

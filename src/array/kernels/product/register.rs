@@ -93,16 +93,24 @@ pub trait Kernel<R: Register> {
 pub trait Register: Copy {
     /// The type of a lane.
     type Element: Element;
+    /// What has the register.
+    type Instructions: InstructionSet;
     /// Lanes in the register.
     const LANES: usize;
     /// Rows of the result that fit in the machine's registers, at two registers a row.
     const ROWS: usize;
+    /// Rows of the result that fit in the machine's registers, at one register a row.
+    const ROWS_ALONE: usize;
     /// The side of the square that [`transpose`](Register::transpose) turns.
     const SQUARE: usize;
     /// Registers in a cache line.
     const LINE: usize = 64 / (Self::LANES * size_of::<Self::Element>());
     /// Runs `kernel` in a function compiled for this register's instruction set.
-    unsafe fn enter<K: Kernel<Self>>(kernel: K);
+    #[inline(always)]
+    unsafe fn enter<K: Kernel<Self>>(kernel: K) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { Self::Instructions::enter(kernel) }
+    }
     /// `x` in every lane.
     unsafe fn splat(x: Self::Element) -> Self;
     /// `LANES` elements from memory.
@@ -162,15 +170,12 @@ impl<T: Element, const N: usize, I> Lanes<T, N, I> {
 
 impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> {
     type Element = T;
+    type Instructions = I;
     const LANES: usize = N;
     const ROWS: usize = 4;
+    const ROWS_ALONE: usize = 4;
     const SQUARE: usize = 4;
 
-    #[inline(always)]
-    unsafe fn enter<K: Kernel<Self>>(kernel: K) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { I::enter(kernel) }
-    }
     #[inline(always)]
     unsafe fn splat(x: T) -> Self {
         Self::of([x; N])

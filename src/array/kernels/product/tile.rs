@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::register::{Element, Kernel, Register};
+use super::register::{Element, InstructionSet, Kernel, Register};
 
 /// The inner index is cut into blocks of this length: one block of B, two registers wide, fills the first-level cache.
 pub const DEPTH: usize = 256;
@@ -109,26 +109,26 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
 
 type Compiled<T> = unsafe fn(&Tile<T>);
 
-unsafe fn compute<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(
+unsafe fn compute<R: Register, I: InstructionSet, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(
     tile: &Tile<R::Element>,
 ) {
     // Register types with fewer rows never look at the later entries of the table: nothing is compiled for those.
-    if const { ROWS <= R::ROWS } {
+    if const { ROWS <= R::ROWS || SOURCE == GATHERED && WIDE == 1 && ROWS <= R::ROWS_ALONE } {
         // SAFETY: the caller's promise, passed on.
-        unsafe { R::enter(Compute::<R::Element, ROWS, WIDE, SOURCE>(tile)) }
+        unsafe { I::enter::<R, _>(Compute::<R::Element, ROWS, WIDE, SOURCE>(tile)) }
     }
 }
 
-/// The compiled tile for every number of rows and registers.
-struct Table<R>(PhantomData<R>);
+/// The compiled tile for every number of rows and registers, in an instruction set that has the registers.
+struct Table<R, I>(PhantomData<(R, I)>);
 
 macro_rules! table {
     ($source:ident: $($rows:literal)*) => {
-        [$([compute::<R, $rows, 1, $source>, compute::<R, $rows, 2, $source>]),*]
+        [$([compute::<R, I, $rows, 1, $source>, compute::<R, I, $rows, 2, $source>]),*]
     };
 }
 
-impl<R: Register> Table<R> {
+impl<R: Register, I: InstructionSet> Table<R, I> {
     const DIRECT: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(DIRECT: 1 2 3 4 5 6 7 8 9 10 11 12);
     const PACKED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(PACKED: 1 2 3 4 5 6 7 8 9 10 11 12);
     const GATHERED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] =
@@ -142,7 +142,7 @@ impl<R: Register> Table<R> {
 #[inline]
 pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
     // SAFETY: the caller's promise, passed on.
-    unsafe { Table::<R>::DIRECT[rows - 1][wide - 1](tile) }
+    unsafe { Table::<R, R::Instructions>::DIRECT[rows - 1][wide - 1](tile) }
 }
 
 /// As [`direct`], with A in rows [`PACKED_ROW`] apart and whole registers of B to read.
@@ -152,15 +152,16 @@ pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Eleme
 #[inline]
 pub unsafe fn packed<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
     // SAFETY: the caller's promise, passed on.
-    unsafe { Table::<R>::PACKED[rows - 1][wide - 1](tile) }
+    unsafe { Table::<R, R::Instructions>::PACKED[rows - 1][wide - 1](tile) }
 }
 
-/// As [`direct`], with each row of B where `b_starts` says, and whole registers of it to read.
+/// As [`direct`], with each row of B where `b_starts` says, and whole registers of it to read; of one register across,
+/// up to `R::ROWS_ALONE` rows. `I` is an instruction set that has the register, its own or a later one.
 ///
 /// # Safety
-/// As [`direct`].
+/// As [`direct`], and the machine has `I`.
 #[inline]
-pub unsafe fn gathered<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
+pub unsafe fn gathered<R: Register, I: InstructionSet>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
     // SAFETY: the caller's promise, passed on.
-    unsafe { Table::<R>::GATHERED[rows - 1][wide - 1](tile) }
+    unsafe { Table::<R, I>::GATHERED[rows - 1][wide - 1](tile) }
 }

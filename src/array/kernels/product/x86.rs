@@ -238,15 +238,12 @@ macro_rules! register {
     ) => {
         impl Register for $name {
             type Element = $t;
+            type Instructions = $set;
             const LANES: usize = $lanes;
             const ROWS: usize = $rows;
+            const ROWS_ALONE: usize = 12;
             const SQUARE: usize = $square;
 
-            #[inline(always)]
-            unsafe fn enter<K: Kernel<Self>>(kernel: K) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { <$set>::enter(kernel) }
-            }
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self {
                 // SAFETY: the caller's promise: the machine has the instruction.

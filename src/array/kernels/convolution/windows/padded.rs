@@ -172,6 +172,10 @@ impl Windows {
             for &Block { to, from, extent: [depth, down, across] } in &self.blocks {
                 for d in 0..depth {
                     let (mut to, mut from) = (to + d * to_depth, from + d * from_depth);
+                    if g.stride[2] == 1 && to_line == from_line {
+                        copy_run(&mut copy[to..], &x[from..], [down, across], to_line);
+                        continue;
+                    }
                     for _ in 0..down {
                         let copy = &mut copy[to..to + across];
                         if g.stride[2] == 1 {
@@ -202,6 +206,15 @@ impl Windows {
 /// Whether each tap of an axis has a phase of its own.
 fn is_split(lined: Lined, axis: usize) -> bool {
     lined == Lined::Joined && axis == 2
+}
+
+/// Copies lines that lie as far apart in both as one run, and clears what that carries into the gaps between them.
+fn copy_run<T: Number>(to: &mut [T], from: &[T], [down, across]: [usize; 2], apart: usize) {
+    let run = (down - 1) * apart + across;
+    to[..run].copy_from_slice(&from[..run]);
+    for gap in across..apart.min(run) {
+        to[gap..run].iter_mut().step_by(apart).for_each(|y| *y = T::ZERO);
+    }
 }
 
 /// Copies a line: a short one in pieces that may overlap, for a call would take longer.
