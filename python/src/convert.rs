@@ -57,6 +57,11 @@ fn slow_scalar(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
     Ok(None)
 }
 
+/// Whether a tensor may stand where a number is asked for: one that wants a gradient would not get it.
+pub fn is_number(x: &Tensor) -> bool {
+    x.ndim() == 0 && !x.requires_grad()
+}
+
 /// An integer that fits 64 bits.
 #[inline]
 pub fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {

@@ -270,10 +270,14 @@ pub fn scatter_combined(
         Operand::Tensor(src) => src.array(),
         Operand::Scalar(value) => Array::scalar(value, x.dtype())?.expand(places.shape())?,
     };
+    let inputs: &[&Tensor] = match src {
+        Operand::Tensor(src) => &[x, src],
+        Operand::Scalar(_) => &[x],
+    };
     overwrite(
         onto,
         "NotImplemented",
-        &[x],
+        inputs,
         &[],
         |y| scattered(y, axis, &places, &source, how),
         |_| {

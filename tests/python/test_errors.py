@@ -288,3 +288,56 @@ def test_a_failed_backward_leaves_other_graphs_and_the_next_pass_alone():
         y.sum().backward()
     z.sum().backward()
     assert x.grad.tolist() == [3]
+
+
+GRADIENT_LOST = {
+    "add alpha": lambda t: torch.add(torch.ones(2), torch.ones(2), alpha=t),
+    "add_ alpha": lambda t: torch.ones(2).add_(torch.ones(2), alpha=t),
+    "sub alpha": lambda t: torch.sub(torch.ones(2), torch.ones(2), alpha=t),
+    "rsub alpha": lambda t: torch.rsub(torch.ones(2), torch.ones(2), alpha=t),
+    "addcmul value": lambda t: torch.addcmul(torch.ones(2), torch.ones(2), torch.ones(2), value=t),
+    "addmm beta": lambda t: torch.addmm(torch.ones(2, 2), torch.ones(2, 2), torch.ones(2, 2), beta=t),
+    "index_add alpha": lambda t: torch.ones(2).index_add(0, torch.tensor([0]), torch.ones(1), alpha=t),
+    "scatter value": lambda t: torch.ones(2).scatter(0, torch.tensor([0]), value=t),
+    "full": lambda t: torch.full((2,), t),
+    "full_like": lambda t: torch.full_like(torch.ones(2), t),
+    "arange": lambda t: torch.arange(t),
+    "dist p": lambda t: torch.dist(torch.ones(2), torch.ones(2), t),
+    "norm p": lambda t: torch.norm(torch.ones(2), t),
+    "vector_norm ord": lambda t: torch.linalg.vector_norm(torch.ones(2), t),
+    "renorm maxnorm": lambda t: torch.renorm(torch.ones(2, 2), 2, 0, t),
+    "nan_to_num nan": lambda t: torch.nan_to_num(torch.ones(2), t),
+    "normal_ mean": lambda t: torch.ones(2).normal_(t, 1.0),
+    "threshold": lambda t: torch.threshold(torch.ones(2), t, 1.0),
+    "hardtanh limit": lambda t: torch.nn.functional.hardtanh(torch.ones(2), t, 3.0),
+    "leaky_relu slope": lambda t: torch.nn.functional.leaky_relu(torch.ones(2), t),
+    "layer_norm eps": lambda t: torch.nn.functional.layer_norm(torch.ones(2), (2,), eps=t),
+}
+
+
+@pytest.mark.parametrize("call", GRADIENT_LOST.values(), ids=GRADIENT_LOST)
+def test_a_tensor_that_wants_a_gradient_is_no_number(call):
+    call(torch.tensor(2.0))
+    with pytest.raises(TypeError):
+        call(torch.tensor(2.0, requires_grad=True))
+    with torch.no_grad(), pytest.raises(TypeError):
+        call(torch.tensor(2.0, requires_grad=True))
+    with pytest.raises(TypeError):
+        call(torch.ones(1))
+
+
+def test_an_argument_that_can_only_be_named_has_no_position_in_errors():
+    with pytest.raises(TypeError, match=r"^add\(\): argument 'alpha' must be Number, not Tensor$"):
+        torch.add(torch.ones(2), torch.ones(2), alpha=leaf(1.0).sum())
+    with pytest.raises(TypeError, match=r"^full\(\): argument 'fill_value' \(position 2\) must be Number, not Tensor$"):
+        torch.full((2,), leaf(1.0).sum())
+
+
+def test_a_tensor_without_dimensions_is_scattered_with_its_gradient():
+    t = torch.tensor(2.0, requires_grad=True)
+    y = torch.zeros(3).scatter(0, torch.tensor([1]), t)
+    y.backward(torch.tensor([1.0, 5.0, 1.0]))
+    assert y.tolist() == [0, 2, 0]
+    assert t.grad.item() == 5
+    with pytest.raises(RuntimeError, match="to be no larger"):
+        torch.zeros(3).scatter(0, torch.tensor([0, 1]), t)

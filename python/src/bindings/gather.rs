@@ -18,17 +18,25 @@ bindings! {
     }
     /// A copy with values written along an axis at the places an index names.
     both scatter {
-        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Copy, false)?,
-        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Copy, false)?,
-        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy, true)?,
-        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Copy, true)?
+        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor"
+            => |a| scatter(a, Onto::Copy, a.tensor(3)?.into(), false)?,
+        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor"
+            => |a| scatter(a, Onto::Copy, a.scalar(3)?.into(), false)?,
+        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor"
+            => |a| scatter(a, Onto::Copy, a.tensor(3)?.into(), true)?,
+        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor"
+            => |a| scatter(a, Onto::Copy, a.scalar(3)?.into(), true)?
     }
     /// Values written along an axis at the places an index names.
     method scatter_ {
-        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor" => |a| scatter(a, Onto::Itself, false)?,
-        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor" => |a| scatter(a, Onto::Itself, false)?,
-        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself, true)?,
-        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor" => |a| scatter(a, Onto::Itself, true)?
+        "(Tensor input, int dim, Tensor index, Tensor src) -> Tensor"
+            => |a| scatter(a, Onto::Itself, a.tensor(3)?.into(), false)?,
+        "(Tensor input, int dim, Tensor index, Scalar value) -> Tensor"
+            => |a| scatter(a, Onto::Itself, a.scalar(3)?.into(), false)?,
+        "(Tensor input, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor"
+            => |a| scatter(a, Onto::Itself, a.tensor(3)?.into(), true)?,
+        "(Tensor input, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor"
+            => |a| scatter(a, Onto::Itself, a.scalar(3)?.into(), true)?
     }
     /// A copy with values added along an axis at the places an index names.
     both scatter_add {
@@ -240,17 +248,14 @@ fn number_or_tensor(a: &Args<'_, '_>, i: usize) -> PyResult<Tensor> {
     }
 }
 
-fn scatter(a: &Args<'_, '_>, onto: Onto, reduces: bool) -> PyResult<Py<PyAny>> {
-    let (x, dim, index, value) = (a.tensor(0)?, a.index(1)?, a.tensor(2)?, a.operand(3)?);
+fn scatter(a: &Args<'_, '_>, onto: Onto, value: Operand<'_>, reduces: bool) -> PyResult<Py<PyAny>> {
+    let (x, dim, index) = (a.tensor(0)?, a.index(1)?, a.tensor(2)?);
     if reduces {
         let reduce = a.str(4)?;
         return ops::scatter_combined(onto, x, dim, index, value, &reduce).object(a.py());
     }
     match value {
-        Operand::Tensor(src) if src.ndim() > 0 || index.ndim() == 0 => {
-            a.call(ops::scatter, (onto, x, dim, index, src)).object(a.py())
-        }
-        Operand::Tensor(src) => ops::scatter_value(onto, x, dim, index, core(src.item())?).object(a.py()),
+        Operand::Tensor(src) => a.call(ops::scatter, (onto, x, dim, index, src)).object(a.py()),
         Operand::Scalar(value) => ops::scatter_value(onto, x, dim, index, value).object(a.py()),
     }
 }

@@ -93,8 +93,12 @@ fn order_of_norm(a: &Args<'_, '_>, i: usize) -> PyResult<f64> {
     let number = convert::operand(order)?;
     match number {
         Some(arcgrad::graph::Operand::Scalar(p)) => Ok(p.to_f64()),
-        Some(arcgrad::graph::Operand::Tensor(p)) => Ok(p.item().map_err(|e| raise(&e))?.to_f64()),
-        None => Err(PyTypeError::new_err("norm: the order must be a number or 'fro'")),
+        Some(arcgrad::graph::Operand::Tensor(p)) if convert::is_number(p) => {
+            Ok(p.item().map_err(|e| raise(&e))?.to_f64())
+        }
+        Some(arcgrad::graph::Operand::Tensor(_)) | None => {
+            Err(PyTypeError::new_err("norm: the order must be a number or 'fro'"))
+        }
     }
 }
 

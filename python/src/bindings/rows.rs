@@ -43,11 +43,12 @@ fn signature(row: &Row, in_place: bool) -> Signature {
         .zip(row.defaults)
         .enumerate()
         .map(|(i, (name, default))| {
-            let differentiated = row.derivatives.iter().any(|d| usize::from(d.input) == i);
+            // Beside inputs that have a derivative, one that has none is a number that shapes the function.
+            let shapes = row.differentiable != 0 && row.differentiable & (1 << i) == 0;
             let kind = match (i, row.inputs.len()) {
                 (0, 1) => "Tensor",
                 (0, _) if in_place => "Tensor",
-                _ if default.is_some() && !differentiated => "Scalar",
+                (1.., _) if shapes => "Scalar",
                 _ => "Operand",
             };
             let name = match (i, *name) {

@@ -119,18 +119,11 @@ impl<'a, 'py> Args<'a, 'py> {
 
     #[cold]
     fn wrong(&self, i: usize) -> PyErr {
-        let parameter = &self.signature.parameters[i];
         let given = self
             .given(i)
             .and_then(|x| x.get_type().name().ok())
             .map_or_else(|| "nothing".to_owned(), |n| n.to_string());
-        PyTypeError::new_err(format!(
-            "{}(): argument '{}' (position {}) must be {}, not {given}",
-            self.binding.name,
-            parameter.name,
-            i + 1,
-            parameter.kind.spoken()
-        ))
+        wrong(self.binding, self.signature, i, &given)
     }
 
     /// A tensor.
@@ -188,8 +181,10 @@ impl<'a, 'py> Args<'a, 'py> {
                     ))
                 }
                 Some(Operand::Scalar(s)) => Ok(s),
-                Some(Operand::Tensor(t)) => t.item().map_err(|e| crate::error::raise(&e)),
-                None => Err(self.wrong(i)),
+                Some(Operand::Tensor(t)) if convert::is_number(t) => {
+                    t.item().map_err(|e| crate::error::raise(&e))
+                }
+                Some(Operand::Tensor(_)) | None => Err(self.wrong(i)),
             },
             None if self.is_left_out(i) => Ok(parse_scalar(self.default(i))),
             None => Err(self.wrong(i)),
@@ -340,6 +335,19 @@ impl<'a, 'py> Args<'a, 'py> {
         }
         if error.is_instance_of::<PyTypeError>(self.py) { self.wrong(i) } else { error }
     }
+}
+
+/// What is said of an argument of another type than its parameter's.
+#[cold]
+pub(super) fn wrong(binding: &Binding, signature: &Signature, i: usize, given: &str) -> PyErr {
+    let parameter = &signature.parameters[i];
+    let place = if parameter.keyword_only { String::new() } else { format!(" (position {})", i + 1) };
+    PyTypeError::new_err(format!(
+        "{}(): argument '{}'{place} must be {}, not {given}",
+        binding.name,
+        parameter.name,
+        parameter.kind.spoken()
+    ))
 }
 
 /// Moves a core call over the boundary of `detach`, which runs it on this same thread.

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use smallvec::SmallVec;
 
-use crate::dispatch::arguments::Given;
+use crate::dispatch::arguments::{Given, wrong};
 use crate::dispatch::{Args, Kind, Signature, catalogue};
 use crate::error::guarded;
 use crate::overrides::{self, Call, Taken};
@@ -367,14 +367,7 @@ fn bind<'a, 'py>(
             Given::One(object) if object.is_none() && parameter.optional => {}
             Given::One(object) if parameter.kind.accepts(object) => {}
             Given::One(object) => {
-                return Err(PyTypeError::new_err(format!(
-                    "{}(): argument '{}' (position {}) must be {}, not {}",
-                    binding.name,
-                    parameter.name,
-                    i + 1,
-                    parameter.kind.spoken(),
-                    object.get_type().name()?
-                )));
+                return Err(wrong(binding, signature, i, &object.get_type().name()?.to_string()));
             }
         }
     }

@@ -161,7 +161,7 @@ impl Kind {
             Self::Tensor => convert::tensor(object).is_some(),
             Self::Operand => convert::tensor(object).is_some() || is_number(object),
             Self::Scalar | Self::Float => {
-                convert::tensor(object).map_or_else(|| is_number(object), |t| t.ndim() == 0)
+                convert::tensor(object).map_or_else(|| is_number(object), convert::is_number)
             }
             Self::Int => is_int(object),
             Self::Ints | Self::Sizes => is_sequence_of(object, is_int) || is_int(object),
