@@ -302,6 +302,17 @@ impl Array {
         Ok(self.view_with(Layout::strided(shape, &strides)?, self.offset))
     }
 
+    /// The same places, without the axes that repeat them, if there are any.
+    pub(crate) fn places(&self) -> Result<Option<Self>> {
+        let axes = || (0..self.ndim()).filter(|&a| self.strides()[a] != 0 || self.shape()[a] == 0);
+        if self.is_contiguous() || axes().count() == self.ndim() {
+            return Ok(None);
+        }
+        let shape: Dims = axes().map(|a| self.shape()[a]).collect();
+        let strides: Strides = axes().map(|a| self.strides()[a]).collect();
+        Ok(Some(self.view_with(Layout::strided(&shape, &strides)?, self.offset)))
+    }
+
     /// Repeats axes of extent 1 without copying.
     pub fn expand(&self, shape: &[usize]) -> Result<Self> {
         if self.shape() == shape {

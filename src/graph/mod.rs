@@ -37,6 +37,7 @@ pub use packing::{
     Package, Packed, SavedTensorHooks, disable_packing, packing_disabled, pop_saved_tensor_hooks,
     push_saved_tensor_hooks, saved_tensor_hooks,
 };
+pub(crate) use record::is_recorded;
 pub use record::{
     Backward, Forward, Onto, assume, linear, linear_view, overwrite, record, record_many, record_views,
     record_with_work, relabel,

@@ -12,7 +12,7 @@ use crate::graph::batch::Label;
 use crate::graph::forward::Place;
 use crate::graph::keep::{Keep, kept};
 use crate::graph::node::{Edge, Grads, NodeRef, OutputMeta, Rule};
-use crate::graph::row::check_writable;
+use crate::graph::row::{check_overlap, check_writable};
 use crate::graph::saved::{Saved, SavedValue, SavedValues, Unpacked};
 use crate::graph::tensor::Tensor;
 use crate::graph::{forward, mode, view};
@@ -384,12 +384,16 @@ pub enum Onto {
     Copy,
     /// Into the tensor's own memory.
     Itself,
+    /// Into the tensor's own memory, the same number everywhere, so that several positions may be one place.
+    Throughout,
 }
 
 /// Records an operation that overwrites a part of its first input, in place or in a copy of it.
 ///
 /// `write` is given the memory, which holds the first input's numbers. The derivative is that of the operation that
 /// returns a new tensor; it must not keep the first input.
+///
+/// In place, an input that shares a part of the memory is refused, unless it is a single number.
 pub fn overwrite<W, B, F>(
     onto: Onto,
     name: &'static str,
@@ -413,8 +417,16 @@ where
     }
     let recorded = is_recorded(inputs);
     view::check_write(name, x, recorded)?;
-    check_writable(name, &array)?;
-    write(&array)?;
+    let places = (onto == Onto::Throughout).then(|| array.places()).transpose()?.flatten();
+    let target = places.as_ref().unwrap_or(&array);
+    check_writable(name, target)?;
+    for input in &inputs[1..] {
+        let state = input.state();
+        if state.array.ndim() > 0 {
+            check_overlap(&state.array, target)?;
+        }
+    }
+    write(target)?;
     let history = (recorded && array.dtype().is_differentiable()).then(|| {
         let saved = kept(keep, inputs, std::slice::from_ref(&array))?;
         let node = NodeRef::new(

@@ -1,10 +1,12 @@
 //! New tensors that are counted out: ranges, even spacings, the identity.
 
+use smallvec::SmallVec;
+
 use crate::array::kernels::copy;
 use crate::array::{Array, DType, Element, Layout, Scalar};
 use crate::error::{Error, Kind, Result};
-use crate::graph::row::default_dtype;
-use crate::graph::{Tensor, forward};
+use crate::graph::row::{check_overlap, check_writable, default_dtype};
+use crate::graph::{Tensor, forward, is_recorded};
 use crate::with_element;
 
 /// A tensor of any content.
@@ -191,6 +193,24 @@ fn fill_integers(y: &Array, value: impl Fn(usize) -> i64) {
     });
 }
 
+/// Refuses to run `name` with these `outs`: where a gradient would be lost, and where an input shares a part of their memory.
+pub fn check_out(name: &'static str, inputs: &[Tensor], outs: &[Tensor]) -> Result<()> {
+    let given: SmallVec<[&Tensor; 4]> = inputs.iter().chain(outs).collect();
+    if outs.iter().any(|out| out.dtype().is_differentiable()) && is_recorded(&given) {
+        return Err(Error::runtime(format!(
+            "{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
+             requires grad."
+        )));
+    }
+    for out in outs {
+        let target = out.array();
+        for input in inputs {
+            check_overlap(&input.state().array, &target)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts a result into a tensor that the caller brought (`out=`), which takes on the result's shape if it has another.
 ///
 /// Fails when the tensor requires a gradient or either has a tangent, when it is read-only, and when its dtype cannot hold
@@ -206,10 +226,10 @@ pub fn write_out(name: &'static str, result: &Tensor, out: &Tensor) -> Result<()
     if from.dtype().category() > to.dtype().category() {
         return Err(Kind::ResultCast { op: name, from: from.dtype(), to: to.dtype() }.into());
     }
+    check_writable(name, &to)?;
     if from.shape() != to.shape() {
         return out.set_data(&Tensor::new(from.cast(to.dtype())?));
     }
-    crate::graph::row::check_writable(name, &to)?;
     copy::copy(&from, &to);
     to.storage().raise_version("an operation with out=");
     Ok(())

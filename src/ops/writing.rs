@@ -62,12 +62,15 @@ pub fn fill<'a>(x: &Tensor, value: impl Into<Operand<'a>>) -> Result<Tensor> {
 
 /// Replaces every element.
 pub fn fill_<'a>(x: &Tensor, value: impl Into<Operand<'a>>) -> Result<Tensor> {
-    filled(Onto::Itself, x, value.into(), ["FillBackward2", "FillBackward3"])
+    let value = value.into();
+    // The gradient of a tensor's value is a sum over positions, which must then be places.
+    let onto = if matches!(value, Operand::Scalar(_)) { Onto::Throughout } else { Onto::Itself };
+    filled(onto, x, value, ["FillBackward2", "FillBackward3"])
 }
 
 /// Replaces every element by zero.
 pub fn zero_(x: &Tensor) -> Result<Tensor> {
-    filled(Onto::Itself, x, Operand::Scalar(Scalar::Int(0)), ["ZeroBackward0"; 2])
+    filled(Onto::Throughout, x, Operand::Scalar(Scalar::Int(0)), ["ZeroBackward0"; 2])
 }
 
 fn filled(onto: Onto, x: &Tensor, value: Operand<'_>, names: [&'static str; 2]) -> Result<Tensor> {

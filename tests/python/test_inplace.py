@@ -189,3 +189,97 @@ def test_uniform_normal_and_bernoulli_fill_in_place():
     assert (x < 3).all().item()
     assert abs(x.normal_(1, 0.1).mean().item() - 1) < 0.02
     assert set(x.bernoulli_(0.5).tolist()) == {0.0, 1.0}
+
+
+OVERLAPPING_WRITES = {
+    "add_": lambda m: m[1:].add_(m[:-1]),
+    "copy_": lambda m: m[1:].copy_(m[:-1]),
+    "assignment": lambda m: m.__setitem__(slice(1, None), m[:-1]),
+    "transposed": lambda m: m[:9].view(3, 3).copy_(m[:9].view(3, 3).t()),
+    "index_add_": lambda m: m.index_add_(0, torch.tensor([0]), m[:1]),
+    "index_copy_": lambda m: m.index_copy_(0, torch.tensor([0]), m[1:2]),
+    "scatter_": lambda m: m.scatter_(0, torch.tensor([0]), m[1:2]),
+    "scatter_add_": lambda m: m.scatter_add_(0, torch.tensor([0]), m[1:2]),
+    "put_": lambda m: m.put_(torch.tensor([0]), m[1:2]),
+    "masked_fill_": lambda m: (b := m > 3)[1:].masked_fill_(b[:-1], False),
+}
+
+
+@pytest.mark.parametrize("write", OVERLAPPING_WRITES.values(), ids=OVERLAPPING_WRITES)
+def test_an_operand_that_shares_a_part_of_the_target_is_refused(write):
+    m = torch.arange(10.0)
+    with pytest.raises(RuntimeError, match="some elements of the input tensor and the written-to tensor refer"):
+        write(m)
+    assert m.tolist() == list(range(10))
+    assert m._version == 0
+
+
+def test_memory_that_does_not_meet_is_no_overlap():
+    m = torch.arange(10.0)
+    m[:5].add_(m[5:])
+    m[::2].mul_(m[1::2])
+    m.view(2, 5).copy_(m.view(2, 5))
+    m.fill_(m[3])
+    assert m.tolist() == [m[3].item()] * 10
+
+
+def test_one_number_fills_an_expanded_tensor():
+    x = torch.ones(2, 1)
+    x.expand(2, 3).fill_(5)
+    assert x.tolist() == [[5], [5]]
+    x.expand(2, 3)[0].zero_()
+    assert x.tolist() == [[0], [5]]
+    torch.nn.init.constant_(x.expand(2, 3), 2.0)
+    assert x.tolist() == [[2], [2]]
+    w = torch.ones(3, 1, requires_grad=True)
+    y = w * 2
+    y.expand(3, 4)[1].fill_(9)
+    y.sum().backward()
+    assert y.tolist() == [[2], [9], [2]]
+    assert w.grad.tolist() == [[2], [0], [2]]
+
+
+OUT = {
+    "sin": lambda m, out: torch.sin(m[:9], out=out),
+    "add": lambda m, out: torch.add(m[:9], 1, out=out),
+    "cumsum": lambda m, out: torch.cumsum(m[:9], 0, out=out),
+    "cat": lambda m, out: torch.cat([m[:5], m[:4]], out=out),
+    "gather": lambda m, out: torch.gather(m, 0, torch.arange(9), out=out),
+    "sort": lambda m, out: torch.sort(m[:9], out=(out, torch.zeros(9, dtype=torch.int64)))[0],
+    "outer": lambda m, out: torch.outer(m[:3], m[:3], out=out.view(3, 3)).view(9),
+    "clamp": lambda m, out: torch.clamp(m[:9], 0, 1, out=out),
+    "mm": lambda m, out: torch.mm(m[:9].view(3, 3), m[:9].view(3, 3), out=out.view(3, 3)).view(9),
+}
+
+
+@pytest.mark.parametrize("call", OUT.values(), ids=OUT)
+def test_out_may_be_an_input_but_no_part_of_one(call):
+    m = torch.arange(10.0)
+    expected = call(m, torch.zeros(9)).tolist()
+    with pytest.raises(RuntimeError, match="some elements of the input tensor and the written-to tensor refer"):
+        call(m, m[1:])
+    assert m.tolist() == list(range(10))
+    if call in (OUT["sin"], OUT["add"], OUT["cumsum"], OUT["clamp"], OUT["mm"]):
+        assert call(m, m[:9]).tolist() == expected
+
+
+def test_out_whose_elements_share_a_place_is_refused_whatever_its_shape():
+    for shape in [(3,), (4,)]:
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+            torch.add(torch.ones(3), 1, out=torch.ones(1).expand(shape))
+
+
+def test_out_refuses_gradients_that_it_would_lose_and_no_others():
+    x = torch.ones(3, requires_grad=True)
+    for call in [
+        lambda: torch.cat([x, x], out=torch.zeros(6)),
+        lambda: torch.normal(x, 1.0, out=torch.zeros(3)),
+        lambda: torch.mm(torch.ones(2, 2), torch.ones(2, 2), out=torch.ones(2, 2, requires_grad=True)),
+        lambda: torch.zeros(3, out=x),
+    ]:
+        with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
+            call()
+    assert torch.eq(x, 1, out=torch.zeros(3, dtype=torch.bool)).all()
+    assert torch.argmax(x, 0, out=torch.ones((), dtype=torch.int64)).item() == 0
+    with torch.no_grad():
+        assert torch.cat([x, x], out=torch.zeros(6)).tolist() == [1] * 6

@@ -2,7 +2,7 @@
 
 use arcgrad::ops::creation;
 use arcgrad::{Tensor, ops};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::bindings;
@@ -22,12 +22,6 @@ const MODES: [&str; 3] =
 fn into(a: &Args<'_, '_>, out: usize, name: &'static str, y: arcgrad::Result<Tensor>) -> PyResult<Tensor> {
     let y = y.map_err(|e| raise(&e))?;
     let Some(out) = a.optional_tensor(out)? else { return Ok(y) };
-    if y.requires_grad() {
-        return Err(PyRuntimeError::new_err(format!(
-            "{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
-             requires grad."
-        )));
-    }
     creation::write_out(name, &y, out).map_err(|e| raise(&e))?;
     Ok(out.clone())
 }

@@ -5,11 +5,11 @@ use std::os::raw::c_int;
 use std::sync::OnceLock;
 
 use arcgrad::graph::Row;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use crate::dispatch::arguments::{Given, wrong};
@@ -200,9 +200,11 @@ fn call<'py>(
     let signatures = binding.signatures();
     if let Some(names) = names
         && let Some(k) = place_of_out(names)?
-        && !signatures.iter().flat_map(|s| &s.parameters).any(|p| p.name == "out")
     {
-        return call_into(py, binding, given, positional, names, k);
+        check_out(binding, given, positional + k)?;
+        if !signatures.iter().flat_map(|s| &s.parameters).any(|p| p.name == "out") {
+            return call_into(py, binding, given, positional, names, k);
+        }
     }
     let mut complaint = None;
     for (overload, signature) in binding.overloads.iter().zip(signatures) {
@@ -250,6 +252,27 @@ fn place_of_out(names: &Bound<'_, PyTuple>) -> PyResult<Option<usize>> {
     Ok(None)
 }
 
+/// Refuses an `out=`, the argument at `at`, that this call must not write to.
+#[cold]
+fn check_out(binding: &Binding, given: &[Bound<'_, PyAny>], at: usize) -> PyResult<()> {
+    let outs = tensors_in(&given[at]);
+    let inputs: SmallVec<[_; 4]> =
+        given.iter().enumerate().filter(|(i, _)| *i != at).flat_map(|(_, x)| tensors_in(x)).collect();
+    arcgrad::ops::creation::check_out(binding.name, &inputs, &outs).map_err(|e| crate::error::raise(&e))
+}
+
+/// The tensors that an argument is or lists.
+fn tensors_in(object: &Bound<'_, PyAny>) -> SmallVec<[arcgrad::Tensor; 4]> {
+    let of = |x: &Bound<'_, PyAny>| crate::convert::tensor(x).cloned();
+    if let Ok(list) = object.cast::<PyList>() {
+        list.iter().filter_map(|x| of(&x)).collect()
+    } else if let Ok(tuple) = object.cast::<PyTuple>() {
+        tuple.iter_borrowed().filter_map(|x| of(&x)).collect()
+    } else {
+        of(object).into_iter().collect()
+    }
+}
+
 /// `out=` of any function that does not declare it: computes, then stores the result there.
 #[cold]
 fn call_into<'py>(
@@ -262,18 +285,6 @@ fn call_into<'py>(
 ) -> PyResult<Py<PyAny>> {
     let mut given: SmallVec<[Bound<'py, PyAny>; 8]> = given.iter().cloned().collect();
     let out = given.remove(positional + k);
-    let refused =
-        |x: &Bound<'py, PyAny>| crate::convert::tensor(x).is_some_and(arcgrad::Tensor::requires_grad);
-    if arcgrad::graph::mode::is_grad_enabled()
-        && !out.is_none()
-        && (refused(&out) || given.iter().any(refused))
-    {
-        return Err(PyRuntimeError::new_err(format!(
-            "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires \
-             grad.",
-            binding.name
-        )));
-    }
     let others: Vec<Bound<'py, PyAny>> =
         names.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, name)| name).collect();
     let others = PyTuple::new(py, others)?;

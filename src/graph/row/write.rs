@@ -24,17 +24,22 @@ pub(crate) fn check_writable(op: &'static str, x: &Array) -> Result<()> {
 }
 
 /// Refuses operands that share some, but not the same, places with the target.
-pub(super) fn check_overlap(x: &Array, target: &Array) -> Result<()> {
-    if !x.storage().is(target.storage())
-        || x.numel() == 0
-        || (x.offset() == target.offset() && x.strides() == target.strides() && x.shape() == target.shape())
-    {
+///
+/// Of memory with gaps it is not asked, as in PyTorch: what is written may lie in what the operand leaves out.
+pub(crate) fn check_overlap(x: &Array, target: &Array) -> Result<()> {
+    if !x.storage().is(target.storage()) || x.numel() == 0 || target.numel() == 0 {
         return Ok(());
     }
     let dense = |a: &Array| a.layout().extent() == a.numel();
-    let (a, b) = (x.offset(), target.offset());
-    let apart = a >= b + target.layout().extent() || b >= a + x.layout().extent();
-    if apart || !dense(x) || !dense(target) {
+    // In bytes: the two may show one memory as different dtypes.
+    let place = |a: &Array| {
+        let start = a.offset() * a.dtype().size();
+        start..start + a.layout().extent() * a.dtype().size()
+    };
+    let (a, b) = (place(x), place(target));
+    let apart = a.start >= b.end || b.start >= a.end;
+    let same = a == b && x.strides() == target.strides();
+    if apart || same || !dense(x) || !dense(target) {
         return Ok(());
     }
     Err(Error::runtime(
