@@ -4,15 +4,16 @@ use arcgrad::graph::{self, Backward, Context, Grads, Rule, forward, mode, vector
 use arcgrad::{DType, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::collector;
 use crate::convert::{self, Answer, core};
 use crate::ending::{self, Inside};
 use crate::error::carry;
 use crate::node::PyNode;
-use crate::tensor::PyTensor;
+use crate::tensor::{PyTensor, subclass_object};
 
 /// The rule of a function: its context knows the derivative.
 pub struct PyFunction {
@@ -199,10 +200,9 @@ pub fn attach(
     let made = given.iter().zip(attached.outputs).map(|(given, made)| match made {
         // What forward returned comes back as the same object, subclass and attributes included, if it is the same tensor.
         Some(made) if convert::tensor(given).is_some_and(|y| y.is(&made)) => Ok(given.clone().unbind()),
-        // A view of an object of another class is made by that class.
-        Some(_) if attached.node.is_none() && !is_dual && !given.is_exact_instance_of::<PyTensor>() => {
-            let (_guard, _inside) = (mode::no_grad(), Inside::enter(py));
-            Ok(given.call_method1("view_as", (given,))?.unbind())
+        Some(made) if !given.is_exact_instance_of::<PyTensor>() => {
+            let is_input = convert::tensor(given).is_some_and(|y| inputs.iter().any(|x| x.is(y)));
+            alike(given, made, is_input)
         }
         Some(made) => made.object(py),
         None => Ok(given.clone().unbind()),
@@ -216,6 +216,26 @@ pub fn attach(
         Ok(one) => Ok(PyTuple::new(py, one)?.into_any().unbind()),
         Err(made) => Ok(PyTuple::new(py, made)?.into_any().unbind()),
     }
+}
+
+/// The object of a view `made` of what forward returned, an object of another class than Tensor's: it has the class and the
+/// attributes of what was returned, or where that was an input, those that the class gives to a view of it.
+fn alike(given: &Bound<'_, PyAny>, made: Tensor, is_input: bool) -> PyResult<Py<PyAny>> {
+    let py = given.py();
+    let model = if is_input {
+        let (_guard, _inside) = (mode::no_grad(), Inside::enter(py));
+        given.call_method1(intern!(py, "view_as"), (given,))?
+    } else {
+        given.clone()
+    };
+    if convert::tensor(&model).is_none() {
+        return Ok(model.unbind());
+    }
+    let object = subclass_object(&model.get_type(), made)?;
+    if let Some(attributes) = model.getattr_opt(intern!(py, "__dict__"))? {
+        object.bind(py).getattr(intern!(py, "__dict__"))?.cast::<PyDict>()?.update(attributes.cast()?)?;
+    }
+    Ok(object)
 }
 
 /// Gives the outputs the tangents that the function's `jvp` computes.

@@ -431,3 +431,36 @@ def test_a_python_function_goes_to_the_mode_each_time_and_leaves_it_in_force():
         first, second = doubled(torch.ones(1)), doubled(torch.ones(1))
     assert [first.item(), second.item()] == [2.0, 2.0]
     assert seen.count(True) == 2
+
+
+def test_what_a_custom_function_returns_keeps_its_class_and_attributes():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x * 2
+            y.label = "twice"
+            return y, x.view(2), x
+
+        @staticmethod
+        def backward(ctx, *grads):
+            return grads[0] * 2
+
+    class Boxing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone().as_subclass(Derived)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    x = plain().requires_grad_()
+    outputs = Twice.apply(x)
+    assert [type(y) for y in outputs] == [Plain] * 3
+    assert outputs[0].label == "twice"
+    assert all(y.grad_fn is not None for y in outputs)
+    leaf = torch.ones(2, requires_grad=True)
+    y = Boxing.apply(leaf)
+    assert type(y) is Derived
+    y.sum().backward()
+    assert type(leaf.grad) is torch.Tensor
