@@ -10,6 +10,7 @@ it.
 from __future__ import annotations
 
 import functools
+import importlib
 import types
 
 import arcgrad
@@ -17,6 +18,7 @@ import arcgrad
 from ._core import (
     Tensor,
     _disabled_torch_function_impl as _disabled_torch_function_impl,
+    _offer,
     _overriding_arguments,
     _pop_torch_function_mode,
     _push_torch_function_mode,
@@ -42,6 +44,12 @@ __all__ = [
 
 # Attributes that hold a tensor of a class of its own.
 _OWN_CLASS = ("_base", "grad")
+
+# Where functions are written in Python that are to be taken as a whole.
+_MODULES = ("arcgrad.functional", "arcgrad.linalg", "arcgrad.nn.functional")
+
+# Those of them that only pass a call on, or are given no tensors.
+_PASSING_ON = frozenset(["broadcast_shapes", "sigmoid", "tanh", "upsample", "upsample_bilinear", "upsample_nearest"])
 
 
 class TorchFunctionMode:
@@ -122,11 +130,55 @@ def get_default_nowrap_functions() -> set[Any]:
 
 
 @functools.cache
+def _written_in_python() -> dict[Any, list[types.FunctionType]]:
+    """The public functions that are written in Python and taken as a whole, under the modules they are public in."""
+    found = {}
+    for name in _MODULES:
+        module = importlib.import_module(name)
+        functions = {k: f for k, f in vars(module).items() if not k.startswith("_") and k not in _PASSING_ON}
+        found[module] = [f for f in functions.values() if isinstance(f, types.FunctionType)]
+    return found
+
+
+def _relay(*args: Any, _to: Any, **kwargs: Any) -> Any:
+    return _to(args, kwargs)
+
+
+def _make_ask(function: types.FunctionType) -> None:
+    """Let a function offer each call to classes and modes before it does anything itself.
+
+    The function stays the object that it is, wherever it was imported to: only its code is exchanged.
+    """
+    plain = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    plain.__kwdefaults__ = function.__kwdefaults__
+    plain.__annotations__ = function.__annotations__
+
+    def offered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        answer = _offer(function, args, kwargs)
+        return plain(*args, **kwargs) if answer is NotImplemented else answer
+
+    function.__wrapped__ = plain  # type: ignore[attr-defined]  # where `inspect.signature` looks
+    function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), "_to": offered}
+    # Last, in one step: another thread may be calling the function.
+    function.__code__ = _relay.__code__.replace(co_name=function.__name__)
+
+
+def _ask() -> None:
+    """Let all functions written in Python offer their calls; called once, when first somebody may want one.
+
+    Until then they ask nobody: to ask costs as much as half of a small operation.
+    """
+    for functions in _written_in_python().values():
+        for function in functions:
+            _make_ask(function)
+
+
+@functools.cache
 def get_overridable_functions() -> dict[Any, list[Any]]:
     """The functions of the package and the methods of Tensor that `__torch_function__` is asked about."""
     functions = [f for f in vars(arcgrad).values() if isinstance(f, types.BuiltinFunctionType)]
     methods = [m for m in vars(Tensor).values() if isinstance(m, types.MethodDescriptorType)]
-    return {arcgrad: functions, Tensor: methods}
+    return {arcgrad: functions, Tensor: methods, **_written_in_python()}
 
 
 @functools.cache
@@ -143,4 +195,7 @@ def resolve_name(f: Any) -> str | None:
         return f"torch.Tensor.{f.__self__.__name__}.__get__"
     if f in get_overridable_functions()[arcgrad]:
         return f"torch.{f.__name__}"
+    for module, functions in _written_in_python().items():
+        if f in functions:
+            return f"torch.{module.__name__.removeprefix('arcgrad.')}.{f.__name__}"
     return None

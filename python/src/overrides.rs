@@ -2,7 +2,8 @@
 //!
 //! Note [Who may take a call]: every named function and method passes `dispatch::enter`, every operator a slot of the
 //! type, every attribute `properties::get`. Each of them asks [`possible`] first, one relaxed load that stays false in a
-//! process without overriding subclasses and modes, and only then [`Call::redirect`]s.
+//! process without overriding subclasses and modes, and only then [`Call::redirect`]s. A public function that is written
+//! in Python cannot ask for so little; it is made to ask, by `arcgrad.overrides`, when that load first becomes true.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,12 +38,33 @@ pub fn possible() -> bool {
     POSSIBLE.load(Ordering::Relaxed)
 }
 
-/// Notes a new subclass of Tensor.
-pub fn note_subclass(class: &Bound<'_, PyType>) -> PyResult<()> {
-    if handler(class.as_any())?.is_some() {
-        POSSIBLE.store(true, Ordering::Relaxed);
+/// From now on somebody may want a call.
+fn ask(py: Python<'_>) -> PyResult<()> {
+    if !POSSIBLE.swap(true, Ordering::Relaxed) {
+        py.import("arcgrad.overrides")?.call_method0("_ask")?;
     }
     Ok(())
+}
+
+/// Notes a new subclass of Tensor.
+pub fn note_subclass(class: &Bound<'_, PyType>) -> PyResult<()> {
+    if handler(class.as_any())?.is_some() { ask(class.py()) } else { Ok(()) }
+}
+
+/// What somebody answers in the place of a function written in Python; `NotImplemented` if nobody wants the call.
+pub fn offer(
+    function: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: &Bound<'_, PyDict>,
+) -> PyResult<Py<PyAny>> {
+    let py = function.py();
+    let (positional, named): (Vec<_>, Vec<_>) = (args.iter().collect(), kwargs.iter().collect());
+    let call = Call { positional: &positional, named: &named, asked: usize::MAX };
+    match call.redirect(py, || Ok(function.clone()))? {
+        Taken::ByNobody => Ok(py.NotImplemented()),
+        Taken::With(answer) => Ok(answer),
+        Taken::Refused(error) => Err(error),
+    }
 }
 
 /// The class's `__torch_function__`, unless it has none or refuses.
@@ -74,6 +96,8 @@ pub struct Call<'a, 'py> {
     pub positional: &'a [Bound<'py, PyAny>],
     /// The names and values of the others.
     pub named: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+    /// How many of them, from the first on, may have a class that is asked.
+    pub asked: usize,
 }
 
 impl<'py> Call<'_, 'py> {
@@ -155,7 +179,8 @@ impl<'py> Call<'_, 'py> {
             found.insert(place, (object.clone(), handler));
             Ok(())
         };
-        for object in self.positional.iter().chain(self.named.iter().map(|(_, value)| value)) {
+        for object in self.positional.iter().chain(self.named.iter().map(|(_, value)| value)).take(self.asked)
+        {
             if let Ok(items) = object.cast::<PyTuple>() {
                 items.iter().try_for_each(|item| look(&item))?;
             } else if let Ok(items) = object.cast::<PyList>() {
@@ -178,7 +203,7 @@ pub fn redirect_slot<'py>(
 ) -> PyResult<Option<Py<PyAny>>> {
     let py = this.py();
     let arguments: Vec<_> = std::iter::once(this).chain(others.iter().copied()).cloned().collect();
-    let call = Call { positional: &arguments, named: &[] };
+    let call = Call { positional: &arguments, named: &[], asked: usize::MAX };
     match call.redirect(py, || py.get_type::<PyTensor>().getattr(function_of(slot)))? {
         Taken::ByNobody => Ok(None),
         Taken::With(answer) => Ok(Some(answer)),
@@ -337,9 +362,10 @@ pub fn disable(level: i64) -> i64 {
 }
 
 /// Makes `mode` the innermost of this thread's function modes.
-pub fn push_mode(mode: Py<PyAny>) {
-    POSSIBLE.store(true, Ordering::Relaxed);
-    MODES.with_borrow_mut(|modes| modes.push(mode));
+pub fn push_mode(mode: &Bound<'_, PyAny>) -> PyResult<()> {
+    ask(mode.py())?;
+    MODES.with_borrow_mut(|modes| modes.push(mode.clone().unbind()));
+    Ok(())
 }
 
 /// Takes the innermost function mode of this thread away and returns it.
@@ -361,6 +387,6 @@ pub fn overriding_arguments(arguments: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>
         return Ok(PyTuple::empty(py).into_any().unbind());
     }
     let given: Vec<_> = arguments.try_iter()?.collect::<PyResult<_>>()?;
-    let found = Call { positional: &given, named: &[] }.overriding_arguments()?;
+    let found = Call { positional: &given, named: &[], asked: usize::MAX }.overriding_arguments()?;
     Ok(PyTuple::new(py, found.into_iter().map(|(object, _)| object))?.into_any().unbind())
 }

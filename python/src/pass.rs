@@ -244,7 +244,7 @@ pub fn backward(a: &Args<'_, '_>) -> PyResult<()> {
 /// `grad`: the gradients of outputs with respect to inputs.
 pub fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
     let (outputs, inputs) = (Endpoint::all(a.any(0)?, "outputs")?, Endpoint::all(a.any(1)?, "inputs")?);
-    let zeros = a.flag(6)?;
+    let zeros = a.flag(7)?;
     let allow_unused = match a.optional_flag(5)? {
         Some(false) if zeros => {
             return Err(PyValueError::new_err(
@@ -257,7 +257,7 @@ pub fn grad(a: &Args<'_, '_>) -> PyResult<Vec<Option<Tensor>>> {
         return Err(PyRuntimeError::new_err("`inputs` argument to `grad()` cannot be empty."));
     }
     let (roots, batch) =
-        if a.flag(7)? { batched_roots(&outputs, a.get(2))? } else { (roots(&outputs, a.get(2))?, None) };
+        if a.flag(6)? { batched_roots(&outputs, a.get(2))? } else { (roots(&outputs, a.get(2))?, None) };
     let options = Options { batch, ..options(a, 3)? };
     let edges = inputs.iter().map(|x| x.edge(false)).collect::<PyResult<Vec<_>>>()?;
     let mut answers = hosted(a.py(), |host| host.grad(roots, &edges, options))?;

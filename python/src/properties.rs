@@ -63,7 +63,7 @@ fn taken<'py>(
 ) -> PyResult<Option<Py<PyAny>>> {
     let py = arguments[0].py();
     let descriptor = || py.get_type::<PyTensor>().getattr(property.name)?.getattr(method);
-    match (Call { positional: arguments, named: &[] }).redirect(py, descriptor)? {
+    match (Call { positional: arguments, named: &[], asked: usize::MAX }).redirect(py, descriptor)? {
         Taken::ByNobody => Ok(None),
         Taken::With(answer) => Ok(Some(answer)),
         Taken::Refused(error) => Err(error),

@@ -464,3 +464,123 @@ def test_what_a_custom_function_returns_keeps_its_class_and_attributes():
     assert type(y) is Derived
     y.sum().backward()
     assert type(leaf.grad) is torch.Tensor
+
+
+def test_a_gradient_to_start_from_has_no_say_in_the_class_of_the_gradients():
+    x = torch.ones(2, requires_grad=True)
+    (g,) = torch.autograd.grad(x * 2, x, plain())
+    assert type(g) is torch.Tensor
+    s = plain().requires_grad_()
+    (g,) = torch.autograd.grad((s * 2).sum(), s)
+    assert type(g) is Plain
+
+
+# Functions that are written in Python in PyTorch, too, or are taken as a whole there.
+WHOLE = {
+    "relu": lambda F, x: F.relu(x),
+    "relu in place": lambda F, x: F.relu(x, inplace=True),
+    "gelu": lambda F, x: F.gelu(x, approximate="tanh"),
+    "softmax": lambda F, x: F.softmax(x, dim=0),
+    "rrelu": lambda F, x: F.rrelu(x),
+    "dropout": lambda F, x: F.dropout(x),
+    "mse_loss": lambda F, x: F.mse_loss(torch.ones(2, 2), x),
+    "cross_entropy": lambda F, x: F.cross_entropy(x, torch.tensor([0, 1])),
+    "binary_cross_entropy": lambda F, x: F.binary_cross_entropy(x, x),
+    "normalize": lambda F, x: F.normalize(x),
+    "embedding": lambda F, x: F.embedding(torch.tensor([0]), x),
+    "linear": lambda F, x: F.linear(x, torch.ones(2, 2)),
+    "scaled_dot_product_attention": lambda F, x: F.scaled_dot_product_attention(x, x, x),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_functions_of_nn_functional_are_taken_as_a_whole_under_their_own_names(name):
+    functional = torch.nn.functional
+    asked = []
+
+    class Asked(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            asked.append(func)
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    x = torch.full((2, 2), 0.5).as_subclass(Asked)
+    answer = WHOLE[name](functional, x)
+    assert asked == [getattr(functional, name.split()[0])]
+    assert type(answer) is Asked
+    with Recording() as mode:
+        WHOLE[name](functional, torch.full((2, 2), 0.5))
+    assert len(mode.names) >= 1
+
+
+def test_a_handler_may_answer_for_a_function_written_in_python():
+    class Answering(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func is torch.nn.functional.cross_entropy:
+                return "entropy", kwargs
+            if func is torch.einsum:
+                return args[0]
+            if func is torch.linalg.norm:
+                return NotImplemented
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    x = torch.ones(2, 2).as_subclass(Answering)
+    assert torch.nn.functional.cross_entropy(x, torch.tensor([0, 1]), reduction="sum") == (
+        "entropy",
+        {"reduction": "sum"},
+    )
+    assert torch.nn.CrossEntropyLoss()(x, torch.tensor([0, 1]))[0] == "entropy"
+    assert torch.einsum("ij->i", x) == "ij->i"
+    with pytest.raises(TypeError, match="all __torch_function__ handlers returned NotImplemented"):
+        torch.linalg.norm(x)
+
+
+def test_autograd_grad_is_told_of_by_its_public_name_and_in_its_order():
+    told = []
+
+    class Told(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            told.append(func)
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    x = torch.ones(2).as_subclass(Told).requires_grad_()
+    y = torch.ones(2, requires_grad=True)
+    told.clear()
+    gradients = torch.autograd.grad(x.sum(), [x, y], allow_unused=True, materialize_grads=True)
+    assert torch.autograd.grad in told
+    assert [g.tolist() for g in gradients] == [[1, 1], [0, 0]]
+
+
+def test_functions_stay_what_they_are_when_they_begin_to_ask():
+    program = """
+import inspect, pickle
+import arcgrad as torch
+from arcgrad.nn.functional import leaky_relu, relu
+
+before = inspect.signature(leaky_relu), leaky_relu.__doc__, pickle.dumps(relu)
+assert leaky_relu.__code__.co_argcount == 3
+
+class Asked(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return func
+
+x = torch.ones(2).as_subclass(Asked)
+assert relu(x) is relu is torch.nn.functional.relu
+assert (inspect.signature(leaky_relu), leaky_relu.__doc__, pickle.dumps(relu)) == before
+assert leaky_relu(torch.tensor([-2.0]), 0.5).tolist() == [-1.0]
+assert leaky_relu(input=torch.tensor([-2.0]), negative_slope=0.5).tolist() == [-1.0]
+try:
+    leaky_relu()
+except TypeError as error:
+    assert "leaky_relu() missing 1 required positional argument: 'input'" in str(error)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_names_of_functions_written_in_python():
+    assert resolve_name(torch.nn.functional.relu) == "torch.nn.functional.relu"
+    assert resolve_name(torch.einsum) == "torch.functional.einsum"
+    assert resolve_name(torch.linalg.matrix_norm) == "torch.linalg.matrix_norm"

@@ -127,7 +127,7 @@ def grad(
     saved was overwritten or already freed.
     """
     return _grad(
-        outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads, is_grads_batched
+        outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, is_grads_batched, materialize_grads
     )
 
 

@@ -34,7 +34,7 @@ bindings! {
     }
     /// The gradients of outputs with respect to inputs.
     function _grad {
-        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool materialize_grads=False, bool is_grads_batched=False) -> Tensor[]"
+        "(Any outputs, Any inputs, Any? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool? allow_unused=None, bool is_grads_batched=False, bool materialize_grads=False) -> Tensor[]"
             => |a| pass::grad(a)?
     }
     /// Asks for a gradient, or no longer.

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 use arcgrad::graph::Row;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use smallvec::SmallVec;
@@ -172,21 +171,20 @@ fn redirect<'py>(
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Taken> {
     // The package's own plumbing is nobody's business, and neither are the ways into and out of a class. Two names are
-    // public as `autograd.backward` and `autograd.grad`: whoever takes them decides for the hooks of the whole pass.
-    let is_public = !binding.name.starts_with('_') || binding.name.starts_with("__");
-    if !(is_public || matches!(binding.name, "_backward" | "_grad"))
-        || matches!(binding.name, "as_subclass" | "__reduce_ex__")
-    {
+    // public in `autograd`: whoever takes them decides for the hooks of the whole pass, and is asked for what is
+    // differentiated, not for the gradients that it starts from.
+    let (module, name, asked) = match binding.name {
+        "_backward" => ("arcgrad.autograd", "backward", 1),
+        "_grad" => ("arcgrad.autograd", "grad", 2),
+        name => ("arcgrad._core", name, usize::MAX),
+    };
+    if (name.starts_with('_') && !name.starts_with("__")) || matches!(name, "as_subclass" | "__reduce_ex__") {
         return Ok(Taken::ByNobody);
     }
     let named: Vec<_> =
         names.into_iter().flatten().zip(&given[positional..]).map(|(n, x)| (n, x.clone())).collect();
-    Call { positional: &given[..positional], named: &named }.redirect(py, || {
-        if is_method {
-            py.get_type::<PyTensor>().getattr(binding.name)
-        } else {
-            py.import(intern!(py, "arcgrad._core"))?.getattr(binding.name)
-        }
+    Call { positional: &given[..positional], named: &named, asked }.redirect(py, || {
+        if is_method { py.get_type::<PyTensor>().getattr(name) } else { py.import(module)?.getattr(name) }
     })
 }
 
