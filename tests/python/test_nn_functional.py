@@ -225,3 +225,33 @@ def test_given_statistics_are_constants_and_those_of_a_batch_are_followed():
     np.testing.assert_allclose(mean.numpy(), 0.8 * start[0] + 0.2 * x.mean((0, 2, 3)), rtol=1e-12)
     unbiased = x.transpose(1, 0, 2, 3).reshape(3, -1).var(1, ddof=1)
     np.testing.assert_allclose(variance.numpy(), 0.8 * start[1] + 0.2 * unbiased, rtol=1e-12)
+
+
+def test_windows_may_step_and_reach_far_beyond_the_input():
+    x = torch.arange(8.0).view(1, 1, 8)
+    for stride in (2**40, 2**62, 2**63 - 1):
+        assert F.avg_pool1d(x, 2, stride).tolist() == [[[0.5]]]
+        assert F.avg_pool1d(x, 2, stride, ceil_mode=True).tolist() == [[[0.5]]]
+        assert F.max_pool1d(x, 2, stride, ceil_mode=True).tolist() == [[[1.0]]]
+        assert F.conv1d(x, torch.ones(1, 1, 3), stride=stride).tolist() == [[[3.0]]]
+    assert F.avg_pool1d(x, 2**62, 2**62, 2**61, count_include_pad=False).tolist() == [[[3.5]]]
+    for call in [
+        lambda: F.avg_pool1d(x, 2**63 - 1),
+        lambda: F.max_pool1d(x, 2**62, dilation=2**62),
+    ]:
+        with pytest.raises(RuntimeError, match="Output size is too small"):
+            call()
+
+
+def test_an_output_that_no_memory_can_hold_is_said_to_be_too_big():
+    x, weight = torch.ones(1, 1, 8), torch.ones(1, 1, 3)
+    for options in (
+        {"stride": 2**62},
+        {"stride": 2**63 - 1},
+        {"dilation": 2**62},
+        {"stride": 2**62, "output_padding": 5},
+    ):
+        with pytest.raises(
+            RuntimeError, match=r"Calculated output size per channel: \(\d{19,}\). Output size is too big"
+        ):
+            F.conv_transpose1d(x, weight, **options)

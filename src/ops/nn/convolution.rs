@@ -311,7 +311,11 @@ impl Call<'_> {
                 )));
             }
             if whole > MOST as i128 {
-                return Err(Kind::SizeOverflow { shape: x }.into());
+                return Err(Error::runtime(format!(
+                    "Given input size per channel: ({}). Calculated output size per channel: ({size}). Output size is too \
+                     big",
+                    times(&x[2..])
+                )));
             }
             covered.push(whole as usize);
             output.push(size as usize);

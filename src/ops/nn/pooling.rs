@@ -71,11 +71,13 @@ impl Pool<'_> {
                 &dilation[..]
             )));
         }
+        // Numbers far beyond any input are allowed, and so are their products.
+        let reach = |i: usize| (kernel[i] - 1) as i128 * dilation[i] as i128;
         for i in 0..axes {
             if padding[i] < 0 {
                 return Err(Error::runtime(format!("pad must be non-negative, but got pad: {}", padding[i])));
             }
-            if padding[i] > ((kernel[i] - 1) * dilation[i] + 1) / 2 {
+            if padding[i] as i128 > (reach(i) + 1) / 2 {
                 return Err(Error::runtime(format!(
                     "pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
                     padding[i], kernel[i], dilation[i]
@@ -83,16 +85,15 @@ impl Pool<'_> {
             }
         }
         let lead = shape.len() - axes;
-        let sizes: SmallVec<[isize; 3]> = shape[lead..].iter().map(|&n| n as isize).collect();
+        let sizes: SmallVec<[i128; 3]> = shape[lead..].iter().map(|&n| n as i128).collect();
         let mut output = Dims::from_slice(&shape[..lead]);
         let mut tables: [Vec<Window>; 3] =
             std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1, size: 1 }]);
-        let counts: SmallVec<[isize; 3]> = (0..axes)
-            .map(|i| positions(sizes[i], kernel[i], stride[i], padding[i], dilation[i], self.ceil_mode))
-            .collect();
+        let counts: SmallVec<[i128; 3]> =
+            (0..axes).map(|i| positions(sizes[i], reach(i), stride[i], padding[i], self.ceil_mode)).collect();
         if counts.iter().any(|&n| n < 1) {
             let channels = shape[lead.saturating_sub(1)];
-            let named = |sizes: &[isize]| {
+            let named = |sizes: &[i128]| {
                 let sizes: Vec<usize> = sizes.iter().map(|&n| n.max(0) as usize).collect();
                 format!("{channels}x{}", times(&sizes).replace(' ', ""))
             };
@@ -103,15 +104,15 @@ impl Pool<'_> {
             )));
         }
         for i in 0..axes {
-            let (n, k, pad, step) = (sizes[i], kernel[i], padding[i], dilation[i]);
+            let (n, k, pad, step) = (sizes[i], kernel[i] as i128, padding[i] as i128, dilation[i] as i128);
             output.push(counts[i] as usize);
             tables[3 - axes + i] = (0..counts[i])
                 .map(|p| {
-                    let first = p * stride[i] - pad;
+                    let first = p * stride[i] as i128 - pad;
                     // Taps that fall before the input are left out, whole steps of them.
                     let skipped = if first < 0 { (-first + step - 1) / step } else { 0 };
                     let start = first + skipped * step;
-                    let beyond = (first + (k - 1) * step + 1).min(n);
+                    let beyond = (first + reach(i) + 1).min(n);
                     let count = ((beyond - start).max(0) + step - 1) / step;
                     let size = if count_padding { (first + k).min(n + pad) - first } else { count };
                     Window {
@@ -130,8 +131,9 @@ impl Pool<'_> {
 }
 
 /// Output positions along an axis; with `ceil`, the last window may hang over, but must begin inside.
-fn positions(n: isize, kernel: isize, stride: isize, padding: isize, dilation: isize, ceil: bool) -> isize {
-    let room = n + 2 * padding - dilation * (kernel - 1) - 1 + if ceil { stride - 1 } else { 0 };
+fn positions(n: i128, reach: i128, stride: isize, padding: isize, ceil: bool) -> i128 {
+    let (stride, padding) = (stride as i128, padding as i128);
+    let room = n + 2 * padding - reach - 1 + if ceil { stride - 1 } else { 0 };
     let count = room.div_euclid(stride) + 1;
     if ceil && (count - 1) * stride >= n + padding { count - 1 } else { count }
 }
