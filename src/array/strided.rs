@@ -302,6 +302,64 @@ impl Array {
         Ok(self.view_with(Layout::strided(shape, &strides)?, self.offset))
     }
 
+    /// The same bytes as numbers of another dtype; of other sizes, the last axis has more of them or fewer.
+    ///
+    /// Fails where such numbers are not the elements of any strides, or lie askew in memory.
+    pub fn reinterpret(&self, dtype: DType) -> Result<Self> {
+        let (old, new) = (self.dtype.size(), dtype.size());
+        let names = (self.dtype.scalar_name(), dtype.scalar_name());
+        if old == new {
+            return Ok(Self { dtype, ..self.clone() });
+        }
+        let Some(last) = self.ndim().checked_sub(1) else {
+            return Err(Error::runtime(format!(
+                "self.dim() cannot be 0 to view {} as {} (different element sizes)",
+                names.0, names.1
+            )));
+        };
+        let require = |holds: bool, what: &str, must: &str, got: isize| {
+            let (from, to) = names;
+            let message = || {
+                format!(
+                    "self.{what} must be {must} to view {from} as {to} (different element sizes), but got {got}"
+                )
+            };
+            if holds { Ok(()) } else { Err(Error::runtime(message())) }
+        };
+        let (mut shape, mut strides) = (Dims::from(self.shape()), Strides::from(self.strides()));
+        let one = |strides: &Strides| require(strides[last] == 1, "stride(-1)", "1", strides[last]);
+        let offset = if new < old {
+            let ratio = old / new;
+            one(&strides)?;
+            shape[last] =
+                shape[last].checked_mul(ratio).ok_or_else(|| Kind::SizeOverflow { shape: shape.clone() })?;
+            // Beside an axis without elements, or with one, a stride may be of any size.
+            strides[..last].iter_mut().for_each(|s| *s = s.saturating_mul(ratio as isize));
+            self.offset * ratio
+        } else {
+            let ratio = new / old;
+            let divisible = format!("divisible by {ratio}");
+            let whole = |what: &str, n: isize| require(n % ratio as isize == 0, what, &divisible, n);
+            whole("size(-1)", shape[last] as isize)?;
+            whole("storage_offset()", self.offset as isize)?;
+            one(&strides)?;
+            shape[last] /= ratio;
+            for (axis, stride) in strides[..last].iter_mut().enumerate() {
+                whole(&format!("stride({axis})"), *stride)?;
+                *stride /= ratio as isize;
+            }
+            self.offset / ratio
+        };
+        let y = Self::from_parts(self.storage.clone(), Layout::strided(&shape, &strides)?, offset, dtype)?;
+        if !(y.pointer() as usize).is_multiple_of(new) {
+            return Err(Error::runtime(format!(
+                "the tensor's memory is not aligned as {} must be; clone() it first",
+                dtype.name()
+            )));
+        }
+        Ok(y)
+    }
+
     /// The same places, without the axes that repeat them, if there are any.
     pub(crate) fn places(&self) -> Result<Option<Self>> {
         let axes = || (0..self.ndim()).filter(|&a| self.strides()[a] != 0 || self.shape()[a] == 0);

@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::layout::{self, Dims};
-use crate::array::{Array, Layout};
+use crate::array::{Array, DType, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::gradcheck::Check;
 use crate::graph::batch::{self, led};
@@ -86,6 +86,15 @@ pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let ndim = to.len();
     let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
     linear(Batched("UnsafeViewBackward0"), &copy, y, adjoint, move |t| reshape_to(t, &to))
+}
+
+/// The same bytes as numbers of another dtype. Bits have no derivative: the result has no history, and is no view to the
+/// graph; but a write to either raises the version of both.
+///
+/// Fails where numbers of that size do not fill the last axis.
+pub fn view_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let y = x.array().reinterpret(dtype)?;
+    Ok(if x.is_inference() { Tensor::inference(y) } else { Tensor::new(y) })
 }
 
 /// [`view`] with another tensor's shape.

@@ -24,8 +24,7 @@ pub fn copy_(x: &Tensor, src: &Tensor) -> Result<Tensor> {
     }
     let write = |y: &Array| {
         // Memory that both share, in another order, would be read after it was written.
-        let apart = !source.storage().is(y.storage())
-            || source.layout() == y.layout() && source.offset() == y.offset();
+        let apart = !source.storage().is(y.storage()) || source.is_same_view(y);
         if apart {
             copying::copy(&source, y)
         } else {

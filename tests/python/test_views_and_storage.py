@@ -231,3 +231,80 @@ def test_a_gradient_is_summed_down_to_the_shape_that_was_broadcast(left, right):
     assert (x.grad == size / x.numel()).all().item()
     assert (y.grad == size / y.numel()).all().item()
     assert (x.grad.shape, y.grad.shape) == (x.shape, y.shape)
+
+
+def test_a_view_of_another_dtype_shows_the_same_bytes():
+    x = torch.arange(8, dtype=torch.float32)
+    bits = x.view(torch.int32)
+    assert bits.tolist() == x.numpy().view(np.int32).tolist()
+    assert bits.data_ptr() == x.data_ptr()
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int64, torch.float64, torch.bool):
+        y = x.view(4, 2).view(dtype=dtype)
+        assert y.dtype == dtype
+        assert y.numpy().tobytes() == x.numpy().tobytes()
+        assert y.view(torch.float32).tolist() == x.view(4, 2).tolist()
+    assert x[2:4].view(torch.int64).storage_offset() == 1
+    assert x[2:4].view(torch.int16).storage_offset() == 4
+    assert x.view(2, 4).t().view(torch.int32).stride() == (1, 4)
+    assert torch.zeros(2, 3, 4, dtype=torch.int64).transpose(0, 1).view(torch.float32).stride() == (8, 24, 1)
+    assert torch.zeros(1, 2).expand(3, 2).view(torch.float64).stride() == (0, 1)
+    assert torch.tensor([2, 0], dtype=torch.uint8).view(torch.bool).tolist() == [True, False]
+    assert x.view(float).dtype == torch.float64
+
+
+def test_a_view_of_another_dtype_is_no_view_to_the_graph_but_shares_the_version():
+    x = torch.ones(4, requires_grad=True)
+    y = x * 2
+    for dtype in (torch.int32, torch.float64, torch.float32):
+        z = y.view(dtype)
+        assert not z.requires_grad
+        assert z.grad_fn is None
+        assert z._base is None
+    y.view(torch.int32).zero_()
+    assert y.tolist() == [0] * 4
+    assert y._version == 1
+    w = x.exp()
+    w.view(torch.int32).add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        w.sum().backward()
+
+
+# PyTorch's sentences.
+ASKEW = [
+    (lambda x: x[1:].view(torch.int64), "self.size(-1) must be divisible by 2 to view Float as Long"),
+    (lambda x: x.view(2, 4)[:, 1:3].view(torch.int64), "self.storage_offset() must be divisible by 2"),
+    (lambda x: x[::2].view(torch.float64), "self.stride(-1) must be 1 to view Float as Double"),
+    (lambda x: x[::2].view(torch.int16), "self.stride(-1) must be 1 to view Float as Short"),
+    (lambda x: x.as_strided((2, 2), (3, 1)).view(torch.int64), "self.stride(0) must be divisible by 2"),
+    (lambda x: x[0].view(torch.int16), "self.dim() cannot be 0 to view Float as Short (different element sizes)"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), ASKEW)
+def test_bytes_that_are_no_elements_of_the_other_dtype(call, sentence):
+    with pytest.raises(RuntimeError) as error:
+        call(torch.arange(8.0))
+    assert sentence in str(error.value)
+
+
+def test_odd_requests_for_a_view_of_another_dtype():
+    x = torch.arange(8.0)
+    for call in [lambda: x.view(torch.int32, 2), lambda: x.view(dtype=None), lambda: x.view("int32"), lambda: x.view()]:
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(RuntimeError, match="calculation overflowed"):
+        torch.empty(0, 2**60, dtype=torch.float64).view(torch.uint8)
+    askew = torch.from_numpy(np.zeros(17, dtype=np.uint8)[1:])
+    with pytest.raises(RuntimeError, match="not aligned as float64 must be"):
+        askew.view(torch.float64)
+    assert askew.clone().view(torch.float64).tolist() == [0.0, 0.0]
+
+
+def test_memory_seen_as_two_dtypes_overlaps_by_its_bytes():
+    x = torch.arange(4, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="some elements of the input tensor and the written-to tensor refer"):
+        x[:2].add_(x.view(torch.float32)[2:4])
+    x[2:].add_(x.view(torch.float32)[:2])
+    y = torch.ones(4)
+    y.copy_(y.view(torch.int32))
+    assert y.tolist() == [0x3F800000] * 4

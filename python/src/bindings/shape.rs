@@ -10,7 +10,8 @@ use crate::convert::Answer;
 bindings! {
     /// The same elements under another shape, sharing memory.
     method view {
-        "(Tensor input, int... size) -> Tensor" => |a| ops::view(a.tensor(0)?, &a.ints(1)?)
+        "(Tensor input, int... size) -> Tensor" => |a| ops::view(a.tensor(0)?, &a.ints(1)?),
+        "(Tensor input, dtype dtype) -> Tensor" => |a| ops::view_dtype(a.tensor(0)?, crate::convert::dtype(a.any(1)?)?)
     }
     /// The same elements under another shape; copies only if it must.
     both reshape {

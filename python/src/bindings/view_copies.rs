@@ -18,7 +18,10 @@ bindings! {
     function transpose_copy { "(Tensor input, int dim0, int dim1) -> Tensor" => |a| copy(ops::transpose(a.tensor(0)?, a.index(1)?, a.index(2)?)) }
     function unfold_copy { "(Tensor input, int dimension, int size, int step) -> Tensor" => |a| copy(ops::unfold(a.tensor(0)?, a.index(1)?, a.index(2)?, a.index(3)?)) }
     function unsqueeze_copy { "(Tensor input, int dim) -> Tensor" => |a| copy(ops::unsqueeze(a.tensor(0)?, a.index(1)?)) }
-    function view_copy { "(Tensor input, int[] size) -> Tensor" => |a| copy(ops::view(a.tensor(0)?, &a.ints(1)?)) }
+    function view_copy {
+        "(Tensor input, int[] size) -> Tensor" => |a| copy(ops::view(a.tensor(0)?, &a.ints(1)?)),
+        "(Tensor input, dtype dtype) -> Tensor" => |a| copy(ops::view_dtype(a.tensor(0)?, crate::convert::dtype(a.any(1)?)?))
+    }
     function squeeze_copy {
         "(Tensor input) -> Tensor" => |a| copy(ops::squeeze(a.tensor(0)?, None)),
         "(Tensor input, int[] dim) -> Tensor" => |a| copy(ops::squeeze(a.tensor(0)?, Some(&a.ints(1)?)))
