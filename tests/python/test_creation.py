@@ -189,3 +189,15 @@ def test_zero_size_tensors_have_no_elements_and_still_a_shape():
     assert x.tolist() == [[], [], []]
     assert tuple((x + 1).shape) == (3, 0, 2)
     assert x.sum().item() == 0
+
+
+def test_the_default_device_is_the_cpu_and_no_other_can_be():
+    for device in ("cpu", torch.device("cpu"), None):
+        torch.set_default_device(device)
+        assert torch.get_default_device() == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="device 'cuda' is not available: arcgrad computes on the CPU only"):
+        torch.set_default_device("cuda")
+    with pytest.raises(RuntimeError, match="Expected one of cpu, cuda, "):
+        torch.set_default_device("abacus")
+    with pytest.raises(TypeError):
+        torch.set_default_device(1.5)

@@ -110,6 +110,10 @@ bindings! {
     }
     /// The dtype of new floats.
     function get_default_dtype { "() -> dtype" => |_a| default_dtype() }
+    /// The device of new tensors.
+    function get_default_device { "() -> device" => |a| crate::device::cpu(a.py())? }
+    /// Sets the device of new tensors: the CPU, or the usual one, which is the CPU, if None.
+    function set_default_device { "(Any device) -> None" => |a| crate::device::check(a.get(0))? }
     /// Sets the dtype of new floats.
     function set_default_dtype {
         "(Any d) -> None" => |a| match a.get(0).map(convert::dtype) {
