@@ -255,3 +255,111 @@ def test_an_output_that_no_memory_can_hold_is_said_to_be_too_big():
             RuntimeError, match=r"Calculated output size per channel: \(\d{19,}\). Output size is too big"
         ):
             F.conv_transpose1d(x, weight, **options)
+
+
+def bags_by_hand(indices, weight, starts, mode, factors, padding):
+    """One list a bag, with Python's own sums and maxima."""
+    ends = [*starts[1:], len(indices)]
+    answer = []
+    for start, end in zip(starts, ends, strict=True):
+        places = [i for i in range(start, end) if indices[i] != padding]
+        rows = [[x * (factors[i] if factors else 1) for x in weight[indices[i]]] for i in places]
+        if mode == "max":
+            columns = [max(column) for column in zip(*rows, strict=True)]
+        else:
+            columns = [sum(column) / (len(rows) if mode == "mean" else 1) for column in zip(*rows, strict=True)]
+        answer.append(columns or [0.0] * len(weight[0]))
+    return answer
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 1, -2])
+@pytest.mark.parametrize("starts", [[0], [0, 3], [0, 0, 2, 6, 6], [0, 6]])
+def test_embedding_bag_agrees_with_its_definition(mode, padding, starts):
+    torch.manual_seed(1)
+    weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    indices = torch.tensor([0, 3, 1, 2, 2, 3])
+    factors = torch.randn(6, dtype=torch.float64, requires_grad=True) if mode == "sum" else None
+
+    def bags(weight, factors):
+        offsets = torch.tensor(starts)
+        return F.embedding_bag(indices, weight, offsets, mode=mode, per_sample_weights=factors, padding_idx=padding)
+
+    expected = bags_by_hand(
+        indices.tolist(),
+        weight.tolist(),
+        starts,
+        mode,
+        None if factors is None else factors.tolist(),
+        None if padding is None else padding % 4,
+    )
+    torch.testing.assert_close(bags(weight, factors), torch.tensor(expected, dtype=torch.float64))
+    assert torch.autograd.gradcheck(bags, (weight, factors))
+    assert torch.autograd.gradgradcheck(bags, (weight, factors))
+
+
+def test_embedding_bag_of_rows_and_with_the_last_offset():
+    weight = torch.arange(8.0).view(4, 2)
+    rows = torch.tensor([[0, 1, 1], [3, 2, 0]])
+    for y in [
+        F.embedding_bag(rows, weight, mode="sum"),
+        F.embedding_bag(rows.view(-1), weight, torch.tensor([0, 3]), mode="sum"),
+        F.embedding_bag(rows.view(-1), weight, torch.tensor([0, 3, 6]), mode="sum", include_last_offset=True),
+        F.embedding_bag(rows.view(-1).int(), weight, torch.tensor([0, 3]).int(), mode="sum"),
+    ]:
+        assert y.tolist() == [[4, 7], [10, 13]]
+    assert F.embedding_bag(rows.view(-1), weight, torch.tensor([], dtype=torch.int64)).shape == (0, 2)
+
+
+def test_the_gradient_of_a_maximum_over_a_bag_goes_to_the_first_row_that_has_it():
+    weight = torch.tensor([[1.0, 5.0], [1.0, 4.0], [0.0, 5.0]], requires_grad=True)
+    F.embedding_bag(torch.tensor([[2, 1, 0]]), weight, mode="max").sum().backward()
+    assert weight.grad.tolist() == [[0, 0], [1, 0], [0, 1]]
+    nan = torch.tensor([[1.0, float("nan")], [float("nan"), 2.0], [3.0, 3.0]])
+    y = F.embedding_bag(torch.tensor([0, 1, 2, 0]), nan, torch.tensor([0, 2]), mode="max")
+    assert str(y.tolist()) == "[[1.0, nan], [3.0, 3.0]]"
+
+
+# The classes and sentences of PyTorch 2.13, but for the one about the order, which there tells nothing.
+BAD_BAGS = [
+    ({"offsets": None}, ValueError, "offsets has to be a 1D Tensor but got None"),
+    ({"input": torch.tensor([[0, 1]])}, ValueError, "if input is 2D, then offsets has to be None"),
+    ({"input": torch.zeros(1, 1, 1, dtype=torch.int64)}, ValueError, "input has to be 1D or 2D Tensor"),
+    ({"offsets": torch.tensor([1, 2])}, RuntimeError, r"offsets\[0\] has to be 0"),
+    ({"offsets": torch.tensor([0, 9])}, RuntimeError, r"offsets\[-1\] can not be greater than input's length 4"),
+    ({"offsets": torch.tensor([0, 3, 2])}, RuntimeError, "in ascending order"),
+    ({"mode": "median"}, ValueError, "mode has to be one of sum, mean or max"),
+    ({"mode": "max", "sparse": True}, ValueError, "max mode does not support sparse weights"),
+    ({"per_sample_weights": torch.ones(4)}, NotImplementedError, "only supported for mode='sum'"),
+    ({"per_sample_weights": torch.ones(3)}, ValueError, "must have the same shape as the input"),
+    ({"per_sample_weights": torch.ones(4).double(), "mode": "sum"}, RuntimeError, "to have the same type"),
+    ({"weight": torch.ones(3)}, ValueError, "weight has to be a 2D Tensor"),
+    ({"padding_idx": 3}, RuntimeError, "padding_idx must be within the number of embeddings, -3 through 2, but got 3"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "sentence"), BAD_BAGS)
+def test_misuse_of_embedding_bag(change, error, sentence):
+    usual = {"input": torch.tensor([0, 1, 2, 0]), "weight": torch.ones(3, 2), "offsets": torch.tensor([0, 2])}
+    with pytest.raises(error, match=sentence):
+        F.embedding_bag(**usual | change)
+
+
+def test_the_module_of_bags_has_pytorchs_numbers_and_words():
+    torch.manual_seed(0)
+    bags = torch.nn.EmbeddingBag(4, 3, padding_idx=1, mode="sum")
+    assert repr(bags) == "EmbeddingBag(4, 3, mode='sum', padding_idx=1)"
+    y = bags(torch.tensor([0, 1, 2, 0]), torch.tensor([0, 2]))
+    y.sum().backward()
+    assert bags.weight[1].tolist() == [0, 0, 0]
+    assert bags.weight.grad.tolist() == [[2, 2, 2], [0, 0, 0], [1, 1, 1], [0, 0, 0]]
+    torch.testing.assert_close(
+        y.detach(), torch.tensor([[1.541, -0.2934, -2.1788], [1.9443, 0.5446, -2.898]]), atol=1e-4, rtol=0
+    )
+    frozen = torch.nn.EmbeddingBag.from_pretrained(torch.ones(3, 2))
+    assert repr(frozen) == "EmbeddingBag(3, 2, mode='mean')"
+    assert not frozen.weight.requires_grad
+    limited = torch.nn.EmbeddingBag.from_pretrained(torch.full((3, 2), 3.0), max_norm=1.0, freeze=False)
+    limited(torch.tensor([[0, 1]]))
+    torch.testing.assert_close(limited.weight[0].norm(), torch.tensor(1.0))
+    assert limited.weight[2].tolist() == [3, 3]

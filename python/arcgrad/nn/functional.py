@@ -33,6 +33,7 @@ from ._functional.activation import (
     tanhshrink,
     threshold,
 )
+from ._functional.bags import embedding_bag
 from ._functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d
 from ._functional.linear import (
     bilinear,
@@ -133,6 +134,7 @@ __all__ = [
     "dropout2d",
     "elu",
     "embedding",
+    "embedding_bag",
     "fold",
     "gaussian_nll_loss",
     "gelu",

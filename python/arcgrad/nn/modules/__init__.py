@@ -102,6 +102,7 @@ from .pooling import (
 )
 from .sparse import (
     Embedding,
+    EmbeddingBag,
 )
 
 __all__ = [
@@ -131,6 +132,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "GaussianNLLLoss",
     "GroupNorm",
