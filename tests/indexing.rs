@@ -258,12 +258,17 @@ fn a_write_through_a_view_changes_the_gradient_of_its_base() {
 }
 
 #[test]
-fn a_part_may_be_copied_onto_another_part_of_the_same_memory() {
+fn a_part_is_not_copied_onto_another_part_that_it_overlaps() {
     let x = Tensor::from_slice(&[1_i64, 2, 3, 4, 5], &[5]).unwrap();
     let head = ops::slice(&x, 0, None, Some(4), 1).unwrap();
     let tail = Index::Slice { start: Some(1), end: None, step: 1 };
-    ops::setitem(&x, &[tail], Value::Tensor(&head)).unwrap();
-    assert_eq!(values(&x), [1, 1, 2, 3, 4]);
+    let refusal = ops::setitem(&x, &[tail], Value::Tensor(&head)).unwrap_err().to_string();
+    assert!(refusal.contains("refer to a single memory location. Please clone()"), "{refusal}");
+    assert_eq!(values(&x), [1, 2, 3, 4, 5]);
+    let apart = ops::slice(&x, 0, None, Some(1), 1).unwrap();
+    let last = Index::Slice { start: Some(4), end: None, step: 1 };
+    ops::setitem(&x, &[last], Value::Tensor(&apart)).unwrap();
+    assert_eq!(values(&x), [1, 2, 3, 4, 1]);
 }
 
 #[test]

@@ -28,6 +28,9 @@ const LANES: usize = 8;
 /// So many positions of a weight's gradient are summed in one chain.
 const DEPTH: usize = 256;
 
+/// Rows of the gradient are copied this far apart, so that they do not fall on the same cache set.
+const DEPTH_APART: usize = DEPTH + 16;
+
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
 
@@ -167,12 +170,14 @@ impl Band {
 
 impl Band {
     /// Adds to `sum`, `[taps, outputs, channels]`, what the band's positions of an image contribute to a group's weights:
-    /// `turned` is the copy of its input with the channels of a place side by side, and [`SLACK`] behind the last.
+    /// `turned` is the copy of its input with the channels of a place side by side, and [`SLACK`] behind the last; `grads`
+    /// is room for [`DEPTH`] positions of the gradient, a row of [`DEPTH_APART`] for each output.
     fn weights_by_channel<T: Number>(
         &self,
         whole: &Geometry,
         (image, group): (usize, usize),
         g: &[T],
+        grads: &mut [T],
         turned: &[T],
         sum: &mut [T],
     ) {
@@ -186,9 +191,13 @@ impl Band {
         // A band is cut along the first axis that can be cut: its positions lie one after the other.
         let first =
             (image * whole.outputs + group * outputs) * whole.positions() + self.position(whole, 0, 0);
-        for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(&self.windows.starts) {
-            for (chunk, places) in places.chunks(DEPTH).enumerate() {
-                let a = Matrix::new(g, first + chunk * DEPTH, whole.positions() as isize, 1);
+        for (chunk, places) in places.chunks(DEPTH).enumerate() {
+            for (o, row) in grads.chunks_exact_mut(DEPTH_APART).enumerate() {
+                let from = first + o * whole.positions() + chunk * DEPTH;
+                row[..places.len()].copy_from_slice(&g[from..from + places.len()]);
+            }
+            let a = Matrix::new(grads, 0, DEPTH_APART as isize, 1);
+            for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(&self.windows.starts) {
                 // SAFETY: the sum of a tap has so many rows, and is borrowed exclusively.
                 unsafe {
                     let c = sum.as_mut_ptr();
@@ -253,7 +262,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
             let windows = &band.windows;
             let (n, length) = (windows.columns, windows.length(&band.geometry));
             let (side, turned) = match (by_channel, by_output) {
-                (true, _) => (0, channels * windows.size + SLACK),
+                (true, _) => (outputs * DEPTH_APART, channels * windows.size + SLACK),
                 (_, true) => (outputs * n, outputs * n),
                 _ => (outputs * n, 0),
             };
@@ -264,7 +273,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
                 if by_channel {
                     let room = turned.len() - SLACK;
                     transpose(copy, windows.size, &mut turned[..room]);
-                    return band.weights_by_channel(geo, (image, group), g, turned, sum);
+                    return band.weights_by_channel(geo, (image, group), g, grads, turned, sum);
                 }
                 columns_of_gradient(geo, band, (image, group), g, grads);
                 let b = if by_output {
