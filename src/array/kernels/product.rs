@@ -27,10 +27,11 @@ use crate::array::pool::for_each;
 use std::arch::x86_64 as arch;
 
 use gathered::Gathered;
-pub use gathered::Lines;
+pub use gathered::{Lines, SLACK, gemm_gathered};
 use problem::Problem;
 use register::{Baseline, Element, Lanes};
 pub(super) use register::{Kernel, Register};
+pub(super) use tile::{DEPTH, PACKED_ROW};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
 /// Its shape comes with the product that reads it, which checks the bounds once.
@@ -263,56 +264,6 @@ pub fn gemm<T: Product>(
     };
     // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
     unsafe { solve(problem, threads) }
-}
-
-/// Elements that [`gemm_gathered`] may read, and not use, beyond the end of each line of B: one less than a register.
-pub const SLACK: usize = 15;
-
-/// `C = A B + beta C` for A of `m` by `starts.len()`, on this thread. Row `k` of B begins at `b[starts[k]]`, row `i` of C
-/// `i * c_row` elements after `c`; both have the columns of `lines`. With `beta == 0`, C is written but never read.
-///
-/// # Safety
-/// Each element of C can be written, is no other element of C, of A or of B, and belongs to this call alone.
-///
-/// # Panics
-/// If A reaches outside its slice, or a line of B with its [`SLACK`] does.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "gemm's arguments, with lines and starts for the columns and rows of B"
-)]
-pub unsafe fn gemm_gathered<T: Product>(
-    m: usize,
-    lines: Lines,
-    a: Matrix<'_, T>,
-    b: &[T],
-    starts: &[usize],
-    beta: T,
-    c: *mut T,
-    c_row: usize,
-) {
-    assert!(
-        within(a.data.len(), a.offset, [m, starts.len()], [a.row_stride, a.col_stride]),
-        "A reaches outside its memory"
-    );
-    if m == 0 || lines.count == 0 || lines.length == 0 {
-        return;
-    }
-    let last = (lines.count - 1) * lines.b_step + lines.length + SLACK;
-    assert!(starts.iter().all(|start| start + last <= b.len()), "B reaches outside its memory");
-    let product = Gathered {
-        m,
-        lines,
-        a: a.data.as_ptr().wrapping_add(a.offset),
-        a_row: a.row_stride,
-        a_col: a.col_stride,
-        b: b.as_ptr(),
-        starts,
-        beta,
-        c,
-        c_row: c_row as isize,
-    };
-    // SAFETY: what is read was checked; of C the caller vouches.
-    unsafe { T::compute_gathered(&product) }
 }
 
 /// Brings a problem to contiguous columns of C and computes it.

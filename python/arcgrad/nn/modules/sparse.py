@@ -17,7 +17,47 @@ if TYPE_CHECKING:
 __all__ = ["Embedding", "EmbeddingBag"]
 
 
-class Embedding(Module):
+class _Table(Module):
+    """A table of `num_embeddings` vectors of size `embedding_dim`: what the modules that look rows up share."""
+
+    weight: Parameter
+    padding_idx: int | None
+
+    def _set_up(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None,
+        outside: str,
+        weight: Tensor | None,
+        device: Any,
+        dtype: Any,
+    ) -> None:
+        """Make the table, drawn or given; `outside` is what is said of a padding row that is none of it."""
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise AssertionError(outside)
+            padding_idx %= num_embeddings
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        if weight is None:
+            self.weight = Parameter(arcgrad.empty((num_embeddings, embedding_dim), device=device, dtype=dtype))
+            self.reset_parameters()
+        else:
+            if list(weight.shape) != [num_embeddings, embedding_dim]:
+                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+            self.weight = Parameter(weight)
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew; the padding row is zero."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with arcgrad.no_grad():
+                self.weight[self.padding_idx].fill_(0)
+
+
+class Embedding(_Table):
     """Return the rows of a table of `num_embeddings` vectors of size `embedding_dim` that integers name.
 
     Args:
@@ -27,8 +67,6 @@ class Embedding(Module):
 
     `weight` (num_embeddings, embedding_dim) starts standard normal.
     """
-
-    weight: Parameter
 
     def __init__(
         self,
@@ -45,25 +83,13 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError("Padding_idx must be within num_embeddings")
-            padding_idx %= num_embeddings
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.padding_idx = padding_idx
+        outside = "Padding_idx must be within num_embeddings"
+        self._set_up(num_embeddings, embedding_dim, padding_idx, outside, _weight, device, dtype)
+        self.weight.requires_grad = not _freeze
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
-        if _weight is None:
-            table = arcgrad.empty((num_embeddings, embedding_dim), device=device, dtype=dtype)
-            self.weight = Parameter(table, not _freeze)
-            self.reset_parameters()
-        else:
-            if list(_weight.shape) != [num_embeddings, embedding_dim]:
-                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
-            self.weight = Parameter(_weight, not _freeze)
 
     @classmethod
     def from_pretrained(
@@ -91,13 +117,6 @@ class Embedding(Module):
             _weight=embeddings,
             _freeze=freeze,
         )
-
-    def reset_parameters(self) -> None:
-        """Draw the table anew; the padding row is zero."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with arcgrad.no_grad():
-                self.weight[self.padding_idx].fill_(0)
 
     def forward(self, input: Tensor) -> Tensor:
         """Look up integers of any shape: the result is (*shape, embedding_dim)."""
@@ -127,7 +146,7 @@ class Embedding(Module):
         return text
 
 
-class EmbeddingBag(Module):
+class EmbeddingBag(_Table):
     """Return the sums, means or maxima of rows of a table of `num_embeddings` vectors that bags of integers name.
 
     Args:
@@ -139,8 +158,6 @@ class EmbeddingBag(Module):
 
     `weight` (num_embeddings, embedding_dim) starts standard normal.
     """
-
-    weight: Parameter
 
     def __init__(
         self,
@@ -158,26 +175,14 @@ class EmbeddingBag(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError("padding_idx must be within num_embeddings")
-            padding_idx %= num_embeddings
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        outside = "padding_idx must be within num_embeddings"
+        self._set_up(num_embeddings, embedding_dim, padding_idx, outside, _weight, device, dtype)
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
-        self.padding_idx = padding_idx
         self.mode = mode
         self.sparse = sparse
         self.include_last_offset = include_last_offset
-        if _weight is None:
-            self.weight = Parameter(arcgrad.empty((num_embeddings, embedding_dim), device=device, dtype=dtype))
-            self.reset_parameters()
-        else:
-            if list(_weight.shape) != [num_embeddings, embedding_dim]:
-                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
-            self.weight = Parameter(_weight)
 
     @classmethod
     def from_pretrained(
@@ -210,13 +215,6 @@ class EmbeddingBag(Module):
         )
         made.weight.requires_grad = not freeze
         return made
-
-    def reset_parameters(self) -> None:
-        """Draw the table anew; the padding row is zero."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with arcgrad.no_grad():
-                self.weight[self.padding_idx].fill_(0)
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
         """Look up bags, which are rows of `input` or begin at `offsets`: the result is (bags, embedding_dim)."""

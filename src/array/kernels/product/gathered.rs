@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::outer::for_each_group;
 use super::register::{Element, InstructionSet, Register};
 use super::tile::{self, ACROSS, Tile};
+use super::{Matrix, Product, within};
 
 /// The columns of B and C, in lines at even distances.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,56 @@ pub struct Lines {
     pub b_step: usize,
     /// Elements from a line of C to the next.
     pub c_step: usize,
+}
+
+/// Elements that [`gemm_gathered`] may read, and not use, beyond the end of each line of B: one less than a register.
+pub const SLACK: usize = 15;
+
+/// `C = A B + beta C` for A of `m` by `starts.len()`, on this thread. Row `k` of B begins at `b[starts[k]]`, row `i` of C
+/// `i * c_row` elements after `c`; both have the columns of `lines`. With `beta == 0`, C is written but never read.
+///
+/// # Safety
+/// Each element of C can be written, is no other element of C, of A or of B, and belongs to this call alone.
+///
+/// # Panics
+/// If A reaches outside its slice, or a line of B with its [`SLACK`] does.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "gemm's arguments, with lines and starts for the columns and rows of B"
+)]
+pub unsafe fn gemm_gathered<T: Product>(
+    m: usize,
+    lines: Lines,
+    a: Matrix<'_, T>,
+    b: &[T],
+    starts: &[usize],
+    beta: T,
+    c: *mut T,
+    c_row: usize,
+) {
+    assert!(
+        within(a.data.len(), a.offset, [m, starts.len()], [a.row_stride, a.col_stride]),
+        "A reaches outside its memory"
+    );
+    if m == 0 || lines.count == 0 || lines.length == 0 {
+        return;
+    }
+    let last = (lines.count - 1) * lines.b_step + lines.length + SLACK;
+    assert!(starts.iter().all(|start| start + last <= b.len()), "B reaches outside its memory");
+    let product = Gathered {
+        m,
+        lines,
+        a: a.data.as_ptr().wrapping_add(a.offset),
+        a_row: a.row_stride,
+        a_col: a.col_stride,
+        b: b.as_ptr(),
+        starts,
+        beta,
+        c,
+        c_row: c_row as isize,
+    };
+    // SAFETY: what is read was checked; of C the caller vouches.
+    unsafe { T::compute_gathered(&product) }
 }
 
 /// `C = A B + beta C`: row `k` of B is what begins `starts[k]` elements after `b`. Strides are in elements.
@@ -39,7 +90,7 @@ impl<T: Element> Gathered<'_, T> {
     ///
     /// # Safety
     /// The machine has `R`'s instructions, which have `End` too; A is `m` by as many as there are starts, C has `m` rows of
-    /// the lines and overlaps neither A nor B, and whole registers of each line of B can be read, up to [`super::SLACK`]
+    /// the lines and overlaps neither A nor B, and whole registers of each line of B can be read, up to [`SLACK`]
     /// elements beyond its end.
     pub unsafe fn compute<R: Register<Element = T>, End: Register<Element = T>>(&self) {
         let width = ACROSS * R::LANES;
