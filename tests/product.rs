@@ -5,7 +5,9 @@
     reason = "where floats are compared, they are small integers or must have the same bits"
 )]
 
-use arcgrad::array::kernels::product::{Matrix, MatrixMut, Product, Vector, dot, gemm, gemm_batched};
+use arcgrad::array::kernels::product::{
+    Matrix, MatrixMut, Product, Vector, copy_matrix, dot, gemm, gemm_batched,
+};
 use proptest::prelude::*;
 
 #[path = "product/gathered.rs"]
@@ -146,6 +148,22 @@ fn any_factor() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), Just(1.0), Just(-1.0), -2.0..2.0]
 }
 
+/// Every element in its place, and nothing written behind the last.
+fn check_copy<T: Float>([rows, cols]: [usize; 2], lie: Lie) -> Result<(), TestCaseError> {
+    let lie = layout(lie, rows, cols);
+    let from: Vec<T> = (0..lie.length).map(|i| T::rounded(i as f64)).collect();
+    let mut to = vec![T::rounded(-1.0); rows * cols + 3];
+    copy_matrix(rows, cols, lie.of(&from), &mut to);
+    let to: Vec<f64> = to.into_iter().map(Into::into).collect();
+    for i in 0..rows {
+        for j in 0..cols {
+            prop_assert_eq!(to[i * cols + j], lie.at(i, j) as f64, "row {}, column {}", i, j);
+        }
+    }
+    prop_assert!(to[rows * cols..].iter().all(|&x| x == -1.0));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -158,6 +176,12 @@ proptest! {
     ) {
         check::<f32>([m, n, k], lies, factors, threads)?;
         check::<f64>([m, n, k], lies, factors, threads)?;
+    }
+
+    #[test]
+    fn a_copied_matrix_lies_row_after_row(rows in 0..40_usize, cols in 0..40_usize, lie in any_lie()) {
+        check_copy::<f32>([rows, cols], lie)?;
+        check_copy::<f64>([rows, cols], lie)?;
     }
 
     #[test]

@@ -152,6 +152,12 @@ mod sealed {
         /// # Safety
         /// As `compute`, and B has slack.
         unsafe fn compute_gathered(product: &Gathered<'_, Self>);
+
+        /// Copies a matrix into rows that lie one after the other.
+        ///
+        /// # Safety
+        /// The matrix is valid, there is room for it at `to`, and the two do not overlap.
+        unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: *mut Self);
     }
 }
 
@@ -196,6 +202,20 @@ macro_rules! product {
                         x86::Level::Avx2 => return product.compute::<$middle, $middle>(),
                     }
                     product.compute::<$plain, $plain>();
+                }
+            }
+
+            unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: *mut Self) {
+                let to = (to, shape.1);
+                // SAFETY: the caller's promise, and each register type only where its instructions are.
+                unsafe {
+                    #[cfg(target_arch = "x86_64")]
+                    match x86::level() {
+                        x86::Level::Plain | x86::Level::Unknown => {}
+                        x86::Level::Avx512 => return pack::copy::<$wide>(from, shape, to),
+                        x86::Level::Avx2 => return pack::copy::<$middle>(from, shape, to),
+                    }
+                    pack::copy::<$plain>(from, shape, to);
                 }
             }
         }
@@ -264,6 +284,22 @@ pub fn gemm<T: Product>(
     };
     // SAFETY: the bounds were checked; C is borrowed exclusively, so it overlaps neither A nor B.
     unsafe { solve(problem, threads) }
+}
+
+/// Copies a matrix of `rows` by `cols` into `to`, row after row; one whose columns are contiguous is turned in registers.
+///
+/// # Panics
+/// If the matrix reaches outside its slice, or `to` has no room for it.
+pub fn copy_matrix<T: Product>(rows: usize, cols: usize, from: Matrix<'_, T>, to: &mut [T]) {
+    let strides = [from.row_stride, from.col_stride];
+    assert!(
+        within(from.data.len(), from.offset, [rows, cols], strides),
+        "the matrix reaches outside its memory"
+    );
+    assert!(rows.checked_mul(cols).is_some_and(|n| n <= to.len()), "no room for the matrix");
+    let first = from.data.as_ptr().wrapping_add(from.offset);
+    // SAFETY: both were checked; `to` is borrowed exclusively, so they do not overlap.
+    unsafe { T::copy((first, from.row_stride, from.col_stride), (rows, cols), to.as_mut_ptr()) }
 }
 
 /// Brings a problem to contiguous columns of C and computes it.

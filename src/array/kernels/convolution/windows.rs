@@ -10,7 +10,7 @@ use padded::{Band, Lined, Windows, bands, copy_line};
 use super::geometry::Geometry;
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{
-    DEPTH, Lines, Matrix, MatrixMut, PACKED_ROW, SLACK, gemm, gemm_gathered,
+    DEPTH, Lines, Matrix, MatrixMut, PACKED_ROW, SLACK, copy_matrix, gemm, gemm_gathered,
 };
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
@@ -317,11 +317,7 @@ fn transpose<T: Number>(x: &[T], length: usize, y: &mut [T]) {
     const PIECE: usize = 64;
     let rows = y.len() / length.max(1);
     for start in (0..length).step_by(PIECE) {
-        for i in start..length.min(start + PIECE) {
-            let target = &mut y[i * rows..(i + 1) * rows];
-            for (c, y) in target.iter_mut().enumerate() {
-                *y = x[c * length + i];
-            }
-        }
+        let x = Matrix::new(x, start, 1, length as isize);
+        copy_matrix(PIECE.min(length - start), rows, x, &mut y[start * rows..]);
     }
 }
