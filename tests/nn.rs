@@ -167,6 +167,37 @@ fn depthwise_cases() -> impl Strategy<Value = Case> {
     )
 }
 
+/// Many channels and a window of 3 by 3 that steps by one: images of every parity, lower and narrower than what a register
+/// takes of them, and cut in both directions.
+fn filtered_cases() -> impl Strategy<Value = Case> {
+    let input =
+        prop_oneof![[1..=19usize, 1..=40usize], [1..=3usize, 60..=150usize], [60..=150usize, 1..=3usize]];
+    (1..12usize, 1..3usize, 20..44usize, 20..44usize, input, [0..=3isize, 0..=3isize]).prop_map(
+        |(batch, groups, channels, outputs, input, padding)| Case {
+            batch: batch.min(1 + 3000 / (input[0] * input[1])),
+            groups,
+            channels: groups * channels,
+            outputs: groups * outputs,
+            input,
+            kernel: [3; 2],
+            stride: [1; 2],
+            padding,
+            dilation: [1; 2],
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn minimal_filtering_and_its_gradients_are_the_plain_sums(
+        case in filtered_cases().prop_filter("the kernel fits", Case::fits)
+    ) {
+        case.check();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -183,7 +214,7 @@ proptest! {
     }
 }
 
-const LARGE: [Case; 7] = {
+const LARGE: [Case; 9] = {
     let base = Case {
         batch: 3,
         groups: 1,
@@ -203,6 +234,9 @@ const LARGE: [Case; 7] = {
         Case { groups: 24, outputs: 48, ..base },
         // So many images are not cut finely: each has more positions than a weight's gradient sums in one chain.
         Case { batch: 16, channels: 8, outputs: 5, ..base },
+        // Minimal filtering, of images that are cut in both directions too.
+        Case { channels: 32, outputs: 40, ..base },
+        Case { channels: 180, outputs: 50, input: [6, 77], batch: 2, ..base },
         Case { channels: 1, outputs: 2, input: [90, 110], kernel: [5, 5], padding: [2, 2], ..base },
     ]
 };
@@ -222,6 +256,28 @@ fn assert_same(found: &[f32], expected: &[f32], what: &str) {
     assert!(found == expected, "{what}");
 }
 
+/// Sets places of some operands (0: the input, 1: the weights, 3: the output's gradient), all else being ones, to infinity, one
+/// at a time: that must reach only the sums with its products.
+fn check_infinities(case: &Case, operands: &[usize], places: impl Fn(usize) -> Vec<usize>) {
+    let ones = case.operands().map(|v| vec![1.0; v.len()]);
+    for &operand in operands {
+        for place in places(ones[operand].len()) {
+            let [mut x, mut w, b, mut g] = ones.clone();
+            [&mut x, &mut w, &mut vec![], &mut g][operand][place] = f32::INFINITY;
+            let (mut y, mut dx, mut dw) = (vec![1.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+            case.each_product(|i, k, o| {
+                y[o] += x[i] * w[k];
+                dx[i] += g[o] * w[k];
+                dw[k] += g[o] * x[i];
+            });
+            let found = case.run(&x, &w, &b, &g);
+            for (found, expected) in found.iter().zip([&y, &dx, &dw]) {
+                assert_same(found, expected, &format!("{case:?}, operand {operand}, place {place}"));
+            }
+        }
+    }
+}
+
 /// What reads beside an image, or in another, must not see it: the sums are over products that are there.
 #[test]
 fn what_is_not_finite_reaches_in_a_depthwise_convolution_only_what_reads_it() {
@@ -237,23 +293,21 @@ fn what_is_not_finite_reaches_in_a_depthwise_convolution_only_what_reads_it() {
             padding: [1, 1],
             dilation: [1, 1],
         };
-        let ones = case.operands().map(|v| vec![1.0; v.len()]);
-        for operand in [0, 1, 3] {
-            for place in 0..ones[operand].len() {
-                let [mut x, mut w, b, mut g] = ones.clone();
-                [&mut x, &mut w, &mut vec![], &mut g][operand][place] = f32::INFINITY;
-                let (mut y, mut dx, mut dw) = (vec![1.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-                case.each_product(|i, k, o| {
-                    y[o] += x[i] * w[k];
-                    dx[i] += g[o] * w[k];
-                    dw[k] += g[o] * x[i];
-                });
-                let found = case.run(&x, &w, &b, &g);
-                for (found, expected) in found.iter().zip([&y, &dx, &dw]) {
-                    assert_same(found, expected, &format!("{input:?}, operand {operand}, place {place}"));
-                }
-            }
-        }
+        check_infinities(&case, &[0, 1, 3], |length| (0..length).collect());
+    }
+}
+
+/// Tiles of outputs share what they read: an infinity must not come to those that do not read it. (It does come, as NaN, to
+/// the sums in which it meets the zeros of padding, as in PyTorch.)
+#[test]
+fn what_is_not_finite_reaches_in_minimal_filtering_only_what_reads_it() {
+    let base = Case { channels: 32, outputs: 24, ..LARGE[0] };
+    for (case, operands) in [
+        (Case { input: [7, 9], batch: 3, ..base }, &[0][..]),
+        (Case { input: [4, 30], batch: 2, padding: [0, 0], ..base }, &[0, 3]),
+        (Case { input: [12, 9], padding: [0, 0], ..base }, &[0, 3]),
+    ] {
+        check_infinities(&case, operands, |length| (0..12).map(|i| i * (length - 1) / 11).collect());
     }
 }
 

@@ -13,6 +13,8 @@ F = torch.nn.functional
 GEOMETRIES = {
     "few channels": (2, 2, 1, 1, 5, (9, 11), (3, 3), (1, 1), (1, 1), (1, 1)),
     "many channels": (2, 3, 1, 9, 26, (8, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "minimal filtering": (2, 4, 1, 33, 26, (8, 15), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "minimal filtering, groups, a large image": (2, 1, 2, 20, 40, (90, 61), (3, 3), (1, 1), (2, 0), (1, 1)),
     "many outputs and long weights": (2, 2, 1, 4, 13, (12, 14), (3, 3), (1, 1), (1, 1), (1, 1)),
     "a small image": (2, 3, 1, 3, 40, (3, 4), (2, 3), (1, 1), (0, 1), (1, 1)),
     "a large image": (2, 1, 1, 2, 3, (40, 33), (3, 5), (1, 1), (1, 0), (1, 1)),
@@ -79,6 +81,14 @@ def test_a_convolution_is_what_its_definition_says(case):
     y = convolve(torch.from_numpy(x), torch.from_numpy(w), torch.from_numpy(bias), *options)
     expected = by_definition(x, w, *options) + bias.reshape(-1, *[1] * (x.ndim - 2))
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+def test_a_float32_convolution_is_within_rounding_of_its_definition(case):
+    x, w, convolve, options = case
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    y = convolve(torch.from_numpy(x), torch.from_numpy(w), None, *options)
+    expected, size = (by_definition(f(x.astype(float)), f(w.astype(float)), *options) for f in (np.array, np.abs))
+    assert (np.abs(y.numpy() - expected) <= 8 * np.finfo(np.float32).eps * size).all()
 
 
 def test_gradients_of_a_convolution_are_its_adjoints(case):

@@ -11,6 +11,7 @@ mod direct;
 mod geometry;
 mod strips;
 mod windows;
+mod winograd;
 
 use std::ops::{Add, AddAssign, Mul};
 
@@ -23,10 +24,18 @@ use crate::array::pool;
 use columns::{Tile, columns};
 
 /// Dtypes that convolutions are computed in.
-pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + AddAssign {}
-impl Number for f32 {}
+pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + AddAssign {
+    /// The convolution by minimal filtering, where the dtype is computed so: `f64` is asked for by those who want its digits.
+    const FILTERING: Option<Forward<Self>> = None;
+}
+impl Number for f32 {
+    const FILTERING: Option<Forward<Self>> = Some(winograd::forward);
+}
 impl Number for f64 {}
 impl Number for i64 {}
+
+/// [`forward`] of a dtype.
+type Forward<T> = fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]);
 
 /// Bytes of a tile of columns: with the tile of the output it stays in the second-level cache.
 const TILE_BYTES: usize = 192 << 10;
@@ -50,14 +59,24 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
     if strips::serve(&g) {
         return strips::forward(&g, x, w, bias, y);
     }
-    if windows::serve(&g) {
-        return windows::forward(&g, x, w, bias, y);
+    if let Some(filtering) = T::FILTERING
+        && winograd::serve(&g)
+    {
+        return filtering(&g, x, w, bias, y);
+    }
+    forward_by_windows(&g, x, w, bias, y);
+}
+
+/// [`forward`] with every window's own products.
+fn forward_by_windows<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    if windows::serve(g) {
+        return windows::forward(g, x, w, bias, y);
     }
     let (rows, outputs, positions) = (g.rows(), g.outputs_per_group(), g.positions());
     let total = g.batch * positions;
     let width = if g.is_pointwise() && positions >= 64 { positions.min(1024) } else { tile_width::<T>(rows) };
     // A pointwise tile that stays within an image is read where it lies.
-    let tiles = Tiles::new(&g, width);
+    let tiles = Tiles::new(g, width);
     let y_all = Shared(y.as_mut_ptr());
     pool::for_each_if(g.is_large(), g.groups * tiles.count, &|task| {
         let (group, range) = (task / tiles.count, tiles.range(task % tiles.count));
@@ -65,7 +84,7 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
         debug_assert!(range.end <= total);
         with_scratch(rows * n + outputs * n, |scratch: &mut [T]| {
             let (cols, c) = scratch.split_at_mut(rows * n);
-            let tile = Tile::new(&g, group, range.clone());
+            let tile = Tile::new(g, group, range.clone());
             let b = columns(&tile, x, cols);
             let a = Matrix::new(w, group * outputs * rows, rows as isize, 1);
             gemm(outputs, n, rows, T::ONE, a, b, T::ZERO, MatrixMut::new(c, 0, n as isize, 1), 1);

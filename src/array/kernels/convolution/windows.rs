@@ -5,7 +5,8 @@
 mod depthwise;
 mod padded;
 
-use padded::{Band, Lined, Windows, bands, copy_line};
+pub(super) use padded::copy_line;
+use padded::{Band, Lined, Windows, bands};
 
 use super::geometry::Geometry;
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};

@@ -14,6 +14,8 @@ pub trait Element: Copy + PartialEq + Send + Sync + 'static {
     fn multiply_add(self, a: Self, b: Self) -> Self;
     /// `self + other`.
     fn plus(self, other: Self) -> Self;
+    /// `self - other`.
+    fn minus(self, other: Self) -> Self;
     /// `self * other`.
     fn times(self, other: Self) -> Self;
     /// The bits that both have.
@@ -34,6 +36,10 @@ macro_rules! float_element {
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 self + other
+            }
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self {
+                self - other
             }
             #[inline(always)]
             fn times(self, other: Self) -> Self {
@@ -60,6 +66,10 @@ macro_rules! integer_element {
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 self.wrapping_add(other)
+            }
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self {
+                self.wrapping_sub(other)
             }
             #[inline(always)]
             fn times(self, other: Self) -> Self {
@@ -123,6 +133,10 @@ pub trait Register: Copy {
     unsafe fn store_first(self, to: *mut Self::Element, count: usize);
     /// `self + a * b`.
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    unsafe fn plus(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn minus(self, other: Self) -> Self;
     /// `self * other`.
     unsafe fn times(self, other: Self) -> Self;
     /// The bits that both have.
@@ -131,7 +145,42 @@ pub trait Register: Copy {
     unsafe fn folded(self) -> Self::Element;
     /// Writes `to[j * to_row + i] = from[i * from_row + j]` for `i, j` in `0..SQUARE`.
     unsafe fn transpose(from: *const Self::Element, from_row: isize, to: *mut Self::Element, to_row: usize);
+
+    /// Of the lanes of `self` and then those of `other`, every second, from the first and from the second one on.
+    #[inline(always)]
+    unsafe fn parted(self, other: Self) -> (Self, Self) {
+        let mut lanes = [Self::Element::ZERO; 2 * MOST_LANES];
+        let mut parts = [[Self::Element::ZERO; MOST_LANES]; 2];
+        // SAFETY: both lists have room for the lanes of the most.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            other.store(lanes.as_mut_ptr().add(Self::LANES));
+            for i in 0..2 * Self::LANES {
+                parts[i % 2][i / 2] = lanes[i];
+            }
+            (Self::load(parts[0].as_ptr()), Self::load(parts[1].as_ptr()))
+        }
+    }
+
+    /// The lanes of `self` and `other` in turn, which [`parted`](Register::parted) parts again.
+    #[inline(always)]
+    unsafe fn interleaved(self, other: Self) -> (Self, Self) {
+        let mut parts = [[Self::Element::ZERO; MOST_LANES]; 2];
+        let mut lanes = [Self::Element::ZERO; 2 * MOST_LANES];
+        // SAFETY: both lists have room for the lanes of the most.
+        unsafe {
+            self.store(parts[0].as_mut_ptr());
+            other.store(parts[1].as_mut_ptr());
+            for i in 0..2 * Self::LANES {
+                lanes[i] = parts[i % 2][i / 2];
+            }
+            (Self::load(lanes.as_ptr()), Self::load(lanes.as_ptr().add(Self::LANES)))
+        }
+    }
 }
+
+/// The most lanes of any register.
+const MOST_LANES: usize = 16;
 
 /// An instruction set that the compiler vectorises plain loops for.
 pub trait InstructionSet: Copy {
@@ -210,6 +259,20 @@ impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> 
     unsafe fn multiply_add(mut self, a: Self, b: Self) -> Self {
         for i in 0..N {
             self.lanes[i] = self.lanes[i].multiply_add(a.lanes[i], b.lanes[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn plus(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.lanes[i] = self.lanes[i].plus(other.lanes[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn minus(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.lanes[i] = self.lanes[i].minus(other.lanes[i]);
         }
         self
     }

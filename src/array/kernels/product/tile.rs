@@ -89,7 +89,8 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                 for v in 0..WIDE {
                     let to = tile.c.offset(i as isize * tile.c_row).add(v * R::LANES);
                     let count = if v == WIDE - 1 { tile.last } else { R::LANES };
-                    let mut sum = sums[i][v].times(alpha);
+                    // Gathered products have no factor, and are many short ones.
+                    let mut sum = if SOURCE == GATHERED { sums[i][v] } else { sums[i][v].times(alpha) };
                     if count == R::LANES {
                         if reads_c {
                             sum = sum.multiply_add(beta, R::load(to));

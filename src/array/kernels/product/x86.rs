@@ -229,12 +229,20 @@ unsafe fn folded_eight_wide(x: __m512d) -> f64 {
     unsafe { folded_four_wide(_mm256_add_pd(_mm512_castpd512_pd256(x), _mm512_extractf64x4_pd::<1>(x))) }
 }
 
+/// What a shuffle within halves has left as first, third, second and fourth quarter.
+#[inline(always)]
+unsafe fn quarters_in_order(x: __m256) -> __m256 {
+    // SAFETY: the caller's promise: the machine has the instructions.
+    unsafe { _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(x))) }
+}
+
 macro_rules! register {
     (
         $name:ty, $t:ty, $set:ty, lanes $lanes:literal, rows $rows:literal, square $square:literal, $transpose:ident, $folded:ident,
-        $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $and:ident,
+        $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $and:ident,
         load_first($from:ident, $load_count:ident) $load_first:expr,
         store_first($to:ident, $store_count:ident, $value:ident) $store_first:expr
+        $(, $($own:item)+)?
     ) => {
         impl Register for $name {
             type Element = $t;
@@ -276,6 +284,16 @@ macro_rules! register {
                 unsafe { $fma(a, b, self) }
             }
             #[inline(always)]
+            unsafe fn plus(self, other: Self) -> Self {
+                // SAFETY: the caller's promise: the machine has the instruction.
+                unsafe { $add(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn minus(self, other: Self) -> Self {
+                // SAFETY: the caller's promise: the machine has the instruction.
+                unsafe { $sub(self, other) }
+            }
+            #[inline(always)]
             unsafe fn times(self, other: Self) -> Self {
                 // SAFETY: the caller's promise: the machine has the instruction.
                 unsafe { $mul(self, other) }
@@ -295,31 +313,49 @@ macro_rules! register {
                 // SAFETY: the caller's promise, passed on.
                 unsafe { $transpose(from, from_row, to, to_row) }
             }
+            $($($own)+)?
         }
     };
 }
 
 register!(__m128, f32, Avx2, lanes 4, rows 6, square 4, transpose_four, folded_four,
-    _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_fmadd_ps, _mm_mul_ps, _mm_and_ps,
+    _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_fmadd_ps, _mm_add_ps, _mm_sub_ps, _mm_mul_ps, _mm_and_ps,
     load_first(from, count) _mm_maskload_ps(from, mask_four(count)),
     store_first(to, count, value) _mm_maskstore_ps(to, mask_four(count), value));
 
 register!(__m256, f32, Avx2, lanes 8, rows 6, square 8, transpose_f32, folded_eight,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_and_ps,
-    load_first(from, count) _mm256_maskload_ps(from, mask(count)),
-    store_first(to, count, value) _mm256_maskstore_ps(to, mask(count), value));
+_mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_and_ps,
+load_first(from, count) _mm256_maskload_ps(from, mask(count)),
+store_first(to, count, value) _mm256_maskstore_ps(to, mask(count), value),
+#[inline(always)]
+unsafe fn parted(self, other: Self) -> (Self, Self) {
+    // SAFETY: the caller's promise: the machine has the instructions.
+    unsafe {
+        let (first, second) =
+            (_mm256_shuffle_ps::<0x88>(self, other), _mm256_shuffle_ps::<0xdd>(self, other));
+        (quarters_in_order(first), quarters_in_order(second))
+    }
+}
+#[inline(always)]
+unsafe fn interleaved(self, other: Self) -> (Self, Self) {
+    // SAFETY: the caller's promise: the machine has the instructions.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
+        (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+    }
+});
 
 register!(__m256d, f64, Avx2, lanes 4, rows 6, square 4, transpose_f64, folded_four_wide,
-    _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd, _mm256_and_pd,
+    _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_and_pd,
     load_first(from, count) _mm256_maskload_pd(from, mask_wide(count)),
     store_first(to, count, value) _mm256_maskstore_pd(to, mask_wide(count), value));
 
 register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32, folded_sixteen,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_and_ps,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_and_ps,
     load_first(from, count) _mm512_maskz_loadu_ps((0xffff_u32 >> (16 - count)) as u16, from),
     store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value));
 
 register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64, folded_eight_wide,
-    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd, _mm512_and_pd,
+    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_and_pd,
     load_first(from, count) _mm512_maskz_loadu_pd((0xff_u32 >> (8 - count)) as u8, from),
     store_first(to, count, value) _mm512_mask_storeu_pd(to, (0xff_u32 >> (8 - count)) as u8, value));

@@ -219,7 +219,7 @@ fn copy_run<T: Number>(to: &mut [T], from: &[T], [down, across]: [usize; 2], apa
 
 /// Copies a line: a short one in pieces that may overlap, for a call would take longer.
 #[inline]
-pub(super) fn copy_line<T: Number>(to: &mut [T], from: &[T]) {
+pub fn copy_line<T: Number>(to: &mut [T], from: &[T]) {
     const PIECE: usize = 8;
     if let (Some(first), Some(last)) = (from.first_chunk::<PIECE>(), from.last_chunk::<PIECE>())
         && let n @ ..=32 = to.len()
