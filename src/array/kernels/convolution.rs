@@ -25,17 +25,21 @@ use columns::{Tile, columns};
 
 /// Dtypes that convolutions are computed in.
 pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + AddAssign {
-    /// The convolution by minimal filtering, where the dtype is computed so: `f64` is asked for by those who want its digits.
-    const FILTERING: Option<Forward<Self>> = None;
+    /// Minimal filtering, where the dtype is computed so: `f64` is asked for by those who want its digits.
+    const FILTERING: Option<Filtering<Self>> = None;
 }
 impl Number for f32 {
-    const FILTERING: Option<Forward<Self>> = Some(winograd::forward);
+    const FILTERING: Option<Filtering<Self>> =
+        Some(Filtering { forward: winograd::forward, weight_grad: winograd::weight_grad });
 }
 impl Number for f64 {}
 impl Number for i64 {}
 
-/// [`forward`] of a dtype.
-type Forward<T> = fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]);
+/// [`forward`] and [`weight_grad`] of a dtype.
+pub struct Filtering<T> {
+    forward: fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]),
+    weight_grad: fn(&Geometry, &[T], &[T], &mut [T]),
+}
 
 /// Bytes of a tile of columns: with the tile of the output it stays in the second-level cache.
 const TILE_BYTES: usize = 192 << 10;
@@ -62,7 +66,7 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
     if let Some(filtering) = T::FILTERING
         && winograd::serve(&g)
     {
-        return filtering(&g, x, w, bias, y);
+        return (filtering.forward)(&g, x, w, bias, y);
     }
     forward_by_windows(&g, x, w, bias, y);
 }
@@ -185,12 +189,22 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
     if strips::serve_weights(&geo) {
         return strips::weight_grad(&geo, x, g, dw);
     }
-    if windows::serve_weights(&geo) {
-        return windows::weight_grad(&geo, x, g, dw);
+    if let Some(filtering) = T::FILTERING
+        && winograd::serve_weights(&geo)
+    {
+        return (filtering.weight_grad)(&geo, x, g, dw);
+    }
+    weight_grad_by_windows(&geo, x, g, dw);
+}
+
+/// [`weight_grad`] with every window's own products.
+fn weight_grad_by_windows<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
+    if windows::serve_weights(geo) {
+        return windows::weight_grad(geo, x, g, dw);
     }
     dw.fill(T::ZERO);
     let (rows, outputs, positions) = (geo.rows(), geo.outputs_per_group(), geo.positions());
-    let tiles = Tiles::new(&geo, tile_width::<T>(rows + outputs).min(512));
+    let tiles = Tiles::new(geo, tile_width::<T>(rows + outputs).min(512));
     let size = dw.len();
     let chunks = tiles.count.min(CHUNKS).min((PARTIAL_ELEMENTS / size.max(1)).max(2)).max(1);
     let per_chunk = tiles.count.div_ceil(chunks);
@@ -205,7 +219,7 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
             let n = range.len();
             with_scratch(rows * n + outputs * n, |scratch: &mut [T]| {
                 let (cols, grads) = scratch.split_at_mut(rows * n);
-                let tile = Tile::new(&geo, group, range.clone());
+                let tile = Tile::new(geo, group, range.clone());
                 let b = columns(&tile, x, cols).transposed();
                 let within = range.start / positions == (range.end - 1) / positions;
                 let a = if within {

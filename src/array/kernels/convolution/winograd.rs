@@ -12,41 +12,36 @@
 //!
 //! Every output is the same chain of operations wherever its tile is computed: cuts and threads play no part in its bits.
 
-#![allow(clippy::needless_range_loop, reason = "one index walks registers and places of a tile at once")]
+mod transform;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Geometry;
 use super::windows::copy_line;
-use crate::array::kernels::product::lanes::{Laned, enter};
-use crate::array::kernels::product::{Kernel, Lines, Matrix, Register, SLACK, copy_matrix, gemm_gathered};
+use super::{CHUNKS, Geometry, PARTIAL_ELEMENTS};
+use crate::array::kernels::product::lanes::enter;
+use crate::array::kernels::product::{Lines, Matrix, MatrixMut, SLACK, copy_matrix, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
-
-/// Side of a tile of the input, of the output it serves, and of the window.
-const SIDE: usize = 4;
-const STEP: usize = 2;
-const WINDOW: usize = 3;
-
-/// Places in a tile.
-const PLACES: usize = SIDE * SIDE;
-
-/// Neighbouring tiles that are transformed together.
-const LANES: usize = <f32 as Laned>::LANES;
+use transform::{Gradients, Inputs, LANES, Outputs, PLACES, SIDE, STEP, Sums, Tiles, WINDOW, Windows};
 
 /// What it costs to transform a register of tiles of one channel, in products.
 const TRANSFORM_COST: usize = 900;
 
-/// Fewer tiles in all do not pay for transforming the weights.
+/// Fewer tiles in all do not pay for transforming the weights, nor for transforming their gradient back and adding it up.
 const FEW_TILES: usize = 32;
+const FEW_SUMMED: usize = 128;
 
 /// Numbers of a block's transformed inputs, and of its products: together they stay in the second-level cache.
 const INPUTS: usize = 96 << 10;
 const PRODUCTS: usize = 64 << 10;
 
-/// Tiles of a block, at least, and how many blocks there should be to share out before blocks get larger.
+/// Tiles of a block, at least, and of one whose products are added to a weight's gradient: those are read and written for
+/// each block.
 const NARROW: usize = 32;
+const LONG: usize = 96;
+
+/// How many blocks there should be to share out before blocks get larger.
 const SHARED_OUT: usize = 16;
 
 /// Elements of a cache line, more than a register reaches beyond what is asked of it.
@@ -60,16 +55,22 @@ const ROWS: usize = 12;
 
 /// Whether a convolution is computed here.
 pub fn serve(g: &Geometry) -> bool {
+    is_cheaper(g) && g.batch * tiles(g).iter().product::<usize>() >= FEW_TILES
+}
+
+/// Whether a weight's gradient is.
+pub fn serve_weights(g: &Geometry) -> bool {
+    is_cheaper(g) && g.batch * tiles(g).iter().product::<usize>() >= FEW_SUMMED
+}
+
+fn is_cheaper(g: &Geometry) -> bool {
     let flat = g.kernel[0] == 1 && [g.input[0], g.output[0]] == [1; 2] && g.padding[0] == 0;
     let plain = g.kernel[1..] == [WINDOW; 2] && g.stride[1..] == [1; 2] && g.dilation[1..] == [1; 2];
-    if !flat || !plain {
-        return false;
-    }
     let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
     let [lines, columns] = tiles(g);
     let transforms = lines * columns.div_ceil(LANES) * (channels + outputs);
     let by_tiles = PLACES * lines * columns * channels * outputs + TRANSFORM_COST * transforms;
-    g.batch * lines * columns >= FEW_TILES && by_tiles <= g.positions() * g.rows() * outputs
+    flat && plain && by_tiles <= g.positions() * g.rows() * outputs
 }
 
 /// Lines of tiles in an image, and tiles in a line.
@@ -80,20 +81,155 @@ fn tiles(g: &Geometry) -> [usize; 2] {
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let filters = Filters::new(g, w);
-    let blocks = Block::all(g);
+    let most = (INPUTS / (PLACES * g.channels_per_group())).max(NARROW);
+    let blocks = Block::all(g, NARROW, most);
+    let together = PRODUCTS / (PLACES * blocks.iter().map(Block::tiles).max().unwrap_or(1)) / ROWS * ROWS;
+    let together = together.clamp(1, g.outputs_per_group().max(1)).max(ROWS);
     let failed: Vec<AtomicBool> = (0..g.batch).map(|_| AtomicBool::new(false)).collect();
     let all = Shared(y.as_mut_ptr());
     pool::for_each_if(g.is_large(), g.groups * blocks.len(), &|task| {
         let (group, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
-        with_scratch(block.room(g), |scratch: &mut [f32]| {
-            block.outputs(g, group, x, &filters, bias, &all, &failed, scratch);
-        });
+        let forward = Forward { g, group, x, filters: &filters, bias, y: &all, failed: &failed };
+        forward.block(block, together);
     });
     let (from, to) = (g.channels * g.plane(), g.outputs * g.positions());
     for image in (0..g.batch).filter(|&image| failed[image].load(Ordering::Relaxed)) {
         let (x, y) = (&x[image * from..][..from], &mut y[image * to..][..to]);
         super::forward_by_windows(&Geometry { batch: 1, ..*g }, x, w, bias, y);
     }
+}
+
+/// A convolution, of one group.
+struct Forward<'a> {
+    g: &'a Geometry,
+    group: usize,
+    x: &'a [f32],
+    filters: &'a Filters,
+    bias: Option<&'a [f32]>,
+    y: &'a Shared<f32>,
+    /// The images with an output that is not finite.
+    failed: &'a [AtomicBool],
+}
+
+impl Forward<'_> {
+    /// Computes the outputs of a block's tiles, so many channels at once.
+    fn block(&self, block: &Block, together: usize) {
+        let (g, group) = (self.g, self.group);
+        let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
+        let planes = Planes::inputs(g, group, self.x);
+        let sizes = [block.copied(SIDE), PLACES * block.place(channels), PLACES * block.place(together)];
+        let starts: Vec<usize> = (0..channels).map(|channel| channel * block.channel()).collect();
+        let lines = Lines { count: 1, length: block.tiles(), b_step: 0, c_step: 0 };
+        with_scratch(sizes.iter().sum(), |scratch: &mut [f32]| {
+            let (copy, rest) = scratch.split_at_mut(sizes[0]);
+            let (inputs, products) = rest.split_at_mut(sizes[1]);
+            // SAFETY: registers reach no further than the tiles' room.
+            block.transform(g, &planes, copy, inputs, |tiles| unsafe { enter::<f32, _>(Inputs(tiles)) });
+            for first in (0..outputs).step_by(together) {
+                let count = together.min(outputs - first);
+                for place in 0..PLACES {
+                    let weights = self.filters.of(g, group, place).from_row(first);
+                    let (b, c) = (
+                        &inputs[place * block.place(channels)..],
+                        &mut products[place * block.place(together)..],
+                    );
+                    // SAFETY: there is room for so many channels' rows of tiles.
+                    unsafe {
+                        let c = c.as_mut_ptr();
+                        gemm_gathered(count, lines, weights, b, &starts, 0.0, c, block.channel());
+                    }
+                }
+                self.write(block, first..first + count, block.place(together), products);
+            }
+        });
+    }
+
+    /// Writes the outputs of a block's tiles in some channels, from their products.
+    fn write(&self, block: &Block, outputs: Range<usize>, place: usize, products: &[f32]) {
+        let g = self.g;
+        let (height, width) = (g.output[1], g.output[2]);
+        let beside = STEP * block.columns.start;
+        for Part { image, lines, before } in block.parts(g) {
+            let rows = STEP * lines.start..height.min(STEP * lines.end);
+            let mut zero = 0.0;
+            for (row, output) in outputs.clone().enumerate() {
+                let output = self.group * g.outputs_per_group() + output;
+                let start = (image * g.outputs + output) * g.positions() + rows.start * width + beside;
+                let results = Outputs {
+                    products: &products[row * block.channel() + before..],
+                    place,
+                    columns: block.columns.len(),
+                    bias: self.bias.map_or(0.0, |bias| bias[output]),
+                    // SAFETY: the outputs of these tiles are this task's alone.
+                    y: unsafe { self.y.at(start) },
+                    rows: rows.len(),
+                    width,
+                    valid: (width - beside).min(STEP * block.columns.len()),
+                    zero: &mut zero,
+                };
+                // SAFETY: as above, and the products of these tiles can be read.
+                unsafe { enter::<f32, _>(results) };
+            }
+            if zero != 0.0 {
+                self.failed[image].store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// dw, from the input and the gradient `g` of the output: see [`super::weight_grad`].
+///
+/// The adjoint of what [`forward`] does: sixteen products `[outputs, tiles]` by `[tiles, channels]`, added up over all tiles and
+/// transformed back.
+pub fn weight_grad(geo: &Geometry, x: &[f32], g: &[f32], dw: &mut [f32]) {
+    let (channels, outputs) = (geo.channels_per_group(), geo.outputs_per_group());
+    let most = ((INPUTS + PRODUCTS) / (PLACES * (channels + outputs))).max(LONG);
+    let blocks = Block::all(geo, LONG, most);
+    let windows = geo.outputs * channels;
+    let size = PLACES * windows;
+    let chunks = blocks.len().min(CHUNKS).min((PARTIAL_ELEMENTS / size).max(2));
+    let per_chunk = blocks.len().div_ceil(chunks);
+    let mut partial = Cached::filled(0.0, size * chunks);
+    let all = Shared(partial.as_mut_ptr());
+    pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
+        let (chunk, group) = (task / geo.groups, task % geo.groups);
+        for block in blocks.iter().skip(chunk * per_chunk).take(per_chunk) {
+            let first = chunk * size + group * outputs * channels;
+            // SAFETY: this group's part of each place of this chunk's sum is this task's alone.
+            let sum = |place| unsafe { all.slice(first + place * windows, outputs * channels) };
+            block.add_products(geo, group, x, g, sum);
+        }
+    });
+    let dw_all = Shared(dw.as_mut_ptr());
+    for_each_run(windows, &|first, count| {
+        let taps = geo.taps();
+        with_scratch((PLACES + taps) * count, |scratch: &mut [f32]| {
+            let (sum, of_tap) = scratch.split_at_mut(PLACES * count);
+            for (place, sum) in sum.chunks_exact_mut(count).enumerate() {
+                sum.fill(0.0);
+                for part in partial.chunks_exact(size) {
+                    sum.iter_mut().zip(&part[place * windows + first..]).for_each(|(sum, part)| *sum += part);
+                }
+            }
+            // SAFETY: there is room for so many windows' taps.
+            unsafe { enter::<f32, _>(Sums { from: sum, place: count, count, taps: of_tap }) };
+            // SAFETY: these windows are this task's alone.
+            let dw = unsafe { dw_all.slice(first * taps, count * taps) };
+            copy_matrix(count, taps, Matrix::new(of_tap, 0, 1, count as isize), dw);
+        });
+    });
+    if !dw.iter().all(|x| x.is_finite()) {
+        super::weight_grad_by_windows(geo, x, g, dw);
+    }
+}
+
+/// Calls `body(first, count)` for runs of so many windows, on all threads where there are many.
+fn for_each_run(windows: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+    const TOGETHER: usize = 512;
+    pool::for_each_if(windows >= 16 * TOGETHER, windows.div_ceil(TOGETHER), &|task| {
+        let first = task * TOGETHER;
+        body(first, TOGETHER.min(windows - first));
+    });
 }
 
 /// The transformed weights: for each place of a tile, those of all channels of all outputs.
@@ -104,18 +240,16 @@ struct Filters {
 
 impl Filters {
     fn new(g: &Geometry, w: &[f32]) -> Self {
-        /// Windows of a task.
-        const TOGETHER: usize = 1024;
-        let windows = g.outputs * g.channels_per_group();
+        let (windows, taps) = (g.outputs * g.channels_per_group(), g.taps());
         let mut numbers = Cached::filled(0.0, PLACES * windows);
         let all = Shared(numbers.as_mut_ptr());
-        pool::for_each_if(windows >= 8 * TOGETHER, windows.div_ceil(TOGETHER), &|task| {
-            let first = task * TOGETHER;
-            let count = TOGETHER.min(windows - first);
-            with_scratch(g.taps() * count, |taps: &mut [f32]| {
-                copy_matrix(g.taps(), count, Matrix::new(w, first * g.taps(), 1, g.taps() as isize), taps);
+        for_each_run(windows, &|first, count| {
+            with_scratch(taps * count, |of_tap: &mut [f32]| {
+                copy_matrix(taps, count, Matrix::new(w, first * taps, 1, taps as isize), of_tap);
                 // SAFETY: these windows' places are this task's alone.
-                unsafe { enter::<f32, _>(Windows { taps, count, to: all.at(first), place: windows }) };
+                unsafe {
+                    enter::<f32, _>(Windows { taps: of_tap, count, to: all.at(first), place: windows })
+                };
             });
         });
         Self { numbers, place: windows }
@@ -129,57 +263,39 @@ impl Filters {
     }
 }
 
-/// `G w G'` of neighbouring windows, whose taps lie each by itself: `[taps, count]`.
-struct Windows<'a> {
-    taps: &'a [f32],
-    count: usize,
-    to: *mut f32,
-    place: usize,
+/// The planes of a group's channels of an input, or of an output's gradient, of which tiles of `side` begin two apart.
+struct Planes<'a> {
+    numbers: &'a [f32],
+    /// Channels of an image, and the group's.
+    of_image: usize,
+    channels: Range<usize>,
+    extent: [usize; 2],
+    padding: [isize; 2],
+    side: usize,
 }
 
-impl<R: Register<Element = f32>> Kernel<R> for Windows<'_> {
-    #[inline(always)]
-    unsafe fn run(self) {
-        /// `G` times a column of three.
-        ///
-        /// # Safety
-        /// The machine has the register.
-        #[inline(always)]
-        unsafe fn filtered<R: Register<Element = f32>>([a, b, c]: [R; WINDOW]) -> [R; SIDE] {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let (half, outer) = (R::splat(0.5), a.plus(c));
-                [a, outer.plus(b).times(half), outer.minus(b).times(half), c]
-            }
+impl<'a> Planes<'a> {
+    fn inputs(g: &Geometry, group: usize, x: &'a [f32]) -> Self {
+        let count = g.channels_per_group();
+        Self {
+            numbers: x,
+            of_image: g.channels,
+            channels: group * count..(group + 1) * count,
+            extent: [g.input[1], g.input[2]],
+            padding: [g.padding[1], g.padding[2]],
+            side: SIDE,
         }
-        for at in (0..self.count).step_by(R::LANES) {
-            let count = R::LANES.min(self.count - at);
-            // SAFETY: the taps of so many windows can be read, and their places written.
-            unsafe {
-                let mut lines = [[R::splat(0.0); WINDOW]; SIDE];
-                for column in 0..WINDOW {
-                    let mut taps = [R::splat(0.0); WINDOW];
-                    for line in 0..WINDOW {
-                        let from = (line * WINDOW + column) * self.count + at;
-                        taps[line] = R::load_first(self.taps.as_ptr().add(from), count);
-                    }
-                    let taps = filtered(taps);
-                    for line in 0..SIDE {
-                        lines[line][column] = taps[line];
-                    }
-                }
-                for line in 0..SIDE {
-                    let line_of = filtered(lines[line]);
-                    for column in 0..SIDE {
-                        let to = self.to.add((line * SIDE + column) * self.place + at);
-                        if count == R::LANES {
-                            line_of[column].store(to);
-                        } else {
-                            line_of[column].store_first(to, count);
-                        }
-                    }
-                }
-            }
+    }
+
+    fn gradients(geo: &Geometry, group: usize, g: &'a [f32]) -> Self {
+        let count = geo.outputs_per_group();
+        Self {
+            numbers: g,
+            of_image: geo.outputs,
+            channels: group * count..(group + 1) * count,
+            extent: [geo.output[1], geo.output[2]],
+            padding: [0; 2],
+            side: STEP,
         }
     }
 }
@@ -188,8 +304,6 @@ impl<R: Register<Element = f32>> Kernel<R> for Windows<'_> {
 struct Block {
     lines: Range<usize>,
     columns: Range<usize>,
-    /// Output channels that are computed together.
-    outputs: usize,
 }
 
 /// The lines of a block that are of one image.
@@ -202,26 +316,23 @@ struct Part {
 }
 
 impl Block {
-    fn all(g: &Geometry) -> Vec<Self> {
+    /// All blocks, of some `least..=most` tiles.
+    fn all(g: &Geometry, least: usize, most: usize) -> Vec<Self> {
         let [lines, columns] = tiles(g);
         let all_lines = g.batch * lines;
-        let most = (INPUTS / (PLACES * g.channels_per_group())).max(NARROW);
-        let most = (all_lines * columns * g.groups / SHARED_OUT).clamp(NARROW, most);
+        let most = (all_lines * columns * g.groups / SHARED_OUT).clamp(least, most);
         let across = columns.div_ceil(columns.div_ceil(most));
         let down = (most / across).clamp(1, all_lines);
         // Of the upper half of heights that with which the fewest lanes of a product's registers are left empty.
         let empty = |down: usize| (down * across).next_multiple_of(LANES) as f64 / (down * across) as f64;
         let down =
             (down.div_ceil(2)..=down).rev().min_by(|&a, &b| empty(a).total_cmp(&empty(b))).unwrap_or(down);
-        let outputs =
-            (PRODUCTS / (PLACES * down * across) / ROWS * ROWS).clamp(ROWS, g.outputs_per_group().max(ROWS));
         let mut blocks = Vec::new();
         for line in (0..all_lines).step_by(down) {
             for column in (0..columns).step_by(across) {
                 blocks.push(Self {
                     lines: line..all_lines.min(line + down),
                     columns: column..columns.min(column + across),
-                    outputs,
                 });
             }
         }
@@ -242,17 +353,13 @@ impl Block {
         (channels * self.channel()).next_multiple_of(PAGE) + LINE
     }
 
-    /// Elements of a line of the padded copy.
-    fn width(&self) -> usize {
-        STEP * self.columns.len().max(LANES) + STEP
+    /// Elements of a line of the padded copy of tiles of such a side.
+    fn width(&self, side: usize) -> usize {
+        STEP * self.columns.len().max(LANES) + side - STEP
     }
 
-    fn copied(&self) -> usize {
-        (STEP * self.lines.len() + STEP) * self.width()
-    }
-
-    fn room(&self, g: &Geometry) -> usize {
-        self.copied() + PLACES * (self.place(g.channels_per_group()) + self.place(self.outputs))
+    fn copied(&self, side: usize) -> usize {
+        (STEP * self.lines.len() + side - STEP) * self.width(side)
     }
 
     fn parts(&self, g: &Geometry) -> impl Iterator<Item = Part> {
@@ -268,266 +375,81 @@ impl Block {
         })
     }
 
-    /// Computes the outputs of the block's tiles, of one group.
-    #[expect(clippy::too_many_arguments, reason = "a convolution's operands, and what tasks share")]
-    fn outputs(
+    /// The places of all tiles of all channels, `[places, channels, tiles]`: `transform` makes them from a padded copy.
+    fn transform(
         &self,
         g: &Geometry,
-        group: usize,
-        x: &[f32],
-        filters: &Filters,
-        bias: Option<&[f32]>,
-        y: &Shared<f32>,
-        failed: &[AtomicBool],
-        scratch: &mut [f32],
+        planes: &Planes<'_>,
+        copy: &mut [f32],
+        to: &mut [f32],
+        transform: impl Fn(Tiles<'_>),
     ) {
-        let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
-        let (copy, rest) = scratch.split_at_mut(self.copied());
-        let (inputs, products) = rest.split_at_mut(PLACES * self.place(channels));
-        self.transform(g, group, x, copy, inputs);
-        let starts: Vec<usize> = (0..channels).map(|channel| channel * self.channel()).collect();
-        let lines = Lines { count: 1, length: self.tiles(), b_step: 0, c_step: 0 };
-        for first in (0..outputs).step_by(self.outputs) {
-            let count = self.outputs.min(outputs - first);
-            for place in 0..PLACES {
-                let weights = filters.of(g, group, place).from_row(first);
-                let (b, c) = (
-                    &inputs[place * self.place(channels)..],
-                    &mut products[place * self.place(self.outputs)..],
-                );
-                // SAFETY: there is room for so many channels' rows of tiles.
-                unsafe {
-                    gemm_gathered(count, lines, weights, b, &starts, 0.0, c.as_mut_ptr(), self.channel());
-                }
-            }
-            for Part { image, lines, before } in self.parts(g) {
-                let (height, width) = (g.output[1], g.output[2]);
-                let rows = STEP * lines.start..height.min(STEP * lines.end);
-                let beside = STEP * self.columns.start;
-                let mut zero = 0.0;
-                for o in 0..count {
-                    let channel = group * outputs + first + o;
-                    let start = (image * g.outputs + channel) * g.positions() + rows.start * width + beside;
-                    let results = Outputs {
-                        products: &products[o * self.channel() + before..],
-                        place: self.place(self.outputs),
-                        columns: self.columns.len(),
-                        bias: bias.map_or(0.0, |bias| bias[channel]),
-                        // SAFETY: the outputs of these tiles are this task's alone.
-                        y: unsafe { y.at(start) },
-                        rows: rows.len(),
-                        width,
-                        valid: (width - beside).min(STEP * self.columns.len()),
-                        zero: &mut zero,
-                    };
-                    // SAFETY: as above, and the products of these tiles can be read.
-                    unsafe { enter::<f32, _>(results) };
-                }
-                if zero != 0.0 {
-                    failed[image].store(true, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    /// `B' d B` of all tiles of all channels: `[places, channels, tiles]`.
-    fn transform(&self, g: &Geometry, group: usize, x: &[f32], copy: &mut [f32], inputs: &mut [f32]) {
-        let channels = g.channels_per_group();
-        let [_, height, width] = g.input;
-        let across = self.width();
-        // The copy's columns that are the input's.
-        let from = (STEP * self.columns.start) as isize - g.padding[2];
-        let own = STEP * self.columns.len() + STEP;
-        let inside =
-            (-from).clamp(0, own as isize) as usize..(width as isize - from).clamp(0, own as isize) as usize;
+        let ([height, width], [down, right]) = (planes.extent, planes.padding);
+        let across = self.width(planes.side);
+        // The copy's columns that are the plane's.
+        let from = (STEP * self.columns.start) as isize - right;
+        let own = (STEP * self.columns.len() + planes.side - STEP) as isize;
+        let inside = (-from).clamp(0, own) as usize..(width as isize - from).clamp(0, own) as usize;
         for Part { image, lines, before } in self.parts(g) {
-            let rows = STEP * lines.len() + STEP;
+            let rows = STEP * lines.len() + planes.side - STEP;
             let copy = &mut copy[..rows * across];
             copy.fill(0.0);
-            for channel in 0..channels {
-                let x = &x[(image * g.channels + group * channels + channel) * g.plane()..][..g.plane()];
+            for (row, channel) in planes.channels.clone().enumerate() {
+                let plane =
+                    &planes.numbers[(image * planes.of_image + channel) * height * width..][..height * width];
                 if !inside.is_empty() {
                     let first = inside.start.wrapping_add_signed(from);
                     for (row, copy) in copy.chunks_exact_mut(across).enumerate() {
-                        let line = (STEP * lines.start + row).wrapping_add_signed(-g.padding[1]);
+                        let line = (STEP * lines.start + row).wrapping_add_signed(-down);
                         if line < height {
-                            copy_line(&mut copy[inside.clone()], &x[line * width + first..][..inside.len()]);
+                            copy_line(
+                                &mut copy[inside.clone()],
+                                &plane[line * width + first..][..inside.len()],
+                            );
                         }
                     }
                 }
-                let inputs = Inputs {
+                transform(Tiles {
                     copy,
                     across,
                     lines: lines.len(),
                     columns: self.columns.len(),
-                    to: &mut inputs[channel * self.channel() + before..],
-                    place: self.place(channels),
-                };
-                // SAFETY: the copy holds these tiles, and behind the channel's row is room for a register.
-                unsafe { enter::<f32, _>(inputs) };
+                    to: &mut to[row * self.channel() + before..],
+                    place: self.place(planes.channels.len()),
+                });
             }
         }
     }
-}
 
-/// Where registers of tiles begin in a line of so many. The last ends with the line; of fewer tiles than lanes there is one.
-#[inline(always)]
-fn registers(columns: usize, lanes: usize) -> impl Iterator<Item = usize> {
-    let last = columns.saturating_sub(lanes);
-    (0..columns.div_ceil(lanes)).map(move |register| last.min(register * lanes))
-}
-
-/// `B' d B` of the tiles of one channel's lines.
-struct Inputs<'a> {
-    /// Their padded copy, in lines of so many.
-    copy: &'a [f32],
-    across: usize,
-    lines: usize,
-    columns: usize,
-    to: &'a mut [f32],
-    place: usize,
-}
-
-/// `B'` times a column of four, each of so many registers.
-///
-/// # Safety
-/// The machine has the register.
-#[inline(always)]
-unsafe fn transformed<R: Register<Element = f32>>([a, b, c, d]: [R; SIDE]) -> [R; SIDE] {
-    // SAFETY: the caller's promise.
-    unsafe { [a.minus(c), b.plus(c), c.minus(b), b.minus(d)] }
-}
-
-/// `A'` times a column of four.
-///
-/// # Safety
-/// The machine has the register.
-#[inline(always)]
-unsafe fn gathered<R: Register<Element = f32>>([a, b, c, d]: [R; SIDE]) -> [R; STEP] {
-    // SAFETY: the caller's promise.
-    unsafe { [a.plus(b).plus(c), b.minus(c).minus(d)] }
-}
-
-impl<R: Register<Element = f32>> Kernel<R> for Inputs<'_> {
-    #[inline(always)]
-    unsafe fn run(self) {
-        /// A line of the input of neighbouring tiles, transformed along the line.
-        ///
-        /// # Safety
-        /// The machine has the register, and two registers and two more numbers can be read.
-        #[inline(always)]
-        unsafe fn line<R: Register<Element = f32>>(from: *const f32) -> [R; SIDE] {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let (first, second) = R::load(from).parted(R::load(from.add(R::LANES)));
-                let next = from.add(STEP);
-                let (third, fourth) = R::load(next).parted(R::load(next.add(R::LANES)));
-                transformed([first, second, third, fourth])
+    /// Adds to each place's sum, `[outputs, channels]`, the products of the output's gradient with the input over the tiles.
+    fn add_products<'s>(
+        &self,
+        geo: &Geometry,
+        group: usize,
+        x: &[f32],
+        g: &[f32],
+        sum: impl Fn(usize) -> &'s mut [f32],
+    ) {
+        let (channels, outputs) = (geo.channels_per_group(), geo.outputs_per_group());
+        let sizes = [self.copied(SIDE), PLACES * self.place(channels), PLACES * self.place(outputs)];
+        with_scratch(sizes.iter().sum(), |scratch: &mut [f32]| {
+            let (copy, rest) = scratch.split_at_mut(sizes[0]);
+            let (inputs, gradients) = rest.split_at_mut(sizes[1]);
+            let planes = Planes::inputs(geo, group, x);
+            // SAFETY: registers reach no further than the tiles' room.
+            let transform = |tiles: Tiles<'_>| unsafe { enter::<f32, _>(Inputs(tiles)) };
+            self.transform(geo, &planes, copy, inputs, transform);
+            let planes = Planes::gradients(geo, group, g);
+            // SAFETY: as above.
+            let transform = |tiles: Tiles<'_>| unsafe { enter::<f32, _>(Gradients(tiles)) };
+            self.transform(geo, &planes, copy, gradients, transform);
+            let row = self.channel() as isize;
+            for place in 0..PLACES {
+                let a = Matrix::new(gradients, place * self.place(outputs), row, 1);
+                let b = Matrix::new(inputs, place * self.place(channels), 1, row);
+                let c = MatrixMut::new(sum(place), 0, channels as isize, 1);
+                gemm(outputs, channels, self.tiles(), 1.0, a, b, 1.0, c, 1);
             }
-        }
-        debug_assert!(self.copy.len() >= STEP * (self.lines + 1) * self.across);
-        debug_assert!(self.to.len() >= (PLACES - 1) * self.place + self.lines * self.columns + R::LANES);
-        for column in registers(self.columns, R::LANES) {
-            // SAFETY: the copy has two lines more than twice as many as there are of tiles, each two numbers longer than
-            // its tiles and a register at least; the results lie in their rows, or where the next line's will be.
-            unsafe {
-                let from = self.copy.as_ptr().add(STEP * column);
-                let mut above: [[R; SIDE]; STEP] = [line(from), line(from.add(self.across))];
-                for at in 0..self.lines {
-                    let from = from.add(STEP * (at + 1) * self.across);
-                    let below: [[R; SIDE]; STEP] = [line(from), line(from.add(self.across))];
-                    let to = self.to.as_mut_ptr().add(at * self.columns + column);
-                    for i in 0..SIDE {
-                        let places = transformed([above[0][i], above[1][i], below[0][i], below[1][i]]);
-                        for k in 0..SIDE {
-                            places[k].store(to.add((k * SIDE + i) * self.place));
-                        }
-                    }
-                    above = below;
-                }
-            }
-        }
-    }
-}
-
-/// `A' m A` of the tiles of one output channel's lines, plus the bias.
-struct Outputs<'a> {
-    products: &'a [f32],
-    place: usize,
-    columns: usize,
-    bias: f32,
-    /// The first output, and the rows and columns of outputs from there on.
-    y: *mut f32,
-    rows: usize,
-    width: usize,
-    valid: usize,
-    /// Zero, made NaN when an output is not finite.
-    zero: &'a mut f32,
-}
-
-impl Outputs<'_> {
-    /// Writes the outputs of a register of tiles in one row.
-    ///
-    /// # Safety
-    /// The machine has the register; the row and the column are the caller's.
-    #[inline(always)]
-    unsafe fn put<R: Register<Element = f32>>(&self, row: usize, column: usize, [first, second]: [R; STEP]) {
-        let count = (STEP * R::LANES).min(self.valid - column);
-        // What is written beyond a row is the next one's, and written again with it: while there is one.
-        let again = self.valid == self.width && self.valid <= STEP * R::LANES;
-        let fits = again && row * self.width + STEP * R::LANES <= self.rows * self.width;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (first, second) = first.interleaved(second);
-            let to = self.y.add(row * self.width + column);
-            if fits || count > R::LANES {
-                first.store(to);
-            } else {
-                first.store_first(to, count);
-            }
-            if fits || count == STEP * R::LANES {
-                second.store(to.add(R::LANES));
-            } else if count > R::LANES {
-                second.store_first(to.add(R::LANES), count - R::LANES);
-            }
-        }
-    }
-}
-
-impl<R: Register<Element = f32>> Kernel<R> for Outputs<'_> {
-    #[inline(always)]
-    unsafe fn run(self) {
-        const { assert!(R::LANES == LANES) };
-        let count = self.columns.min(R::LANES);
-        // SAFETY: the products of these tiles can be read, and their outputs are the caller's.
-        unsafe {
-            let (bias, zero) = (R::splat(self.bias), R::splat(0.0));
-            let mut sum = zero;
-            for line in 0..self.rows.div_ceil(STEP) {
-                for column in registers(self.columns, R::LANES) {
-                    let from = self.products.as_ptr().add(line * self.columns + column);
-                    let mut halves = [[zero; SIDE]; STEP];
-                    for i in 0..SIDE {
-                        let mut places = [zero; SIDE];
-                        for k in 0..SIDE {
-                            places[k] = R::load_first(from.add((k * SIDE + i) * self.place), count);
-                        }
-                        let places = gathered(places);
-                        for k in 0..STEP {
-                            halves[k][i] = places[k];
-                        }
-                    }
-                    for k in 0..STEP {
-                        let [first, second] = gathered(halves[k]);
-                        let outputs = [first.plus(bias), second.plus(bias)];
-                        sum = sum.multiply_add(outputs[0], zero).multiply_add(outputs[1], zero);
-                        if STEP * line + k < self.rows {
-                            self.put(STEP * line + k, STEP * column, outputs);
-                        }
-                    }
-                }
-            }
-            *self.zero += sum.folded();
-        }
+        });
     }
 }
