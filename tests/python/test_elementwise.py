@@ -123,6 +123,16 @@ def test_huge_angles_among_many_have_the_bits_that_they_have_alone_and_change_no
         assert expected[0] == -0.8522008497671888
 
 
+@given(st.integers(0, 600), st.integers(0, 40), st.floats(0.5, 20))
+def test_an_element_of_gelu_has_the_bits_that_it_has_alone(size, start, scale):
+    x = torch.from_numpy(np.random.default_rng(size).normal(size=size + start, scale=scale).astype(np.float32))[start:]
+    gelu = torch.nn.functional.gelu
+    expected = [gelu(x[i : i + 1]).item() for i in range(size)]
+    assert gelu(x).tolist() == expected
+    assert gelu(torch.stack([x, x], dim=1)[:, 1]).tolist() == expected
+    assert gelu(x.expand(2, size))[1].tolist() == expected
+
+
 BINARY = {
     "add": (operator.add, np.add),
     "sub": (operator.sub, np.subtract),

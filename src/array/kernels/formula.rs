@@ -1,7 +1,13 @@
 //! From a formula over numbers to tiles: one loop, compiled for each dtype and each instruction set.
 
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+use std::arch::x86_64::{__m256, __m512};
+
 use crate::array::kernels::integer::{Integer, N};
 use crate::array::kernels::isa::{self, FUSES, LEVELS};
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+use crate::array::kernels::lanes;
+use crate::array::kernels::lanes::LanesFormula;
 use crate::array::kernels::real::{Fused, Real};
 use crate::array::kernels::tile::{MAX_INPUTS, Tile};
 use crate::array::kernels::value::{Mask, V};
@@ -269,6 +275,17 @@ pub const fn angle<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
         Some(leveled::<ARITY, OfAngle<f32, F>, OfAngle<Fused<f32>, F>>()),
         Some(leveled::<ARITY, OfAngle<f64, F>, OfAngle<Fused<f64>, F>>()),
     ])
+}
+
+/// A kernel for the float dtypes whose formula looks up in a table: in `f32` and fused steps it is read over registers.
+pub const fn tabled<F: LanesFormula>() -> Kernel {
+    let Kernel([.., narrow, wide]) = real::<1, F>();
+    #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+    let narrow = match narrow {
+        Some([base, ..]) => Some([base, lanes::tile::<__m256, F>, lanes::tile::<__m512, F>]),
+        None => None,
+    };
+    Kernel([None, None, None, None, None, None, narrow, wide])
 }
 
 /// A truth-valued kernel for the float dtypes.

@@ -13,6 +13,7 @@ pub mod gather;
 pub mod index;
 pub mod integer;
 pub mod isa;
+pub mod lanes;
 pub mod leveled;
 pub mod normalization;
 pub mod optimizer;

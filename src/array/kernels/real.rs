@@ -24,6 +24,7 @@ mod bessel;
 mod error_function;
 mod exponential;
 mod gamma;
+pub(super) mod gelu;
 mod hyperbolic;
 mod incomplete_gamma;
 mod logarithm;
@@ -172,6 +173,10 @@ pub trait Real:
     fn erfinv(self) -> Self;
     /// The normal distribution function: the chance of a standard normal variate below `x`. Hot.
     fn ndtr(self) -> Self;
+    /// `x ndtr(x)`. Hot, but where it is looked up: `Fused<f32>` (Note [Pieces of gelu]).
+    fn gelu(self) -> Self;
+    /// The same of numbers on the left of what can be looked up. Hot.
+    fn gelu_beyond(self) -> Self;
     /// The density of the standard normal distribution. Hot.
     fn normal_density(self) -> Self;
     /// `ln(ndtr(x))`, accurate in the left tail.
@@ -407,6 +412,7 @@ macro_rules! real {
             real!(@polynomial $float $fused $wrap hyperbolic: sinh, cosh, tanh, asinh, acosh, atanh);
             real!(@polynomial $float $fused $wrap trigonometric: sin, cos, tan, atan, sinc);
             real!(@polynomial $float $fused $wrap error_function: erf, erfc, ndtr, normal_density);
+            real!(@polynomial $float $fused $wrap gelu: gelu, gelu_beyond);
             real!(@polynomial_pair $float $fused $wrap power: pow, ldexp);
             real!(@polynomial_pair $float $fused $wrap trigonometric: atan2);
 

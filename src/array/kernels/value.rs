@@ -12,7 +12,7 @@ use super::real::Real;
 /// Constants are plain `f64` and are rounded to `T`: `1.0 - y * y`, `x.lt(0.0).select(0.01 * x, x)`.
 ///
 /// `FAR` says that angles may be of any size: the same formula, read with it, takes sines beyond [`Real::REACH`] the slow
-/// way, and is no longer vectorised.
+/// way, and is no longer vectorised. Of what is looked up in a table it says that all numbers are beyond its end.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct V<T, const FAR: bool = false>(pub T);
@@ -268,6 +268,12 @@ impl<T: Real, const FAR: bool> V<T, FAR> {
         fmin,
         heaviside
     );
+
+    /// [`Real::gelu`], but [`Real::gelu_beyond`] if `FAR`.
+    #[inline(always)]
+    pub fn gelu(self) -> V<T, FAR> {
+        V(if FAR { self.0.gelu_beyond() } else { self.0.gelu() })
+    }
 
     /// Zero.
     #[inline(always)]

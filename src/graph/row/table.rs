@@ -6,9 +6,9 @@
 //! ```
 //!
 //! * `table NAME with methods` makes each row a method of `Tensor` too.
-//! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size), `number`
-//!   (every dtype keeps itself), `test` (numbers to truths), `real_test` (floats to truths), `logic` (truths to truths),
-//!   `bits` (integers and truths).
+//! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size), `tabled` (the
+//!   same of one input, with what is looked up in a table, `array/kernels/lanes.rs`), `number` (every dtype keeps itself),
+//!   `test` (numbers to truths), `real_test` (floats to truths), `logic` (truths to truths), `bits` (integers and truths).
 //! * In a derivative, `g` is the gradient of the output, an input's name is that input, `y` is the output. What the list
 //!   names (besides `g`) is kept from the forward pass, and nothing else. A derivative that is missing does not exist.
 //! * The formula of a derivative is read twice: over numbers, as one pass over memory, and over terms, in recorded tensor
@@ -42,6 +42,7 @@ macro_rules! rows {
             #[allow(non_camel_case_types, missing_docs, unused_imports, unused_variables, clippy::float_cmp, clippy::neg_multiply)]
             pub mod $name {
                 use $crate::array::kernels::{formula, integer::{Integer, N}, real::Real, value::{Mask, V}};
+                use $crate::array::kernels::lanes::{L, LanesFormula, Lookup};
                 use $crate::array::Bool;
                 use $crate::graph::row::{
                     Derivative, Kind, MOST_INPUTS, NodeName, Row, Takes, differentiated, input_named, needed, same,
@@ -116,6 +117,13 @@ macro_rules! rows {
         }
     };
     (@forward angle ($($x:ident),+) $forward:expr) => { $crate::rows!(@forward real ($($x),+) $forward); };
+    (@forward tabled ($x:ident) $forward:expr) => {
+        $crate::rows!(@forward real ($x) $forward);
+        impl LanesFormula for Forward {
+            #[inline(always)]
+            fn at<R: Lookup>($x: L<R>) -> L<R> { $forward }
+        }
+    };
     (@forward number ($($x:ident),+) $forward:expr) => {
         impl formula::RealFormula<ARITY> for Forward {
             #[inline(always)]
@@ -161,6 +169,7 @@ macro_rules! rows {
     };
     (@kernel real) => { formula::real::<ARITY, Forward>() };
     (@kernel angle) => { formula::angle::<ARITY, Forward>() };
+    (@kernel tabled) => { formula::tabled::<Forward>() };
     (@kernel number) => { formula::number::<ARITY, Forward>() };
     (@kernel test) => { formula::number_test::<ARITY, Forward>() };
     (@kernel real_test) => { formula::real_test::<ARITY, Forward>() };
@@ -170,6 +179,7 @@ macro_rules! rows {
     (@derivative $kind:ident $arity:block $d:ident) => { formula::real::<$arity, $d>() };
     (@kind real) => { Kind::Real };
     (@kind angle) => { Kind::Real };
+    (@kind tabled) => { Kind::Real };
     (@kind number) => { Kind::Number };
     (@kind test) => { Kind::Test };
     (@kind real_test) => { Kind::RealTest };
