@@ -29,15 +29,19 @@ pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + Ad
     const FILTERING: Option<Filtering<Self>> = None;
 }
 impl Number for f32 {
-    const FILTERING: Option<Filtering<Self>> =
-        Some(Filtering { forward: winograd::forward, weight_grad: winograd::weight_grad });
+    const FILTERING: Option<Filtering<Self>> = Some(Filtering {
+        forward: winograd::forward,
+        input_grad: winograd::input_grad,
+        weight_grad: winograd::weight_grad,
+    });
 }
 impl Number for f64 {}
 impl Number for i64 {}
 
-/// [`forward`] and [`weight_grad`] of a dtype.
+/// [`forward`], [`input_grad`] and [`weight_grad`] of a dtype.
 pub struct Filtering<T> {
     forward: fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]),
+    input_grad: fn(&Geometry, &[T], &[T], &mut [T]),
     weight_grad: fn(&Geometry, &[T], &[T], &mut [T]),
 }
 
@@ -123,6 +127,11 @@ pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]
     }
     if geo.stride == [1; 3] {
         // Also a convolution: of g with the weight turned about, in channels and in space.
+        if let Some(filtering) = T::FILTERING
+            && winograd::serve(&geo.turned())
+        {
+            return (filtering.input_grad)(&geo, g, w, dx);
+        }
         let turned = turned_weight(&geo, w);
         return forward(&geo.turned(), g, &turned, None, dx);
     }

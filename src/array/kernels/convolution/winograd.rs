@@ -80,7 +80,32 @@ fn tiles(g: &Geometry) -> [usize; 2] {
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let filters = Filters::new(g, w);
+    let failed = filter(g, x, &Filters::new(g, w), bias, y);
+    if !failed.is_empty() {
+        by_windows(g, &failed, x, w, bias, y);
+    }
+}
+
+/// dx, from the gradient `g` of the output: see [`super::input_grad`].
+pub fn input_grad(geo: &Geometry, g: &[f32], w: &[f32], dx: &mut [f32]) {
+    let turned = geo.turned();
+    let failed = filter(&turned, g, &Filters::new(geo, w).turned(), None, dx);
+    if !failed.is_empty() {
+        by_windows(&turned, &failed, g, &super::turned_weight(geo, w), None, dx);
+    }
+}
+
+/// Computes some images again.
+fn by_windows(g: &Geometry, images: &[usize], x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    let (from, to) = (g.channels * g.plane(), g.outputs * g.positions());
+    for image in images {
+        let (x, y) = (&x[image * from..][..from], &mut y[image * to..][..to]);
+        super::forward_by_windows(&Geometry { batch: 1, ..*g }, x, w, bias, y);
+    }
+}
+
+/// Computes a convolution, and says which images have an output that is not finite.
+fn filter(g: &Geometry, x: &[f32], filters: &Filters, bias: Option<&[f32]>, y: &mut [f32]) -> Vec<usize> {
     let most = (INPUTS / (PLACES * g.channels_per_group())).max(NARROW);
     let blocks = Block::all(g, NARROW, most);
     let together = PRODUCTS / (PLACES * blocks.iter().map(Block::tiles).max().unwrap_or(1)) / ROWS * ROWS;
@@ -89,14 +114,10 @@ pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut
     let all = Shared(y.as_mut_ptr());
     pool::for_each_if(g.is_large(), g.groups * blocks.len(), &|task| {
         let (group, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
-        let forward = Forward { g, group, x, filters: &filters, bias, y: &all, failed: &failed };
+        let forward = Forward { g, group, x, filters, bias, y: &all, failed: &failed };
         forward.block(block, together);
     });
-    let (from, to) = (g.channels * g.plane(), g.outputs * g.positions());
-    for image in (0..g.batch).filter(|&image| failed[image].load(Ordering::Relaxed)) {
-        let (x, y) = (&x[image * from..][..from], &mut y[image * to..][..to]);
-        super::forward_by_windows(&Geometry { batch: 1, ..*g }, x, w, bias, y);
-    }
+    (0..g.batch).filter(|&image| failed[image].load(Ordering::Relaxed)).collect()
 }
 
 /// A convolution, of one group.
@@ -128,7 +149,7 @@ impl Forward<'_> {
             for first in (0..outputs).step_by(together) {
                 let count = together.min(outputs - first);
                 for place in 0..PLACES {
-                    let weights = self.filters.of(g, group, place).from_row(first);
+                    let weights = self.filters.of(group, place).from_row(first);
                     let (b, c) = (
                         &inputs[place * block.place(channels)..],
                         &mut products[place * block.place(together)..],
@@ -235,7 +256,11 @@ fn for_each_run(windows: usize, body: &(dyn Fn(usize, usize) + Sync)) {
 /// The transformed weights: for each place of a tile, those of all channels of all outputs.
 struct Filters {
     numbers: Cached<f32>,
+    /// Numbers of a place, and of a group in it.
     place: usize,
+    group: usize,
+    channels: usize,
+    is_turned: bool,
 }
 
 impl Filters {
@@ -252,14 +277,25 @@ impl Filters {
                 };
             });
         });
-        Self { numbers, place: windows }
+        let (group, channels) = (windows / g.groups, g.channels_per_group());
+        Self { numbers, place: windows, group, channels, is_turned: false }
+    }
+
+    /// Those of the windows turned about, with outputs for channels: the same numbers.
+    fn turned(self) -> Self {
+        Self { is_turned: !self.is_turned, ..self }
     }
 
     /// The weights of a place, `[outputs, channels]` of one group.
-    fn of(&self, g: &Geometry, group: usize, place: usize) -> Matrix<'_, f32> {
-        let channels = g.channels_per_group();
-        let first = place * self.place + group * g.outputs_per_group() * channels;
-        Matrix::new(&self.numbers, first, channels as isize, 1)
+    fn of(&self, group: usize, place: usize) -> Matrix<'_, f32> {
+        /// A window turned about has its first and its last place exchanged.
+        const TURNED: [usize; SIDE] = [3, 1, 2, 0];
+        let start = |place| place * self.place + group * self.group;
+        if self.is_turned {
+            let place = TURNED[place / SIDE] * SIDE + TURNED[place % SIDE];
+            return Matrix::new(&self.numbers, start(place), 1, self.channels as isize);
+        }
+        Matrix::new(&self.numbers, start(place), self.channels as isize, 1)
     }
 }
 
