@@ -103,10 +103,16 @@ impl Case {
         let [oh, ow] = self.output();
         [
             whole(self.batch * self.channels * self.input[0] * self.input[1], 1),
-            whole(self.outputs * self.channels / self.groups * self.kernel[0] * self.kernel[1], 2),
+            self.weights(),
             whole(self.outputs, 3),
             whole(self.batch * self.outputs * oh * ow, 4),
         ]
+    }
+
+    /// None of them zero: where one is, minimal filtering leaves a convolution to others.
+    fn weights(&self) -> Vec<f32> {
+        let count = self.outputs * self.channels / self.groups * self.kernel[0] * self.kernel[1];
+        whole(count, 2).into_iter().map(|w| if w == 0.0 { 6.0 } else { w }).collect()
     }
 
     fn check(&self) {
@@ -297,7 +303,8 @@ fn what_is_not_finite_reaches_in_a_depthwise_convolution_only_what_reads_it() {
     }
 }
 
-/// Tiles of outputs share what they read: an infinity must not come to those that do not read it. (It does come, as NaN, to
+/// Tiles of outputs share what they read: an infinity must not come to those that do not read it, nor become NaN
+/// where it comes. (It does come, as NaN, to
 /// the sums in which it meets the zeros of padding, as in PyTorch.)
 #[test]
 fn what_is_not_finite_reaches_in_minimal_filtering_only_what_reads_it() {
@@ -308,6 +315,45 @@ fn what_is_not_finite_reaches_in_minimal_filtering_only_what_reads_it() {
         (Case { input: [12, 9], batch: 7, padding: [0, 0], ..base }, &[0, 3]),
     ] {
         check_infinities(&case, operands, |length| (0..12).map(|i| i * (length - 1) / 11).collect());
+    }
+}
+
+/// A mask makes weights zero: what they keep from an output must not come to it by rounding either.
+#[test]
+fn a_weight_of_zero_keeps_what_it_meets_from_an_output() {
+    let case = &Case { channels: 32, outputs: 24, ..LARGE[0] };
+    let [mut x, w, b, g] = case.operands().map(|v| v.iter().map(|v| v * 0.37 + 0.011).collect::<Vec<f32>>());
+    let w: Vec<f32> = w.iter().enumerate().map(|(i, &w)| if i % 9 < 6 { w } else { 0.0 }).collect();
+    let [before, dx, ..] = case.run(&x, &w, &b, &g);
+    let [height, width] = case.input;
+    // A line far larger than the others, which only the masked weights of the lines above it read.
+    let line = |i: usize| i / width % height;
+    for (i, x) in x.iter_mut().enumerate().filter(|(i, _)| line(*i) == 9) {
+        *x = 1e8 + i as f32;
+    }
+    let [after, ..] = case.run(&x, &w, &b, &g);
+    for i in (0..before.len()).filter(|&i| line(i) < 9) {
+        assert_eq!(before[i].to_bits(), after[i].to_bits(), "output {i}");
+    }
+    let g: Vec<f32> = g.iter().enumerate().map(|(i, &g)| if line(i) == 8 { g } else { 0.0 }).collect();
+    let [_, masked, ..] = case.run(&x, &w, &b, &g);
+    assert!((0..masked.len()).filter(|&i| line(i) == 9).all(|i| masked[i] == 0.0));
+    assert!(masked != dx);
+}
+
+/// Halves of subnormal weights would lose digits.
+#[test]
+fn minimal_filtering_takes_no_weights_so_small_that_it_would_lose_their_digits() {
+    let case = &Case { channels: 32, outputs: 24, ..LARGE[0] };
+    let [x, w, b, g] = case.operands();
+    let powers = |v: &[f32], n| v.iter().map(|v| v * 2f32.powi(n)).collect::<Vec<f32>>();
+    let zeros = vec![0.0; b.len()];
+    let [y, dx, ..] = case.run(&x, &w, &zeros, &g);
+    for n in [-90, -98, -104, -122, -128, -148] {
+        let [small_y, small_dx, ..] =
+            case.run(&powers(&x, 60), &powers(&powers(&w, n / 2), n / 2), &zeros, &powers(&g, 60));
+        let back = |v: &[f32]| powers(&powers(v, (-60 - n) / 2), (-60 - n) / 2);
+        assert!(back(&small_y) == y && back(&small_dx) == dx, "2^{n}");
     }
 }
 

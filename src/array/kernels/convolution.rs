@@ -138,6 +138,7 @@ pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]
     scattered_input_grad(&geo, g, w, dx);
 }
 
+/// The weights turned about, in channels and in space: `[channels, outputs / groups, ..kernel]`.
 fn turned_weight<T: Number>(geo: &Geometry, w: &[T]) -> Vec<T> {
     let (inputs, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
     let mut turned = Vec::with_capacity(w.len());

@@ -6,9 +6,12 @@
 //! minus ones and halves only. The weights are transformed once. The sum over channels is taken before the outer `A`s, so
 //! the middle is sixteen products of matrices, one for each place in a tile, `[outputs, channels]` by `[channels, tiles]`.
 //!
-//! What is added up is not what the windows would add up: a result's rounding is relative to the largest of the tile's
-//! products, where that of a window's own sum is relative to its nine. And an infinity or a NaN in one corner of a tile
-//! reaches all of its outputs. So an image in whose outputs there is one is computed again, window by window.
+//! What is added up is not what the windows would add up. No number reaches an output whose window does not read it, but a
+//! result's rounding is relative to the window's largest number times its largest weight, where that of its own sum is
+//! relative to its nine products. A mask's zeros would let something through: weights of zero are not computed with so.
+//! An infinity comes out as NaN, for it meets itself with the other sign, and in the weight's gradient it reaches sums that do
+//! not read it. So an image in whose outputs there is one is computed again, window by window.
+//! What was measured is in `docs/decisions/0006-minimal-filtering.md`.
 //!
 //! Every output is the same chain of operations wherever its tile is computed: cuts and threads play no part in its bits.
 
@@ -26,18 +29,21 @@ use crate::array::pool;
 use transform::{Gradients, Inputs, LANES, Outputs, PLACES, SIDE, STEP, Sums, Tiles, WINDOW, Windows};
 
 /// What it costs to transform a register of tiles of one channel, in products.
-const TRANSFORM_COST: usize = 900;
+const TRANSFORM_COST: usize = 1100;
 
 /// Fewer tiles in all do not pay for transforming the weights, nor for transforming their gradient back and adding it up.
 const FEW_TILES: usize = 32;
 const FEW_SUMMED: usize = 128;
 
-/// Numbers of a block's transformed inputs, and of its products: together they stay in the second-level cache.
+/// Weights of less magnitude are not transformed: 2^-100.
+const LEAST: f32 = 7.888_609e-31;
+
+/// Numbers of a block's transformed inputs, and of its products: together they stay in the second-level cache, with
+/// up to some two hundred channels; with more, [`NARROW`] tiles take what they take.
 const INPUTS: usize = 96 << 10;
 const PRODUCTS: usize = 64 << 10;
 
-/// Tiles of a block, at least, and of one whose products are added to a weight's gradient: those are read and written for
-/// each block.
+/// Tiles of a block, at least; and of one of a weight's gradient, whose sums are read and written for each block.
 const NARROW: usize = 32;
 const LONG: usize = 96;
 
@@ -50,7 +56,8 @@ const LINE: usize = SLACK + 1;
 /// Elements of a page: what lies whole pages apart falls on the same set of the cache.
 const PAGE: usize = 1024;
 
-/// Output channels that are computed together are a multiple of this, the rows of the largest register tile.
+/// Output channels that are computed together are a multiple of this unless they are all: the rows of the largest register
+/// tile.
 const ROWS: usize = 12;
 
 /// Whether a convolution is computed here.
@@ -70,7 +77,11 @@ fn is_cheaper(g: &Geometry) -> bool {
     let [lines, columns] = tiles(g);
     let transforms = lines * columns.div_ceil(LANES) * (channels + outputs);
     let by_tiles = PLACES * lines * columns * channels * outputs + TRANSFORM_COST * transforms;
-    flat && plain && by_tiles <= g.positions() * g.rows() * outputs
+    // By windows, ends of lines leave registers partly empty, or positions between lines are computed that nobody reads.
+    let [_, height, width] = g.output;
+    let apart = height * width.next_multiple_of(LINE);
+    let beyond = (height * (width + WINDOW - 1)).next_multiple_of(LINE);
+    flat && plain && by_tiles <= apart.min(beyond) * g.rows() * outputs
 }
 
 /// Lines of tiles in an image, and tiles in a line.
@@ -80,7 +91,10 @@ fn tiles(g: &Geometry) -> [usize; 2] {
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let failed = filter(g, x, &Filters::new(g, w), bias, y);
+    let Some(filters) = Filters::new(g, w) else {
+        return super::forward_by_windows(g, x, w, bias, y);
+    };
+    let failed = filter(g, x, &filters, bias, y);
     if !failed.is_empty() {
         by_windows(g, &failed, x, w, bias, y);
     }
@@ -89,7 +103,10 @@ pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut
 /// dx, from the gradient `g` of the output: see [`super::input_grad`].
 pub fn input_grad(geo: &Geometry, g: &[f32], w: &[f32], dx: &mut [f32]) {
     let turned = geo.turned();
-    let failed = filter(&turned, g, &Filters::new(geo, w).turned(), None, dx);
+    let Some(filters) = Filters::new(geo, w) else {
+        return super::forward_by_windows(&turned, g, &super::turned_weight(geo, w), None, dx);
+    };
+    let failed = filter(&turned, g, &filters.turned(), None, dx);
     if !failed.is_empty() {
         by_windows(&turned, &failed, g, &super::turned_weight(geo, w), None, dx);
     }
@@ -109,7 +126,7 @@ fn filter(g: &Geometry, x: &[f32], filters: &Filters, bias: Option<&[f32]>, y: &
     let most = (INPUTS / (PLACES * g.channels_per_group())).max(NARROW);
     let blocks = Block::all(g, NARROW, most);
     let together = PRODUCTS / (PLACES * blocks.iter().map(Block::tiles).max().unwrap_or(1)) / ROWS * ROWS;
-    let together = together.clamp(1, g.outputs_per_group().max(1)).max(ROWS);
+    let together = together.min(g.outputs_per_group()).max(ROWS);
     let failed: Vec<AtomicBool> = (0..g.batch).map(|_| AtomicBool::new(false)).collect();
     let all = Shared(y.as_mut_ptr());
     pool::for_each_if(g.is_large(), g.groups * blocks.len(), &|task| {
@@ -133,7 +150,7 @@ struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Computes the outputs of a block's tiles, so many channels at once.
+    /// Computes the outputs of a block's tiles, `together` channels at once.
     fn block(&self, block: &Block, together: usize) {
         let (g, group) = (self.g, self.group);
         let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
@@ -181,7 +198,7 @@ impl Forward<'_> {
                     place,
                     columns: block.columns.len(),
                     bias: self.bias.map_or(0.0, |bias| bias[output]),
-                    // SAFETY: the outputs of these tiles are this task's alone.
+                    // SAFETY: the first output of the part is there, and these tiles' outputs are this task's alone.
                     y: unsafe { self.y.at(start) },
                     rows: rows.len(),
                     width,
@@ -256,34 +273,53 @@ fn for_each_run(windows: usize, body: &(dyn Fn(usize, usize) + Sync)) {
 /// The transformed weights: for each place of a tile, those of all channels of all outputs.
 struct Filters {
     numbers: Cached<f32>,
-    /// Numbers of a place, and of a group in it.
+    /// Numbers from one place to the next, from one group to the next in it, and from one output to the next.
     place: usize,
     group: usize,
-    channels: usize,
+    output: usize,
     is_turned: bool,
 }
 
 impl Filters {
-    fn new(g: &Geometry, w: &[f32]) -> Self {
+    /// None where a weight is zero, or so small that half of it could lose digits: an output must not depend on what a
+    /// weight of zero keeps from it, by rounding either.
+    fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
         let (windows, taps) = (g.outputs * g.channels_per_group(), g.taps());
-        let mut numbers = Cached::filled(0.0, PLACES * windows);
+        let channels = g.channels_per_group();
+        // Read the other way about, outputs that lie a power of two apart would fall on the same sets of the cache.
+        let gap = if channels.is_multiple_of(LINE) { LINE } else { 0 };
+        let output = channels + gap;
+        let place = g.outputs * output;
+        let mut numbers = Cached::filled(0.0, PLACES * place);
+        let is_small = AtomicBool::new(false);
         let all = Shared(numbers.as_mut_ptr());
         for_each_run(windows, &|first, count| {
             with_scratch(taps * count, |of_tap: &mut [f32]| {
                 copy_matrix(taps, count, Matrix::new(w, first * taps, 1, taps as isize), of_tap);
+                if of_tap.iter().fold(false, |found, w| found | (w.abs() < LEAST)) {
+                    is_small.store(true, Ordering::Relaxed);
+                }
                 // SAFETY: these windows' places are this task's alone.
                 unsafe {
-                    enter::<f32, _>(Windows { taps: of_tap, count, to: all.at(first), place: windows })
+                    enter::<f32, _>(Windows {
+                        taps: of_tap,
+                        first,
+                        count,
+                        channels,
+                        gap,
+                        to: all.at(0),
+                        place,
+                    })
                 };
             });
         });
-        let (group, channels) = (windows / g.groups, g.channels_per_group());
-        Self { numbers, place: windows, group, channels, is_turned: false }
+        let filters = Self { numbers, place, group: place / g.groups, output, is_turned: false };
+        (!is_small.into_inner()).then_some(filters)
     }
 
     /// Those of the windows turned about, with outputs for channels: the same numbers.
     fn turned(self) -> Self {
-        Self { is_turned: !self.is_turned, ..self }
+        Self { is_turned: true, ..self }
     }
 
     /// The weights of a place, `[outputs, channels]` of one group.
@@ -293,9 +329,9 @@ impl Filters {
         let start = |place| place * self.place + group * self.group;
         if self.is_turned {
             let place = TURNED[place / SIDE] * SIDE + TURNED[place % SIDE];
-            return Matrix::new(&self.numbers, start(place), 1, self.channels as isize);
+            return Matrix::new(&self.numbers, start(place), 1, self.output as isize);
         }
-        Matrix::new(&self.numbers, start(place), self.channels as isize, 1)
+        Matrix::new(&self.numbers, start(place), self.output as isize, 1)
     }
 }
 
@@ -352,7 +388,7 @@ struct Part {
 }
 
 impl Block {
-    /// All blocks, of some `least..=most` tiles.
+    /// All blocks: of at most `most` tiles, and not cut below `least`.
     fn all(g: &Geometry, least: usize, most: usize) -> Vec<Self> {
         let [lines, columns] = tiles(g);
         let all_lines = g.batch * lines;

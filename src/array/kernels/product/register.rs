@@ -149,9 +149,10 @@ pub trait Register: Copy {
     /// Of the lanes of `self` and then those of `other`, every second, from the first and from the second one on.
     #[inline(always)]
     unsafe fn parted(self, other: Self) -> (Self, Self) {
+        const { assert!(Self::LANES <= MOST_LANES) };
         let mut lanes = [Self::Element::ZERO; 2 * MOST_LANES];
         let mut parts = [[Self::Element::ZERO; MOST_LANES]; 2];
-        // SAFETY: both lists have room for the lanes of the most.
+        // SAFETY: both lists have room for the lanes of two registers, of which none has more than the most.
         unsafe {
             self.store(lanes.as_mut_ptr());
             other.store(lanes.as_mut_ptr().add(Self::LANES));
@@ -165,9 +166,10 @@ pub trait Register: Copy {
     /// The lanes of `self` and `other` in turn, which [`parted`](Register::parted) parts again.
     #[inline(always)]
     unsafe fn interleaved(self, other: Self) -> (Self, Self) {
+        const { assert!(Self::LANES <= MOST_LANES) };
         let mut parts = [[Self::Element::ZERO; MOST_LANES]; 2];
         let mut lanes = [Self::Element::ZERO; 2 * MOST_LANES];
-        // SAFETY: both lists have room for the lanes of the most.
+        // SAFETY: both lists have room for the lanes of two registers, of which none has more than the most.
         unsafe {
             self.store(parts[0].as_mut_ptr());
             other.store(parts[1].as_mut_ptr());

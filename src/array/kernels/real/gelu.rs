@@ -9,13 +9,13 @@
 //! There are sixteen pieces: so many numbers of `f32` one instruction looks up in a register of AVX-512, and three do in two
 //! of AVX2. Where to look, the last bits of `(t + SHIFT)^2 + MAGIC` say as they are. No compiler finds that, so loops over
 //! many numbers are written in registers (`kernels/lanes.rs`); what is here is for one number: the same steps and bits.
-//! Few numbers lie to the left of the pieces, and for these the formula of the other widths holds; on the right `gelu`
-//! is `x` long before the pieces end.
+//! Few numbers lie to the left of the pieces, and for these the formula of `f64` and of unfused steps holds; on the right
+//! `gelu` is `x` before the pieces end.
 
 /// Pieces.
 pub const PLACES: usize = 16;
 
-/// The pieces meet where `(t + SHIFT)^2` is four times a whole number and a half.
+/// The pieces meet where `(t + SHIFT)^2` is `4 (n + 1/2)`, `n` whole.
 pub const SHIFT: f32 = 2.6875;
 
 /// `1.5 * 2^25`: added to a square, it makes a number whose last bit counts fours.

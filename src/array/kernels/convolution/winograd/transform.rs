@@ -64,8 +64,13 @@ unsafe fn unfiltered<R: Register<Element = f32>>([a, b, c, d]: [R; SIDE]) -> [R;
 /// `G w G'` of neighbouring windows, whose taps lie each by itself: `[taps, count]`.
 pub struct Windows<'a> {
     pub taps: &'a [f32],
+    /// The number of the first window among all, and how many there are.
+    pub first: usize,
     pub count: usize,
-    /// Where the first place of the first window goes, and how far on the next place does.
+    /// Windows of an output, and elements left out between outputs: none unless whole registers come before them.
+    pub channels: usize,
+    pub gap: usize,
+    /// Where the first place of window 0 goes, and how far on the next place does.
     pub to: *mut f32,
     pub place: usize,
 }
@@ -73,10 +78,15 @@ pub struct Windows<'a> {
 impl<R: Register<Element = f32>> Kernel<R> for Windows<'_> {
     #[inline(always)]
     unsafe fn run(self) {
+        debug_assert!(
+            self.gap == 0 || self.channels.is_multiple_of(R::LANES) && self.first.is_multiple_of(R::LANES)
+        );
         for at in (0..self.count).step_by(R::LANES) {
             let count = R::LANES.min(self.count - at);
+            let window = self.first + at;
             // SAFETY: the taps of so many windows can be read, and their places written.
             unsafe {
+                let to = self.to.add(window + window / self.channels * self.gap);
                 let mut lines = [[R::splat(0.0); WINDOW]; SIDE];
                 for column in 0..WINDOW {
                     let mut taps = [R::splat(0.0); WINDOW];
@@ -92,7 +102,7 @@ impl<R: Register<Element = f32>> Kernel<R> for Windows<'_> {
                 for line in 0..SIDE {
                     let line_of = filtered(lines[line]);
                     for column in 0..SIDE {
-                        let to = self.to.add((line * SIDE + column) * self.place + at);
+                        let to = to.add((line * SIDE + column) * self.place);
                         if count == R::LANES {
                             line_of[column].store(to);
                         } else {
@@ -218,6 +228,7 @@ impl<R: Register<Element = f32>> Kernel<R> for Inputs<'_> {
                 transformed([first, second, third, fourth])
             }
         }
+        const { assert!(R::LANES == LANES) };
         let Self(mut tiles) = self;
         assert!(tiles.fit(SIDE));
         for column in registers(tiles.columns, R::LANES) {
@@ -245,6 +256,7 @@ pub struct Gradients<'a>(pub Tiles<'a>);
 impl<R: Register<Element = f32>> Kernel<R> for Gradients<'_> {
     #[inline(always)]
     unsafe fn run(self) {
+        const { assert!(R::LANES == LANES) };
         let Self(mut tiles) = self;
         assert!(tiles.fit(STEP));
         for column in registers(tiles.columns, R::LANES) {
@@ -269,11 +281,12 @@ impl<R: Register<Element = f32>> Kernel<R> for Gradients<'_> {
 
 /// `A' m A` of the tiles of one output channel's lines, plus the bias.
 pub struct Outputs<'a> {
+    /// The products of the first tile's first place, how far on the next place is, and tiles in a line.
     pub products: &'a [f32],
     pub place: usize,
     pub columns: usize,
     pub bias: f32,
-    /// The first output, and the rows and columns of outputs from there on.
+    /// The first output; the rows from there on, elements from one to the next, and the columns of them that are written.
     pub y: *mut f32,
     pub rows: usize,
     pub width: usize,
@@ -286,11 +299,11 @@ impl Outputs<'_> {
     /// Writes the outputs of a register of tiles in one row.
     ///
     /// # Safety
-    /// The machine has the register; the row and the column are the caller's.
+    /// The machine has the register; the row and the column are among those to be written, and the caller's.
     #[inline(always)]
     unsafe fn put<R: Register<Element = f32>>(&self, row: usize, column: usize, [first, second]: [R; STEP]) {
         let count = (STEP * R::LANES).min(self.valid - column);
-        // What is written beyond a row is the next one's, and written again with it: while there is one.
+        // What is written beyond a row is later rows', and written again with them: while there are some.
         let again = self.valid == self.width && self.valid <= STEP * R::LANES;
         let fits = again && row * self.width + STEP * R::LANES <= self.rows * self.width;
         // SAFETY: the caller's promise.
