@@ -15,17 +15,18 @@
 //!
 //! Every output is the same chain of operations wherever its tile is computed: cuts and threads play no part in its bits.
 
+mod blocks;
 mod transform;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::windows::copy_line;
 use super::{CHUNKS, Geometry, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::lanes::enter;
-use crate::array::kernels::product::{Lines, Matrix, MatrixMut, SLACK, copy_matrix, gemm, gemm_gathered};
+use crate::array::kernels::product::{Lines, Matrix, MatrixMut, copy_matrix, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
+use blocks::{Block, LINE, Part, Planes, tiles};
 use transform::{Gradients, Inputs, LANES, Outputs, PLACES, SIDE, STEP, Sums, Tiles, WINDOW, Windows};
 
 /// What it costs to transform a register of tiles of one channel, in products.
@@ -46,15 +47,6 @@ const PRODUCTS: usize = 64 << 10;
 /// Tiles of a block, at least; and of one of a weight's gradient, whose sums are read and written for each block.
 const NARROW: usize = 32;
 const LONG: usize = 96;
-
-/// How many blocks there should be to share out before blocks get larger.
-const SHARED_OUT: usize = 16;
-
-/// Elements of a cache line, more than a register reaches beyond what is asked of it.
-const LINE: usize = SLACK + 1;
-
-/// Elements of a page: what lies whole pages apart falls on the same set of the cache.
-const PAGE: usize = 1024;
 
 /// Output channels that are computed together are a multiple of this unless they are all: the rows of the largest register
 /// tile.
@@ -82,11 +74,6 @@ fn is_cheaper(g: &Geometry) -> bool {
     let apart = height * width.next_multiple_of(LINE);
     let beyond = (height * (width + WINDOW - 1)).next_multiple_of(LINE);
     flat && plain && by_tiles <= apart.min(beyond) * g.rows() * outputs
-}
-
-/// Lines of tiles in an image, and tiles in a line.
-fn tiles(g: &Geometry) -> [usize; 2] {
-    [g.output[1].div_ceil(STEP), g.output[2].div_ceil(STEP)]
 }
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
@@ -335,164 +322,7 @@ impl Filters {
     }
 }
 
-/// The planes of a group's channels of an input, or of an output's gradient, of which tiles of `side` begin two apart.
-struct Planes<'a> {
-    numbers: &'a [f32],
-    /// Channels of an image, and the group's.
-    of_image: usize,
-    channels: Range<usize>,
-    extent: [usize; 2],
-    padding: [isize; 2],
-    side: usize,
-}
-
-impl<'a> Planes<'a> {
-    fn inputs(g: &Geometry, group: usize, x: &'a [f32]) -> Self {
-        let count = g.channels_per_group();
-        Self {
-            numbers: x,
-            of_image: g.channels,
-            channels: group * count..(group + 1) * count,
-            extent: [g.input[1], g.input[2]],
-            padding: [g.padding[1], g.padding[2]],
-            side: SIDE,
-        }
-    }
-
-    fn gradients(geo: &Geometry, group: usize, g: &'a [f32]) -> Self {
-        let count = geo.outputs_per_group();
-        Self {
-            numbers: g,
-            of_image: geo.outputs,
-            channels: group * count..(group + 1) * count,
-            extent: [geo.output[1], geo.output[2]],
-            padding: [0; 2],
-            side: STEP,
-        }
-    }
-}
-
-/// Some lines of tiles, counted through all images, and some of their columns.
-struct Block {
-    lines: Range<usize>,
-    columns: Range<usize>,
-}
-
-/// The lines of a block that are of one image.
-struct Part {
-    image: usize,
-    /// Lines of tiles of the image.
-    lines: Range<usize>,
-    /// The block's tiles before them.
-    before: usize,
-}
-
 impl Block {
-    /// All blocks: of at most `most` tiles, and not cut below `least`.
-    fn all(g: &Geometry, least: usize, most: usize) -> Vec<Self> {
-        let [lines, columns] = tiles(g);
-        let all_lines = g.batch * lines;
-        let most = (all_lines * columns * g.groups / SHARED_OUT).clamp(least, most);
-        let across = columns.div_ceil(columns.div_ceil(most));
-        let down = (most / across).clamp(1, all_lines);
-        // Of the upper half of heights that with which the fewest lanes of a product's registers are left empty.
-        let empty = |down: usize| (down * across).next_multiple_of(LANES) as f64 / (down * across) as f64;
-        let down =
-            (down.div_ceil(2)..=down).rev().min_by(|&a, &b| empty(a).total_cmp(&empty(b))).unwrap_or(down);
-        let mut blocks = Vec::new();
-        for line in (0..all_lines).step_by(down) {
-            for column in (0..columns).step_by(across) {
-                blocks.push(Self {
-                    lines: line..all_lines.min(line + down),
-                    columns: column..columns.min(column + across),
-                });
-            }
-        }
-        blocks
-    }
-
-    fn tiles(&self) -> usize {
-        self.lines.len() * self.columns.len()
-    }
-
-    /// Elements from a channel to the next: registers may reach beyond the tiles of one.
-    fn channel(&self) -> usize {
-        self.tiles().next_multiple_of(LINE) + LINE
-    }
-
-    /// Elements from a place to the next, of so many channels: whatever they are, the places do not fall on the same cache sets.
-    fn place(&self, channels: usize) -> usize {
-        (channels * self.channel()).next_multiple_of(PAGE) + LINE
-    }
-
-    /// Elements of a line of the padded copy of tiles of such a side.
-    fn width(&self, side: usize) -> usize {
-        STEP * self.columns.len().max(LANES) + side - STEP
-    }
-
-    fn copied(&self, side: usize) -> usize {
-        (STEP * self.lines.len() + side - STEP) * self.width(side)
-    }
-
-    fn parts(&self, g: &Geometry) -> impl Iterator<Item = Part> {
-        let [height, _] = tiles(g);
-        let (Range { start, end }, columns) = (self.lines.clone(), self.columns.len());
-        (start / height..end.div_ceil(height)).map(move |image| {
-            let first = start.max(image * height);
-            Part {
-                image,
-                lines: first - image * height..end.min((image + 1) * height) - image * height,
-                before: (first - start) * columns,
-            }
-        })
-    }
-
-    /// The places of all tiles of all channels, `[places, channels, tiles]`: `transform` makes them from a padded copy.
-    fn transform(
-        &self,
-        g: &Geometry,
-        planes: &Planes<'_>,
-        copy: &mut [f32],
-        to: &mut [f32],
-        transform: impl Fn(Tiles<'_>),
-    ) {
-        let ([height, width], [down, right]) = (planes.extent, planes.padding);
-        let across = self.width(planes.side);
-        // The copy's columns that are the plane's.
-        let from = (STEP * self.columns.start) as isize - right;
-        let own = (STEP * self.columns.len() + planes.side - STEP) as isize;
-        let inside = (-from).clamp(0, own) as usize..(width as isize - from).clamp(0, own) as usize;
-        for Part { image, lines, before } in self.parts(g) {
-            let rows = STEP * lines.len() + planes.side - STEP;
-            let copy = &mut copy[..rows * across];
-            copy.fill(0.0);
-            for (row, channel) in planes.channels.clone().enumerate() {
-                let plane =
-                    &planes.numbers[(image * planes.of_image + channel) * height * width..][..height * width];
-                if !inside.is_empty() {
-                    let first = inside.start.wrapping_add_signed(from);
-                    for (row, copy) in copy.chunks_exact_mut(across).enumerate() {
-                        let line = (STEP * lines.start + row).wrapping_add_signed(-down);
-                        if line < height {
-                            copy_line(
-                                &mut copy[inside.clone()],
-                                &plane[line * width + first..][..inside.len()],
-                            );
-                        }
-                    }
-                }
-                transform(Tiles {
-                    copy,
-                    across,
-                    lines: lines.len(),
-                    columns: self.columns.len(),
-                    to: &mut to[row * self.channel() + before..],
-                    place: self.place(planes.channels.len()),
-                });
-            }
-        }
-    }
-
     /// Adds to each place's sum, `[outputs, channels]`, the products of the output's gradient with the input over the tiles.
     fn add_products<'s>(
         &self,
