@@ -115,7 +115,7 @@ impl Band {
                 Lined::Beyond => {
                     Lines { count: height, length: width, b_step: across, c_step: whole.output[2] }
                 }
-                Lined::Joined => Lines { count: 1, length: height * width, b_step: 0, c_step: 0 },
+                Lined::Joined => Lines::one(height * width),
             };
             for d in 0..depth {
                 let copy = &copy[d * down * across..];
@@ -140,7 +140,7 @@ impl Band {
             return;
         }
         let n = windows.columns;
-        let lines = Lines { count: 1, length: n, b_step: 0, c_step: 0 };
+        let lines = Lines::one(n);
         for from in (0..outputs).step_by(OUTPUTS) {
             let count = OUTPUTS.min(outputs - from);
             // SAFETY: there is room for so many rows of columns.
@@ -179,7 +179,7 @@ impl Band {
         sum: &mut [T],
     ) {
         let (channels, outputs) = (whole.channels_per_group(), whole.outputs_per_group());
-        let lines = Lines { count: 1, length: channels, b_step: 0, c_step: 0 };
+        let lines = Lines::one(channels);
         let mut places = Vec::with_capacity(self.geometry.positions());
         let width = self.geometry.output[2];
         self.windows.each_line(self, whole, |column, _| {

@@ -144,7 +144,7 @@ impl Forward<'_> {
         let planes = Planes::inputs(g, group, self.x);
         let sizes = [block.copied(SIDE), PLACES * block.place(channels), PLACES * block.place(together)];
         let starts: Vec<usize> = (0..channels).map(|channel| channel * block.channel()).collect();
-        let lines = Lines { count: 1, length: block.tiles(), b_step: 0, c_step: 0 };
+        let lines = Lines::one(block.tiles());
         with_scratch(sizes.iter().sum(), |scratch: &mut [f32]| {
             let (copy, rest) = scratch.split_at_mut(sizes[0]);
             let (inputs, products) = rest.split_at_mut(sizes[1]);

@@ -20,6 +20,13 @@ pub struct Lines {
     pub c_step: usize,
 }
 
+impl Lines {
+    /// One line.
+    pub fn one(length: usize) -> Self {
+        Self { count: 1, length, b_step: 0, c_step: 0 }
+    }
+}
+
 /// Elements that [`gemm_gathered`] may read, and not use, beyond the end of each line of B: one less than a register.
 pub const SLACK: usize = 15;
 

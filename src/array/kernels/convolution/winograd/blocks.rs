@@ -34,27 +34,15 @@ pub struct Planes<'a> {
 
 impl<'a> Planes<'a> {
     pub fn inputs(g: &Geometry, group: usize, x: &'a [f32]) -> Self {
-        let count = g.channels_per_group();
-        Self {
-            numbers: x,
-            of_image: g.channels,
-            channels: group * count..(group + 1) * count,
-            extent: [g.input[1], g.input[2]],
-            padding: [g.padding[1], g.padding[2]],
-            side: SIDE,
-        }
+        let (count, [_, extent @ ..], [_, padding @ ..]) = (g.channels_per_group(), g.input, g.padding);
+        let channels = group * count..(group + 1) * count;
+        Self { numbers: x, of_image: g.channels, channels, extent, padding, side: SIDE }
     }
 
     pub fn gradients(geo: &Geometry, group: usize, g: &'a [f32]) -> Self {
-        let count = geo.outputs_per_group();
-        Self {
-            numbers: g,
-            of_image: geo.outputs,
-            channels: group * count..(group + 1) * count,
-            extent: [geo.output[1], geo.output[2]],
-            padding: [0; 2],
-            side: STEP,
-        }
+        let (count, [_, extent @ ..]) = (geo.outputs_per_group(), geo.output);
+        let channels = group * count..(group + 1) * count;
+        Self { numbers: g, of_image: geo.outputs, channels, extent, padding: [0; 2], side: STEP }
     }
 }
 
