@@ -1,5 +1,6 @@
 //! Copies between strided arrays, converting on the way.
 
+use crate::array::kernels::tile::Source;
 use crate::array::kernels::{fill, rearrange, tile};
 use crate::array::{Array, DType, Element};
 use crate::with_element;
@@ -93,5 +94,5 @@ pub fn copy(x: &Array, y: &Array) {
     if x.dtype() == y.dtype() && y.is_contiguous() && !tile::overlap(x, y) {
         return rearrange::into_order(x, y);
     }
-    tile::identity(x, y);
+    tile::identity(Source::Array(x), y);
 }

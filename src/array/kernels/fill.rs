@@ -1,12 +1,19 @@
 //! One value everywhere.
 
 use crate::array::kernels::leveled::{Task, leveled};
+use crate::array::kernels::tile::Source;
 use crate::array::kernels::{copy, tile};
 use crate::array::{Array, Scalar};
 use crate::with_element;
 
+/// Elements up to which other threads are of no use.
+const MOST: usize = 64 * 1024;
+
 /// Writes `value`, converted to the array's dtype, into every element.
 pub fn fill(y: &Array, value: Scalar) {
+    if y.is_contiguous() && y.numel() > MOST {
+        return tile::identity(Source::Scalar(value), y);
+    }
     with_element!(y.dtype(), T => {
         let value = <T as crate::array::Element>::from_scalar(value);
         let n = y.numel();

@@ -28,5 +28,6 @@ mod scratch;
 pub mod select;
 pub mod softmax;
 pub mod sort;
+mod staging;
 pub mod tile;
 pub mod value;

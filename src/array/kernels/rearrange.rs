@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::array::kernels::fill;
 use crate::array::kernels::index::{Shared, with_size};
 use crate::array::kernels::tile::{broadcast_strides, walk};
+use crate::array::kernels::{fill, staging};
 use crate::array::{Array, pool};
 
 /// Elements in a parallel piece.
@@ -65,6 +65,7 @@ fn turned_axis(shape: &[usize], strides: &[isize]) -> Option<usize> {
 
 fn in_runs<T: Copy>(x: &Array, y: &Array, shape: &[usize], strides: &[isize]) {
     let n = y.numel();
+    let past = staging::past_cache_pays((x.layout().extent() + n) * size_of::<T>());
     let (source, target) = (Shared(x.pointer()), Shared(y.pointer()));
     let piece = |start: usize, end: usize| {
         let mut place = target.at::<T>(start as isize);
@@ -73,6 +74,7 @@ fn in_runs<T: Copy>(x: &Array, y: &Array, shape: &[usize], strides: &[isize]) {
             // SAFETY: the walk stays on elements of `x`, the places are those of this piece in `y`, and the two are apart.
             unsafe {
                 match step {
+                    1 if past => staging::copy_past_cache(from.cast(), place.cast(), count * size_of::<T>()),
                     1 => std::ptr::copy_nonoverlapping(from, place, count),
                     0 => fill::fill_run(place, count, from.read()),
                     _ => (0..count).for_each(|i| place.add(i).write(from.offset(i as isize * step).read())),
@@ -80,6 +82,9 @@ fn in_runs<T: Copy>(x: &Array, y: &Array, shape: &[usize], strides: &[isize]) {
             }
             place = place.wrapping_add(count);
         });
+        if past {
+            staging::settle();
+        }
     };
     if n < PARALLEL {
         return piece(0, n);

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::array::kernels::copy::{self, Run};
 use crate::array::kernels::fill;
+use crate::array::kernels::staging::{self, Staged, Way};
 use crate::array::{Array, DType, Element, Scalar, pool};
 use crate::with_element;
 
@@ -78,12 +79,22 @@ fn run_planned(
     if n == 0 {
         return;
     }
-    let plan = Plan::new(compute, inputs, result, output, aliased);
+    let plan = Plan::new(tile, compute, inputs, result, output, aliased);
     if n < PARALLEL {
-        plan.range(tile, 0, n);
+        plan.chunk(0, n);
         return;
     }
-    pool::for_each(n.div_ceil(CHUNK), &|i| plan.range(tile, i * CHUNK, n.min((i + 1) * CHUNK)));
+    pool::for_each(n.div_ceil(CHUNK), &|i| plan.chunk(i * CHUNK, n.min((i + 1) * CHUNK)));
+}
+
+/// The bytes of memory that a call reads and writes.
+fn touched(inputs: &[Source<'_>], output: &Array) -> usize {
+    let bytes = |x: &Array| x.layout().extent() * x.dtype().size();
+    let read = |input: &Source<'_>| match input {
+        Source::Array(x) => bytes(x),
+        Source::Scalar(_) => 0,
+    };
+    inputs.iter().map(read).fold(bytes(output), usize::saturating_add)
 }
 
 /// Elements up to which a scalar operand is spread on the stack without a plan.
@@ -160,10 +171,10 @@ enum Feed {
 const LONG_LINE: usize = 128;
 
 struct Plan {
+    tile: Staged,
     inputs: SmallVec<[Feed; 4]>,
     output: Feed,
     compute: DType,
-    result: DType,
     /// The axes that gathering walks, adjacent ones merged where every operand allows it.
     shape: SmallVec<[usize; 6]>,
     /// The length of a line, if tiles must end with them.
@@ -174,7 +185,14 @@ struct Plan {
 unsafe impl Sync for Plan {}
 
 impl Plan {
-    fn new(compute: DType, inputs: &[Source<'_>], result: DType, output: &Array, aliased: bool) -> Self {
+    fn new(
+        tile: Tile,
+        compute: DType,
+        inputs: &[Source<'_>],
+        result: DType,
+        output: &Array,
+        aliased: bool,
+    ) -> Self {
         let direct =
             |x: &Array, dtype: DType| x.dtype() == dtype && x.is_contiguous() && x.numel() == output.numel();
         let feed_input = |input: &Source<'_>| match input {
@@ -189,8 +207,7 @@ impl Plan {
                 run: copy::run_between(x.dtype(), compute),
             },
         };
-        // When the output is also read, its tile is finished in a buffer first, so that a kernel's slices never alias.
-        let feed_output = if direct(output, result) && !aliased {
+        let feed_output = if direct(output, result) {
             Feed::Direct { first: output.pointer(), size: output.dtype().size() }
         } else {
             Feed::Gather {
@@ -200,20 +217,26 @@ impl Plan {
                 run: copy::run_between(result, output.dtype()),
             }
         };
+        // A kernel's slices never alias.
+        let way = if aliased {
+            Way::Aside
+        } else if staging::past_cache_pays(touched(inputs, output)) {
+            Way::PastCache
+        } else {
+            Way::Straight
+        };
         let mut plan = Self {
+            tile: Staged { tile, width: compute.size(), result_width: result.size(), way },
             inputs: inputs.iter().map(feed_input).collect(),
             output: feed_output,
             compute,
-            result,
             shape: output.shape().into(),
             line: None,
         };
         plan.merge_axes();
         plan.find_repeated();
         plan.find_lines(inputs);
-        if !aliased {
-            plan.find_written_lines(output);
-        }
+        plan.find_written_lines(output, result);
         plan
     }
 
@@ -252,11 +275,11 @@ impl Plan {
         }
     }
 
-    /// Finds whether the output, in which no input lies, can be written where it lies, a line at a time.
-    fn find_written_lines(&mut self, output: &Array) {
+    /// Finds whether the output can be written where it lies, a line at a time.
+    fn find_written_lines(&mut self, output: &Array, result: DType) {
         let Some(&length) = self.shape.last().filter(|&&n| n >= LONG_LINE) else { return };
         if let Feed::Gather { first, size, strides, .. } = &mut self.output
-            && output.dtype() == self.result
+            && output.dtype() == result
             && strides.last() == Some(&1)
         {
             self.output = Feed::Lines { first: *first, size: *size, strides: std::mem::take(strides) };
@@ -299,8 +322,16 @@ impl Plan {
         walkers.iter_mut().for_each(|strides| strides.truncate(kept));
     }
 
+    /// Elements `start..end` of the output, for any thread to read.
+    fn chunk(&self, start: usize, end: usize) {
+        if !self.range_in_order(start, end) {
+            self.range(start, end);
+        }
+        self.tile.settle();
+    }
+
     /// Elements `start..end` as one long tile, where every operand lies in order and none needs a buffer.
-    fn range_in_order(&self, tile: Tile, start: usize, end: usize) -> bool {
+    fn range_in_order(&self, start: usize, end: usize) -> bool {
         let place = |feed: &Feed| match feed {
             Feed::Direct { first, size } => Some(first.wrapping_add(start * size)),
             _ => None,
@@ -312,15 +343,12 @@ impl Plan {
         }
         let Some(output) = place(&self.output) else { return false };
         // SAFETY: all inputs hold `end - start` elements of `compute` from there on; so does the output, apart from them.
-        unsafe { tile(&pointers, output, end - start) };
+        unsafe { self.tile.run(&pointers, output, end - start) };
         true
     }
 
     /// Elements `start..end` of the output, tile by tile.
-    fn range(&self, tile: Tile, start: usize, end: usize) {
-        if self.range_in_order(tile, start, end) {
-            return;
-        }
+    fn range(&self, start: usize, end: usize) {
         let mut buffers = [EMPTY; MAX_INPUTS];
         let mut written = EMPTY;
         let mut pointers = [std::ptr::null(); MAX_INPUTS];
@@ -370,21 +398,21 @@ impl Plan {
             match &self.output {
                 Feed::Direct { first, size } => {
                     // SAFETY: all inputs hold `n` elements of `compute`; the window is inside the output, apart from them.
-                    unsafe { tile(&pointers, first.wrapping_add(at * size), n) };
+                    unsafe { self.tile.run(&pointers, first.wrapping_add(at * size), n) };
                 }
                 Feed::Gather { first, size, strides, run } => {
                     // SAFETY: as above; the buffer is nobody else's.
-                    unsafe { tile(&pointers, written.as_mut_ptr().cast(), n) };
+                    unsafe { (self.tile.tile)(&pointers, written.as_mut_ptr().cast(), n) };
                     let mut source = written.as_ptr().cast::<u8>();
                     self.walk(strides, at, n, |offset, step, n| {
                         // SAFETY: the walk stays on elements of the output; the buffer holds the tile.
                         unsafe { run(source, 1, first.wrapping_offset(offset * *size as isize), step, n) };
-                        source = source.wrapping_add(n * self.result.size());
+                        source = source.wrapping_add(n * self.tile.result_width);
                     });
                 }
                 Feed::Lines { first, size, strides } => self.walk(strides, at, n, |offset, _, _| {
                     // SAFETY: as for an output that lies in order; the line holds `n` more elements from here on.
-                    unsafe { tile(&pointers, first.wrapping_offset(offset * *size as isize), n) };
+                    unsafe { self.tile.run(&pointers, first.wrapping_offset(offset * *size as isize), n) };
                 }),
                 Feed::Constant { .. } | Feed::Repeated { .. } => {
                     unreachable!("an output has places of its own")
@@ -467,7 +495,7 @@ pub fn each_run(y: &Array, mut visit: impl FnMut(*mut u8, isize, usize)) {
 }
 
 /// Copies `x`, broadcast and converted, into `y`; right also when they overlap exactly or not at all.
-pub fn identity(x: &Array, y: &Array) {
+pub fn identity(x: Source<'_>, y: &Array) {
     unsafe fn bytes<const SIZE: usize>(inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize) {
         // SAFETY: by the contract of `Tile`, both sides have `n` elements of SIZE bytes and do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(inputs[0], output, n * SIZE) };
@@ -478,5 +506,5 @@ pub fn identity(x: &Array, y: &Array) {
         4 => bytes::<4>,
         _ => bytes::<8>,
     };
-    run(tile, y.dtype(), &[Source::Array(x)], y.dtype(), y);
+    run(tile, y.dtype(), &[x], y.dtype(), y);
 }
