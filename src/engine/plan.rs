@@ -184,7 +184,7 @@ impl<'g> Plan<'g> {
             at += 1;
         }
         if !is_sorted {
-            order.sort_unstable();
+            sort_by_age(&mut order);
         }
         let (edges, captured) = match targets {
             Targets::Leaves => (None, false),
@@ -343,5 +343,59 @@ impl<'g> Plan<'g> {
             }
         }
         (total, longest.max(callers))
+    }
+}
+
+/// Sorts steps by their age. Ages are given one after the other, so those of a graph that was recorded in one go leave few
+/// gaps: then each step has a place of its own, and none is compared with another.
+fn sort_by_age(order: &mut Vec<(u64, u32)>) {
+    /// What no step is numbered.
+    const NOBODY: u32 = u32::MAX;
+    /// The most places for a step.
+    const ROOM: usize = 4;
+    let ages = || order.iter().map(|&(age, _)| age);
+    let (Some(first), Some(last)) = (ages().min(), ages().max()) else { return };
+    let room = usize::try_from(last - first).unwrap_or(usize::MAX);
+    if room >= ROOM * order.len() {
+        return order.sort_unstable();
+    }
+    let mut places = vec![NOBODY; room + 1];
+    for &(age, step) in &*order {
+        let place = &mut places[(age - first) as usize];
+        if *place != NOBODY {
+            // Made on different threads.
+            return order.sort_unstable();
+        }
+        *place = step;
+    }
+    order.clear();
+    order.extend((first..).zip(places).filter(|&(_, step)| step != NOBODY));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::sort_by_age;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Ages close together and far apart, of one thread (none twice) and of several.
+        #[test]
+        fn steps_are_sorted_by_age_and_then_by_number(
+            ages in prop::collection::vec(0..60_u64, 0..50),
+            spread in prop::sample::select(vec![1_u64, 3, 1 << 40]),
+            first in prop::sample::select(vec![0_u64, 17, !(60 << 40)]),
+            is_of_one_thread in any::<bool>(),
+        ) {
+            let mut seen = std::collections::HashSet::new();
+            let ages = ages.into_iter().filter(|&age| seen.insert(age) || !is_of_one_thread);
+            let mut order: Vec<(u64, u32)> = ages.map(|age| first + age * spread).zip(0..).collect();
+            let mut expected = order.clone();
+            expected.sort_unstable();
+            sort_by_age(&mut order);
+            prop_assert_eq!(order, expected);
+        }
     }
 }

@@ -47,25 +47,26 @@ const EMPTY: Buffer = [MaybeUninit::uninit(); TILE];
 /// Inputs are converted to `compute`; what the tile writes is of dtype `result`, converted to the output's. Every input
 /// must broadcast to the output's shape. The output may be one of the inputs.
 pub fn run(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) {
-    let aliased = inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, output)));
-    drive(tile, compute, inputs, result, output, aliased);
+    if inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, output))) {
+        run_planned(tile, compute, inputs, result, output, true);
+    } else {
+        run_fresh(tile, compute, inputs, result, output);
+    }
 }
 
 /// [`run`] into an array that was just made, so that no input can lie in it.
 #[inline]
 pub fn run_fresh(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) {
-    drive(tile, compute, inputs, result, output, false);
-}
-
-#[inline]
-fn drive(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array, aliased: bool) {
-    let n = output.numel();
-    if n <= SMALL && !aliased && run_small(tile, compute, inputs, result, output) {
+    let mut constants = no_constants::<SMALL>();
+    if let Some(pointers) = in_order(compute, inputs, result, output, &mut constants) {
+        // SAFETY: every pointer leads to `n` contiguous elements of `compute`, the target to `n` of `result`, no overlap.
+        unsafe { tile(&pointers, output.pointer(), output.numel()) };
         return;
     }
-    run_planned(tile, compute, inputs, result, output, aliased);
+    run_planned(tile, compute, inputs, result, output, false);
 }
 
+/// The path of everything else: some more that is small and in order, and then whatever needs a plan.
 #[inline(never)]
 fn run_planned(
     tile: Tile,
@@ -77,6 +78,14 @@ fn run_planned(
 ) {
     let n = output.numel();
     if n == 0 {
+        return;
+    }
+    let mut constants = no_constants::<TILE>();
+    if let Some(pointers) = in_order(compute, inputs, result, output, &mut constants) {
+        let way = if aliased { Way::Aside } else { Way::Straight };
+        let tile = Staged { tile, width: compute.size(), result_width: result.size(), way };
+        // SAFETY: as in `run_fresh`, but that inputs may be the output.
+        unsafe { tile.run(&pointers, output.pointer(), n) };
         return;
     }
     let plan = Plan::new(tile, compute, inputs, result, output, aliased);
@@ -97,37 +106,48 @@ fn touched(inputs: &[Source<'_>], output: &Array) -> usize {
     inputs.iter().map(read).fold(bytes(output), usize::saturating_add)
 }
 
-/// Elements up to which a scalar operand is spread on the stack without a plan.
+/// Elements up to which a scalar operand is spread on the stack where a call is to cost next to nothing.
 const SMALL: usize = 64;
 
-/// The path of small tensors: everything is contiguous, of the right dtype, and apart from the output.
+/// Room for two scalar operands.
+type Constants<const MOST: usize> = [[MaybeUninit<u64>; MOST]; 2];
+
+const fn no_constants<const MOST: usize>() -> Constants<MOST> {
+    [[MaybeUninit::uninit(); MOST]; 2]
+}
+
+/// Where the operands of a small call begin, if all are contiguous and of the right dtype; scalars are spread, over `MOST`
+/// elements at most.
 #[inline]
-fn run_small(tile: Tile, compute: DType, inputs: &[Source<'_>], result: DType, output: &Array) -> bool {
-    if !output.is_contiguous() || output.dtype() != result {
-        return false;
-    }
+fn in_order<const MOST: usize>(
+    compute: DType,
+    inputs: &[Source<'_>],
+    result: DType,
+    output: &Array,
+    constants: &mut Constants<MOST>,
+) -> Option<[*const u8; MAX_INPUTS]> {
     let n = output.numel();
+    if n >= PARALLEL || !output.is_contiguous() || output.dtype() != result {
+        return None;
+    }
     let mut pointers = [std::ptr::null(); MAX_INPUTS];
-    let mut constants = [[MaybeUninit::<u64>::uninit(); SMALL]; 2];
     let mut used = 0;
     for (pointer, input) in pointers.iter_mut().zip(inputs) {
         match input {
             Source::Array(x) if x.dtype() == compute && x.is_contiguous() && x.numel() == n => {
                 *pointer = x.pointer();
             }
-            Source::Scalar(value) if used < constants.len() => {
+            Source::Scalar(value) if n <= MOST && used < constants.len() => {
                 let buffer = constants[used].as_mut_ptr();
-                // SAFETY: a buffer holds `SMALL` elements of eight bytes, and `n` is at most that.
+                // SAFETY: a buffer holds `MOST` elements of eight bytes, and `n` is at most that.
                 unsafe { fill_raw(buffer.cast(), compute, *value, n) };
                 *pointer = buffer.cast_const().cast();
                 used += 1;
             }
-            _ => return false,
+            _ => return None,
         }
     }
-    // SAFETY: every pointer leads to `n` contiguous elements of `compute`, the target to `n` of `result`, no overlap.
-    unsafe { tile(&pointers, output.pointer(), n) };
-    true
+    Some(pointers)
 }
 
 /// Writes `n` copies of a number.
