@@ -282,4 +282,14 @@ def machine():
             model = next((line.split(":")[1].strip() for line in cpus if line.startswith("model name")), model)
     except OSError:
         pass
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}{huge_pages()}"
+
+
+def huge_pages():
+    """When the system backs memory with huge pages, which decides what fresh memory costs who does not ask for them."""
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as setting:
+            chosen = setting.read().partition("[")[2].partition("]")[0]
+    except OSError:
+        return ""
+    return f", huge pages: {chosen}"
