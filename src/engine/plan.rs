@@ -369,7 +369,7 @@ fn sort_by_age(order: &mut Vec<(u64, u32)>) {
         *place = step;
     }
     order.clear();
-    order.extend((first..).zip(places).filter(|&(_, step)| step != NOBODY));
+    order.extend((first..=last).zip(places).filter(|&(_, step)| step != NOBODY));
 }
 
 #[cfg(test)]
