@@ -274,15 +274,23 @@ def grid(heads, rows):
     return ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *escaped]]
 
 
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
+
+
 def machine():
-    """Processor, usable cores and system in a few words."""
-    model = platform.processor() or platform.machine()
+    """Processor, its vectors, usable cores and system in a few words."""
+    facts = {}
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as cpus:
-            model = next((line.split(":")[1].strip() for line in cpus if line.startswith("model name")), model)
+            for line in cpus:
+                name, _, fact = line.partition(":")
+                facts.setdefault(name.strip(), fact.strip())
     except OSError:
         pass
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}{huge_pages()}"
+    model = facts.get("model name") or platform.processor() or platform.machine()
+    flags = facts.get("flags", "").split()
+    vectors = next((f" ({name})" for flag, name in VECTORS.items() if flag in flags), "")
+    return f"{model}{vectors}, {len(os.sched_getaffinity(0))} cores, {platform.system()}{huge_pages()}"
 
 
 def huge_pages():
