@@ -129,6 +129,26 @@ RUNTIME = [
     ),
     ("truth of none", lambda: bool(torch.ones(0)), "Boolean value of Tensor with no values is ambiguous"),
     ("item of many", lambda: torch.ones(2).item(), "cannot be converted to Scalar"),
+    (
+        "a window of no line",
+        lambda: torch.nn.functional.conv2d(torch.ones(1, 2, 5, 5), torch.ones(3, 2, 0, 3)),
+        "kernel size should be greater than zero, but got kernel_height: 0 kernel_width: 3",
+    ),
+    (
+        "a window of none",
+        lambda: torch.nn.functional.conv_transpose1d(torch.ones(1, 2, 5), torch.ones(2, 3, 0)),
+        "kernel size should be greater than zero, but got kernel_height: 1 kernel_width: 0",
+    ),
+    (
+        "a window of no depth",
+        lambda: torch.nn.functional.conv3d(torch.ones(1, 2, 5, 5, 5), torch.ones(3, 2, 0, 3, 3)),
+        "kernel size should be greater than zero, but got: 0 x 3 x 3",
+    ),
+    (
+        "a window of no line that is too wide",
+        lambda: torch.nn.functional.conv2d(torch.ones(1, 2, 5, 5), torch.ones(3, 2, 0, 9)),
+        r"Kernel size: \(0 x 9\)\. Kernel size can't be greater than actual input size",
+    ),
     ("integer division by zero", lambda: torch.tensor([1]) // 0, "ZeroDivisionError"),
     ("integer remainder by zero", lambda: torch.tensor([1]) % torch.tensor([0]), "ZeroDivisionError"),
     (

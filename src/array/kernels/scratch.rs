@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use crate::array::kernels::product::Product;
-use crate::array::memory::{self, Block};
+use crate::array::memory::{self, AllocError, Block};
 
 /// A buffer whose tasks write to places of their own.
 pub struct Shared<T>(pub *mut T);
@@ -81,17 +81,54 @@ thread_local! {
     static KEPT: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
 }
 
+/// Bytes that a thread keeps for its next task; what is longer goes back to the system.
+const KEPT_BYTES: usize = 32 << 20;
+
 /// Calls `body` with `length` elements of any value, kept from one call to the next.
+///
+/// # Panics
+///
+/// When there is no memory for them; the panic reaches the caller of the operation as an error.
 pub fn with_scratch<T: Product, R>(length: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
     const { assert!(align_of::<T>() <= align_of::<u64>()) };
     let mut words = KEPT.take();
-    let needed = (length * size_of::<T>()).div_ceil(size_of::<u64>());
-    if words.len() < needed {
+    let needed = length.saturating_mul(size_of::<T>()).div_ceil(size_of::<u64>());
+    if let Some(more) = needed.checked_sub(words.len()) {
+        words.try_reserve_exact(more).unwrap_or_else(|_| panic!("{}", AllocError { bytes: 8 * needed }));
         words.resize(needed, 0);
     }
     // SAFETY: the words hold at least `length` elements, aligned, and every bit pattern is a number.
     let elements = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<T>(), length) };
     let answer = body(elements);
-    KEPT.set(words);
+    if size_of_val(&words[..]) <= KEPT_BYTES {
+        KEPT.set(words);
+    }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "cannot allocate")]
+    fn scratch_that_cannot_be_had_is_refused_in_words() {
+        with_scratch(usize::MAX, |_: &mut [f32]| ());
+    }
+
+    #[test]
+    fn scratch_is_kept_unless_it_is_large() {
+        let kept = || {
+            let words = KEPT.take();
+            let bytes = size_of_val(&words[..]);
+            KEPT.set(words);
+            bytes
+        };
+        with_scratch(1000, |_: &mut [f64]| ());
+        assert_eq!(kept(), 8000);
+        with_scratch(10, |_: &mut [f64]| ());
+        assert_eq!(kept(), 8000);
+        with_scratch(KEPT_BYTES / 8 + 1, |_: &mut [f64]| ());
+        assert_eq!(kept(), 0);
+    }
 }
