@@ -281,6 +281,30 @@ fn bits_do_not_depend_on_threads() {
     }
 }
 
+/// Small whole numbers, of which sums are exact in `f32`.
+fn whole(count: usize, step: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * step % 7) as f32 - 3.0).collect()
+}
+
+#[test]
+fn every_block_of_a_meets_every_block_of_b_once() {
+    // More rows, columns and depth than are packed at once.
+    let (m, n, k) = (250, 2070, 260);
+    for b_lie in [Lie::Rows, Lie::Columns] {
+        let (la, lb) = (layout(Lie::Rows, m, k), layout(b_lie, k, n));
+        let (a, b) = (whole(la.length, 5), whole(lb.length, 3));
+        let mut c = vec![1.0_f32; m * n];
+        gemm(m, n, k, 2.0, la.of(&a), lb.of(&b), 3.0, layout(Lie::Rows, m, n).of_mut(&mut c), 1);
+        let at =
+            |i: usize, j: usize| 3.0 + 2.0 * (0..k).map(|p| a[la.at(i, p)] * b[lb.at(p, j)]).sum::<f32>();
+        for i in (0..m).step_by(17).chain([239, 240, m - 1]) {
+            for j in (0..n).step_by(61).chain([2047, 2048, n - 1]) {
+                assert_eq!(c[i * n + j], at(i, j), "at {i}, {j}");
+            }
+        }
+    }
+}
+
 #[test]
 fn nothing_of_c_survives_beta_zero() {
     for [m, n, k] in SHAPES.into_iter().chain([[5, 7, 0]]) {

@@ -25,8 +25,9 @@ use crate::error::{Error, Result};
 /// Scores of a block: half a megabyte of single precision.
 const SCORES: usize = 128 * 1024;
 
-/// The most queries of a block.
-const QUERIES: usize = 64;
+/// The most queries of a block, and what every number of them is a multiple of: the rows of the largest register tile.
+const QUERIES: usize = 48;
+const ROWS: usize = 12;
 
 /// What the scores are put through before they weigh values.
 #[derive(Clone, Copy)]
@@ -91,7 +92,7 @@ impl Sizes {
 
     /// Queries of a block.
     fn block(&self) -> usize {
-        (SCORES / self.keys.max(1)).clamp(8, QUERIES)
+        (SCORES / self.keys.max(1) / ROWS * ROWS).clamp(ROWS, QUERIES)
     }
 
     /// Keys that some of the queries `..end` see.

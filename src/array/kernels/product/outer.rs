@@ -5,8 +5,11 @@ use super::problem::Problem;
 use super::register::{Element, Register};
 use super::tile::{self, ACROSS, DEPTH, PACKED_ROW, Tile};
 
-/// Rows of A packed at once: with f32, about a megabyte, which the second-level cache streams.
-const BLOCK_ROWS: usize = 1020;
+/// Bytes of A packed at once: half of a small second-level cache, for all panels of B to pass by.
+const BLOCK_A: usize = 256 << 10;
+
+/// Bytes of B packed at once, for all blocks of A to pass by: they come from the third-level cache, once for each.
+const BLOCK_B: usize = 2 << 20;
 
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;
@@ -87,58 +90,113 @@ pub unsafe fn with_copied_b<R: Register>(p: &Problem<R::Element>) {
     }
 }
 
-/// A large product: A packed by blocks of rows, B by panels of two registers, each element once per block of rows.
+/// A large product: B packed by panels of two registers, A by blocks of rows, which all panels meet while they are near.
 ///
 /// # Safety
 /// The machine has `R`'s instructions and the problem's matrices are valid. Needs contiguous columns of C.
 pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
     debug_assert!(p.c_col == 1);
+    let size = size_of::<R::Element>();
     let width = ACROSS * R::LANES;
-    let a_room = p.m.min(BLOCK_ROWS) * PACKED_ROW;
-    pack::with_scratch(a_room + DEPTH * width, |a_packed: *mut R::Element| {
-        // SAFETY: the scratch has a_room + DEPTH * width elements.
+    let most_rows = BLOCK_A / size / PACKED_ROW / R::ROWS * R::ROWS;
+    // Where all of A is one block, a panel is done with when that has met it.
+    let most_cols = if p.m <= most_rows { width } else { BLOCK_B / size / DEPTH / width * width };
+    let a_room = p.m.min(most_rows) * PACKED_ROW;
+    let b_room = p.n.min(most_cols).next_multiple_of(width) * DEPTH;
+    pack::with_scratch(a_room + b_room, |a_packed: *mut R::Element| {
+        // SAFETY: the scratch has a_room + b_room elements.
         let b_packed = unsafe { a_packed.add(a_room) };
-        for top in (0..p.m).step_by(BLOCK_ROWS) {
-            let block_rows = BLOCK_ROWS.min(p.m - top);
-            for first in (0..p.k).step_by(DEPTH) {
-                let depth = DEPTH.min(p.k - first);
-                let beta = if first == 0 { p.beta } else { R::Element::ONE };
-                // SAFETY: rows top.. and columns first.. of A are within m x k, and the copy within the scratch.
+        for first in (0..p.k).step_by(DEPTH) {
+            let mut packed_rows = None;
+            for left in (0..p.n).step_by(most_cols) {
+                let block = Block {
+                    cols: most_cols.min(p.n - left),
+                    depth: DEPTH.min(p.k - first),
+                    beta: if first == 0 { p.beta } else { R::Element::ONE },
+                    a: a_packed,
+                    b: b_packed,
+                };
+                // SAFETY: rows first.. and columns left.. of B are within k x n, and the copies within the scratch; rows
+                // top.. and columns first.. of A within m x k; the tiles of C within m x n.
                 unsafe {
-                    let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
-                    pack::copy::<R>((a, p.a_row, p.a_col), (block_rows, depth), (a_packed, PACKED_ROW));
-                }
-                for j in (0..p.n).step_by(width) {
-                    let cols = width.min(p.n - j);
-                    let wide = cols.div_ceil(R::LANES);
-                    // SAFETY: rows first.. and columns j.. of B are within k x n, and the copy within the scratch.
-                    unsafe {
-                        let b = p.b.offset(first as isize * p.b_row + j as isize * p.b_col);
-                        pack::copy::<R>((b, p.b_row, p.b_col), (depth, cols), (b_packed, width));
-                        pack::zero_beyond(b_packed, depth, cols, width);
-                    }
-                    for_each_group(block_rows, R::ROWS, |i, rows| {
-                        // SAFETY: the packed blocks were written above; the tile of C is within m x n.
-                        unsafe {
-                            let tile = Tile {
-                                depth,
-                                alpha: p.alpha,
-                                a: a_packed.add(i * PACKED_ROW),
-                                a_row: PACKED_ROW as isize,
-                                a_col: 1,
-                                b: b_packed,
-                                b_row: width as isize,
-                                b_starts: std::ptr::null(),
-                                beta,
-                                c: p.c.offset((top + i) as isize * p.c_row).add(j),
-                                c_row: p.c_row,
-                                last: cols - (wide - 1) * R::LANES,
-                            };
-                            tile::packed::<R>(rows, wide, &tile);
+                    block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
+                    for top in (0..p.m).step_by(most_rows) {
+                        let rows = most_rows.min(p.m - top);
+                        if packed_rows.replace(top) != Some(top) {
+                            let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
+                            pack::copy::<R>(
+                                (a, p.a_row, p.a_col),
+                                (rows, block.depth),
+                                (a_packed, PACKED_ROW),
+                            );
                         }
-                    });
+                        block.compute::<R>(p, rows, p.c.offset(top as isize * p.c_row).add(left));
+                    }
                 }
             }
         }
     });
+}
+
+/// A block of B, packed in panels, and the blocks of A that meet it, one after the other, packed too.
+struct Block<T> {
+    cols: usize,
+    depth: usize,
+    beta: T,
+    a: *mut T,
+    b: *mut T,
+}
+
+impl<T: Element> Block<T> {
+    /// The panels: their first columns, and how many columns they have.
+    fn panels(&self, width: usize) -> impl Iterator<Item = (usize, usize)> {
+        let cols = self.cols;
+        (0..cols).step_by(width).map(move |j| (j, width.min(cols - j)))
+    }
+
+    /// Packs the block of B that begins at `from`.
+    ///
+    /// # Safety
+    /// The block is within B, and there is room for it.
+    unsafe fn pack_b<R: Register<Element = T>>(&self, from: *const T, p: &Problem<T>) {
+        let width = ACROSS * R::LANES;
+        for (j, cols) in self.panels(width) {
+            // SAFETY: the caller's promise; a panel has room for DEPTH rows of the whole width.
+            unsafe {
+                let from = from.offset(j as isize * p.b_col);
+                pack::panel::<R>((from, p.b_row, p.b_col), (self.depth, cols), self.b.add(j * DEPTH));
+            }
+        }
+    }
+
+    /// Computes, or adds to, `rows` of C from the packed blocks.
+    ///
+    /// # Safety
+    /// Both blocks are packed; at `c` begin so many rows of the block's columns of C.
+    unsafe fn compute<R: Register<Element = T>>(&self, p: &Problem<T>, rows: usize, c: *mut T) {
+        let width = ACROSS * R::LANES;
+        for (j, cols) in self.panels(width) {
+            let wide = cols.div_ceil(R::LANES);
+            for_each_group(rows, R::ROWS, |i, rows| {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let tile = Tile {
+                        depth: self.depth,
+                        alpha: p.alpha,
+                        a: self.a.add(i * PACKED_ROW),
+                        a_row: PACKED_ROW as isize,
+                        a_col: 1,
+                        b: self.b.add(j * DEPTH),
+                        b_row: width as isize,
+                        b_starts: std::ptr::null(),
+                        beta: self.beta,
+                        c: c.offset(i as isize * p.c_row).add(j),
+                        c_row: p.c_row,
+                        last: cols - (wide - 1) * R::LANES,
+                    };
+                    tile::packed::<R>(rows, wide, &tile);
+                }
+            });
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use super::register::{Element, Kernel, Register};
+use super::tile::{ACROSS, prefetch};
 
 /// `to[j * to_row + i] = from[i * from_row + j]` for `i < rows`, `j < cols`.
 struct Transpose<T> {
@@ -39,6 +40,52 @@ impl<R: Register> Kernel<R> for Transpose<R::Element> {
     }
 }
 
+/// Rows that lie apart in registers, two at a time, into rows that lie close together.
+struct Panel<T> {
+    from: *const T,
+    from_row: isize,
+    rows: usize,
+    to: *mut T,
+}
+
+impl<R: Register> Kernel<R> for Panel<R::Element> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: whoever made `self` vouches for so many rows of `ACROSS` registers on both sides.
+        unsafe {
+            for i in 0..self.rows {
+                let from = self.from.offset(i as isize * self.from_row);
+                let to = self.to.add(i * ACROSS * R::LANES);
+                for v in 0..ACROSS {
+                    // What lies beside is the next panel's.
+                    prefetch(from.wrapping_add((ACROSS + v) * R::LANES));
+                    R::load(from.add(v * R::LANES)).store(to.add(v * R::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// Copies `rows` by `cols` elements of B into a panel, with zeros beside them up to two registers.
+///
+/// # Safety
+/// As [`copy`]; and the panel has room for so many rows of two registers.
+pub unsafe fn panel<R: Register>(
+    (from, from_row, from_col): (*const R::Element, isize, isize),
+    (rows, cols): (usize, usize),
+    to: *mut R::Element,
+) {
+    let width = ACROSS * R::LANES;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if from_col == 1 && cols == width {
+            return R::enter(Panel { from, from_row, rows, to });
+        }
+        copy::<R>((from, from_row, from_col), (rows, cols), (to, width));
+        zero_beyond(to, rows, cols, width);
+    }
+}
+
 /// Copies `rows` by `cols` elements into rows `to_row` apart: by whole rows, by turned squares or one by one, as the
 /// source's strides allow.
 ///
@@ -71,7 +118,7 @@ pub unsafe fn copy<R: Register>(
 ///
 /// # Safety
 /// `to` is valid for `rows * width` elements.
-pub unsafe fn zero_beyond<T: Element>(to: *mut T, rows: usize, cols: usize, width: usize) {
+unsafe fn zero_beyond<T: Element>(to: *mut T, rows: usize, cols: usize, width: usize) {
     for i in 0..rows {
         for j in cols..width {
             // SAFETY: i < rows and j < width.

@@ -38,7 +38,9 @@ const INNER_EDGE: usize = 12;
 /// With so few rows, a B that is not small is best read in long runs.
 const STREAMED_ROWS: usize = 2;
 
-/// With more rows, reading B where it lies costs more, in cache misses, than packing it once.
+/// A B of at most this many elements stays near enough to be read where it lies, by at most so many rows. With any other,
+/// that costs more than packing it does as soon as there are two tiles down, in cache misses and torn lines.
+const NEAR_B: usize = 16 << 10;
 const IN_PLACE_ROWS: usize = 256;
 
 /// Multiply-adds below which no second thread is asked: some 40 microseconds of them, for waking a thread costs 3.
@@ -85,11 +87,12 @@ impl<T: Element> Problem<T> {
     #[inline]
     pub fn way<R: Register<Element = T>>(&self) -> Way {
         let small = self.k * self.n <= SMALL_B && self.k <= DEPTH;
+        let near = small || self.k * self.n <= NEAR_B && self.m <= IN_PLACE_ROWS;
         if self.b_row == 1 && self.a_col == 1 && self.k >= INNER_DEPTH && self.m.min(self.n) <= INNER_EDGE {
             Way::Inner
         } else if self.b_col == 1 && self.m <= STREAMED_ROWS && !small {
             Way::Streamed
-        } else if self.b_col == 1 && (small || self.m <= IN_PLACE_ROWS) {
+        } else if self.b_col == 1 && (near || self.m <= R::ROWS) {
             Way::InPlace
         } else if small {
             Way::CopiedB
