@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::array::Array;
 use crate::array::fork::ProcessLock;
-use crate::array::kernels::tile;
+use crate::array::kernels::walk::each_run;
 use crate::array::storage::{Storage, WeakStorage};
 
 pub(crate) use fingerprint::fingerprint;
@@ -62,7 +62,7 @@ pub(crate) fn is_changed(x: &Array) -> bool {
     }
     let (start, size) = (x.storage().pointer().addr(), x.dtype().size());
     let mut changed = false;
-    tile::each_run(x, |first, step, n| {
+    each_run(x, |first, step, n| {
         for i in 0..n as isize {
             let place = (first.addr() - start).wrapping_add_signed(i * step * size as isize);
             changed |= (place / block..=(place + size - 1) / block).any(|block| now[block] != before[block]);

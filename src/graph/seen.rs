@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::array::kernels::tile;
+use crate::array::kernels::walk::each_run;
 use crate::array::{Array, DType, Element};
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Edge, Grads, NodeRef};
@@ -74,7 +74,7 @@ impl Range {
 
 /// Calls `visit` with each element in row-major order.
 fn each<T: Copy>(x: &Array, mut visit: impl FnMut(T)) {
-    tile::each_run(x, |first, step, n| {
+    each_run(x, |first, step, n| {
         for i in 0..n as isize {
             // SAFETY: a run of elements of `x`, which are of type `T`.
             visit(unsafe { first.cast::<T>().offset(i * step).read() });

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::kernels::reduce;
-use crate::array::kernels::tile::{self, Source};
+use crate::array::kernels::tile::{Call, Source};
+use crate::array::kernels::walk::each_run;
 use crate::array::{Array, DType, Dims, Layout};
 use crate::error::{Error, Kind, Result};
 use crate::graph::batch::{self, Batch, Batched};
@@ -61,7 +62,8 @@ fn same_kind(a: &Tensor, b: &Tensor) -> bool {
 fn add_into(y: &Array, x: &Array) -> Result<()> {
     let dtype = y.dtype();
     let tile = add::ROW.tile(dtype)?;
-    tile::run(tile, dtype, &[Source::Array(y), Source::Array(x)], dtype, y);
+    let inputs = &[Source::Array(y), Source::Array(x)];
+    Call { tile, compute: dtype, inputs, result: dtype, output: y }.run();
     Ok(())
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn add_each(y: &Array, x: &Array) -> Result<()> {
     let source = x.contiguous()?;
     crate::with_element!(y.dtype(), T => {
         let mut from = source.pointer().cast::<T>().cast_const();
-        tile::each_run(y, |target, step, n| {
+        each_run(y, |target, step, n| {
             for i in 0..n as isize {
                 // SAFETY: `each_run` visits elements of `y`; `source` has as many, in the same order.
                 unsafe {

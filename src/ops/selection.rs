@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use crate::array::kernels::index;
-use crate::array::kernels::tile::{self, Source};
+use crate::array::kernels::tile::{Call, Source};
 use crate::array::layout;
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
@@ -103,7 +103,8 @@ fn fill_masked(onto: Onto, x: &Tensor, mask: &Tensor, value: Operand<'_>) -> Res
         |y| {
             let dtype = if y.dtype() == DType::Bool { DType::U8 } else { y.dtype() };
             let sources = [Source::Array(&truths), source(held.as_ref(), &value), Source::Array(y)];
-            tile::run(choose::ROW.tile(dtype)?, dtype, &sources, dtype, y);
+            let tile = choose::ROW.tile(dtype)?;
+            Call { tile, compute: dtype, inputs: &sources, result: dtype, output: y }.run();
             Ok(())
         },
         // dx = g outside the mask, dvalue = the sum of g inside it, which the edge takes.

@@ -2,6 +2,7 @@
 
 use crate::array::kernels::leveled::{Task, leveled};
 use crate::array::kernels::tile::Source;
+use crate::array::kernels::walk::each_run;
 use crate::array::kernels::{copy, tile};
 use crate::array::{Array, Scalar};
 use crate::with_element;
@@ -22,7 +23,7 @@ pub fn fill(y: &Array, value: Scalar) {
             unsafe { fill_run::<T>(y.pointer().cast(), n, value) };
         } else {
             let run = copy::run_between(y.dtype(), y.dtype());
-            tile::each_run(y, |target, step, n| {
+            each_run(y, |target, step, n| {
                 // SAFETY: the run lies inside `y`, and `value` on the stack outlives the call.
                 unsafe { run(std::ptr::from_ref(&value).cast(), 0, target, step, n) };
             });

@@ -2,7 +2,7 @@
 
 use crate::array::kernels::combine::{Combine, Combined};
 use crate::array::kernels::index::{Shared, with_size};
-use crate::array::kernels::tile::walk;
+use crate::array::kernels::walk::walk;
 use crate::array::{Array, Strides, pool};
 use crate::error::Result;
 use crate::with_element;

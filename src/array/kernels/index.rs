@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::array::kernels::combine::{Combine, Combined};
-use crate::array::kernels::tile::walk;
+use crate::array::kernels::walk::walk;
 use crate::array::{Array, Element, pool};
 use crate::with_element;
 

@@ -31,3 +31,4 @@ pub mod sort;
 mod staging;
 pub mod tile;
 pub mod value;
+pub mod walk;

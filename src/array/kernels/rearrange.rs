@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::array::kernels::index::{Shared, with_size};
-use crate::array::kernels::tile::{broadcast_strides, walk};
+use crate::array::kernels::walk::{broadcast_strides, walk};
 use crate::array::kernels::{fill, staging};
 use crate::array::{Array, pool};
 

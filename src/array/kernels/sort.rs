@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::array::kernels::index::Shared;
 use crate::array::kernels::select;
-use crate::array::kernels::tile::walk;
+use crate::array::kernels::walk::walk;
 use crate::array::{Array, Element, pool};
 use crate::error::Result;
 use crate::with_element;

@@ -4,8 +4,9 @@
 //! Note [Past the caches]: a line of memory that is written is read first, unless it is written past the caches and whole.
 //! Where one call touches more than a cache holds, what it writes has left the cache before anyone can read it there; then
 //! writing past it saves that reading, a third of what a function of one operand moves. The pieces are so short that the
-//! next one's loads are on their way while one goes out: of 64 to 256 numbers they take the same time, with 1024 half of
-//! the gain is gone, with 4096 all of it. The bits are the same.
+//! next one's loads are on their way while one goes out: of 64 to 256 numbers they take the same time where a function is
+//! cheap, and the longest have the fewest calls where it is not; with 1024 half of the gain is gone, with 4096 all of it.
+//! The bits are the same.
 
 use std::mem::MaybeUninit;
 
@@ -15,7 +16,7 @@ use crate::array::kernels::tile::{MAX_INPUTS, TILE, Tile};
 const CACHE: usize = 32 << 20;
 
 /// Elements in a piece that goes past the caches.
-const SHORT: usize = 128;
+const SHORT: usize = 256;
 
 /// Bytes in a line of the cache.
 const LINE: usize = 64;
@@ -44,8 +45,10 @@ struct Piece([MaybeUninit<u8>; TILE * size_of::<u64>()]);
 pub struct Staged {
     /// The tile itself.
     pub tile: Tile,
-    /// Bytes in an element of each input.
-    pub width: usize,
+    /// Bytes from an element of each input to the next: none where a number is spread.
+    pub widths: [usize; MAX_INPUTS],
+    /// Elements that the tile may be given at once: those over which numbers are spread.
+    pub most: usize,
     /// Bytes in an element of the result.
     pub result_width: usize,
     /// How the results reach their place.
@@ -56,13 +59,14 @@ impl Staged {
     /// Computes `n` elements, for this thread to read, and for others after [`settle`](Staged::settle).
     ///
     /// # Safety
-    /// As for a tile; but an input may have each element where the output has the same one, if the way is [`Way::Aside`].
+    /// As for a tile; but an input may have each element where the output has the same one, if the way is [`Way::Aside`],
+    /// and one that does not go on is read `most` elements on at most, or [`TILE`] if that is less.
     #[inline]
     pub unsafe fn run(&self, inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             match self.way {
-                Way::Straight => (self.tile)(inputs, output, n),
+                Way::Straight => self.straight(inputs, output, n),
                 Way::Aside => self.in_pieces(inputs, output, n, TILE, TILE, |piece, to, bytes| {
                     std::ptr::copy_nonoverlapping(piece, to, bytes);
                 }),
@@ -75,6 +79,29 @@ impl Staged {
                 }
             }
         }
+    }
+
+    /// Computes all of them where they belong.
+    ///
+    /// # Safety
+    /// As for [`run`](Staged::run), and no input lies there.
+    #[inline]
+    unsafe fn straight(&self, inputs: &[*const u8; MAX_INPUTS], output: *mut u8, n: usize) {
+        let mut at = 0;
+        while at < n {
+            let count = self.most.min(n - at);
+            // SAFETY: elements of the caller's.
+            unsafe {
+                (self.tile)(&self.inputs_at(inputs, at), output.wrapping_add(at * self.result_width), count)
+            };
+            at += count;
+        }
+    }
+
+    /// Where the inputs are after so many elements.
+    #[inline]
+    fn inputs_at(&self, inputs: &[*const u8; MAX_INPUTS], at: usize) -> [*const u8; MAX_INPUTS] {
+        std::array::from_fn(|i| inputs[i].wrapping_add(at * self.widths[i]))
     }
 
     /// Computes pieces of `first` elements and then of `length`, and gives each to `copy`.
@@ -96,9 +123,8 @@ impl Staged {
         let mut count = first.min(n);
         let mut at = 0;
         while at < n {
-            let inputs = inputs.map(|x| x.wrapping_add(at * self.width));
             // SAFETY: elements of the caller's; a piece has room for `count`, and nobody else has it.
-            unsafe { (self.tile)(&inputs, piece, count) };
+            unsafe { (self.tile)(&self.inputs_at(inputs, at), piece, count) };
             copy(piece, output.wrapping_add(at * self.result_width), count * self.result_width);
             at += count;
             count = length.min(n - at);
@@ -192,6 +218,10 @@ mod tests {
         }
     }
 
+    fn staged(way: Way) -> Staged {
+        Staged { tile, widths: [4; MAX_INPUTS], most: usize::MAX, result_width: 4, way }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -199,7 +229,7 @@ mod tests {
         fn every_way_writes_the_tiles_results_and_nothing_beside_them(n in 0..1500_usize, from in 0..20_usize, to in 0..20_usize) {
             let x: Vec<f32> = (0_u16..1600).map(f32::from).collect();
             for way in [Way::Straight, Way::Aside, Way::PastCache] {
-                let staged = Staged { tile, width: 4, result_width: 4, way };
+                let staged = staged(way);
                 let mut y = vec![-1.0_f32; 1600];
                 let mut inputs = [std::ptr::null(); MAX_INPUTS];
                 inputs[0] = x[from..].as_ptr().cast();
@@ -214,9 +244,25 @@ mod tests {
         }
 
         #[test]
+        fn a_number_spread_over_a_tile_serves_for_any_length(n in 0..1500_usize, most in TILE..700) {
+            let x = vec![3.0_f32; most];
+            for way in [Way::Straight, Way::Aside, Way::PastCache] {
+                let staged = Staged { widths: [0; MAX_INPUTS], most, ..staged(way) };
+                let mut y = vec![-1.0_f32; 1500];
+                let mut inputs = [std::ptr::null(); MAX_INPUTS];
+                inputs[0] = x.as_ptr().cast();
+                // SAFETY: `most` numbers from the input on, `n` from the output on.
+                unsafe { staged.run(&inputs, y.as_mut_ptr().cast(), n) };
+                staged.settle();
+                let expected: Vec<f32> = (0..1500).map(|i| if i < n { 7.0 } else { -1.0 }).collect();
+                prop_assert_eq!(&y, &expected);
+            }
+        }
+
+        #[test]
         fn aside_an_input_may_lie_where_the_results_go(n in 0..1500_usize) {
             let mut y: Vec<f32> = (0_u16..1500).map(f32::from).collect();
-            let staged = Staged { tile, width: 4, result_width: 4, way: Way::Aside };
+            let staged = staged(Way::Aside);
             let mut inputs = [std::ptr::null(); MAX_INPUTS];
             let place = y.as_mut_ptr();
             inputs[0] = place.cast_const().cast();

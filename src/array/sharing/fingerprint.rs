@@ -7,7 +7,7 @@ use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::kernels::leveled::{Task, leveled};
-use crate::array::kernels::tile;
+use crate::array::kernels::walk::each_run;
 use crate::array::{Array, Dims, Layout, pool};
 
 /// An odd number without pattern.
@@ -25,7 +25,7 @@ pub(crate) fn fingerprint(x: &Array) -> u64 {
     let shape: Dims =
         x.shape().iter().zip(x.strides()).map(|(&n, &s)| if s == 0 { n.min(1) } else { n }).collect();
     let once = Layout::strided(&shape, x.strides()).map(|layout| x.view_with(layout, x.offset()));
-    tile::each_run(once.as_ref().unwrap_or(x), |first, step, n| {
+    each_run(once.as_ref().unwrap_or(x), |first, step, n| {
         if step == 1 || n == 1 {
             // SAFETY: a run of elements of `x`; other writers as above.
             hash = mix(hash, unsafe { slice::from_raw_parts(first, n * size) });

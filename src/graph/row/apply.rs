@@ -8,7 +8,7 @@ use super::derivative::{RowRule, propagate_row};
 use super::promotion::{Operand, common_dtype};
 use super::write::{check_overlap, check_writable, inference_saved};
 use super::{OUTPUT_BIT, Row};
-use crate::array::kernels::tile::{self, Source};
+use crate::array::kernels::tile::{Call, Source};
 use crate::array::{Array, Layout, layout};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::graph::forward::Place;
@@ -72,7 +72,8 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
             (None, Operand::Scalar(s)) => Source::Scalar(s),
             (None, Operand::Tensor(_)) => unreachable!("every tensor's state was read"),
         });
-        tile::run_fresh(row.tile(compute)?, compute, &sources, gives, &y);
+        let tile = row.tile(compute)?;
+        Call { tile, compute, inputs: &sources, result: gives, output: &y }.run_fresh();
         let tracked = wanted != 0 && result.is_differentiable();
         let saved = tracked.then(|| keep(row, wanted, &sources, &y));
         (y, saved)
@@ -134,7 +135,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         (None, Operand::Tensor(_)) => unreachable!("every tensor's array was read"),
     });
     let tile = row.tile(compute)?;
-    tile::run(tile, compute, &sources, gives, &target);
+    Call { tile, compute, inputs: &sources, result: gives, output: &target }.run();
     let history = tracked.then(|| {
         let mut kept = sources;
         if let Some(original) = &original {

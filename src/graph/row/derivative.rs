@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use super::promotion::Operand;
 use super::{Derivative, MOST_KEPT, Row, Takes, no_derivative, no_forward_mode};
 use crate::array::Scalar;
-use crate::array::kernels::tile::{self, Source};
+use crate::array::kernels::tile::{Call, MAX_INPUTS, Source};
 use crate::error::{Error, Result};
 use crate::graph::forward::Place;
 use crate::graph::node::{Grads, NodeRef, Rule};
@@ -137,14 +137,15 @@ pub(crate) fn evaluate_numbers(
     let g = &state.array;
     let dtype = g.dtype();
     let y = g.empty_like(dtype)?;
-    let mut sources = [Source::Array(g); tile::MAX_INPUTS];
+    let mut sources = [Source::Array(g); MAX_INPUTS];
     for (source, takes) in sources.iter_mut().zip(d.takes) {
         if *takes != Takes::Grad {
             *source = kept[takes.bit().trailing_zeros() as usize];
         }
     }
     let tile = d.kernel.tile(dtype).ok_or_else(|| Error::unsupported("a derivative", dtype))?;
-    tile::run_fresh(tile, dtype, &sources[..d.takes.len()], dtype, &y);
+    let inputs = &sources[..d.takes.len()];
+    Call { tile, compute: dtype, inputs, result: dtype, output: &y }.run_fresh();
     Ok(Tensor::new(y))
 }
 

@@ -1,6 +1,6 @@
 //! The cross product of vectors in space.
 
-use crate::array::kernels::tile::{self, Source};
+use crate::array::kernels::tile::{Call, Source};
 use crate::array::layout::{self, axis};
 use crate::array::{Array, DType, Scalar};
 use crate::error::{Error, Result};
@@ -64,10 +64,11 @@ fn compute(a: &Array, b: &Array, place: usize) -> Result<Array> {
         let target = y.select(place, i)?;
         let part = |x: &Array, i: usize| x.select(place, i);
         let (aj, ak, bj, bk) = (part(a, j)?, part(a, k)?, part(b, j)?, part(b, k)?);
-        tile::run(product, dtype, &[Source::Array(&aj), Source::Array(&bk)], dtype, &target);
+        let factors = [Source::Array(&aj), Source::Array(&bk)];
+        Call { tile: product, compute: dtype, inputs: &factors, result: dtype, output: &target }.run();
         let minus = Source::Scalar(Scalar::Int(-1));
         let sources = [Source::Array(&target), Source::Array(&ak), Source::Array(&bj), minus];
-        tile::run(sum, dtype, &sources, dtype, &target);
+        Call { tile: sum, compute: dtype, inputs: &sources, result: dtype, output: &target }.run();
     }
     Ok(y)
 }
