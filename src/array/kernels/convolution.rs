@@ -6,6 +6,7 @@
 //!
 //! Tiles and chunks are cut by the geometry alone, so that bits do not depend on the number of threads.
 
+mod abreast;
 mod columns;
 mod direct;
 mod geometry;
@@ -72,6 +73,9 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
     {
         return (filtering.forward)(&g, x, w, bias, y);
     }
+    if abreast::serve(&g) {
+        return abreast::forward(&g, x, w, bias, y);
+    }
     forward_by_windows(&g, x, w, bias, y);
 }
 
@@ -127,33 +131,53 @@ pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]
     }
     if geo.stride == [1; 3] {
         // Also a convolution: of g with the weight turned about, in channels and in space.
+        let turned = geo.turned();
         if let Some(filtering) = T::FILTERING
-            && winograd::serve(&geo.turned())
+            && winograd::serve(&turned)
         {
             return (filtering.input_grad)(&geo, g, w, dx);
         }
-        let turned = turned_weight(&geo, w);
-        return forward(&geo.turned(), g, &turned, None, dx);
+        let cost = abreast::cost(&turned).unwrap_or(usize::MAX).min(windows::cost(&turned));
+        if geo.is_depthwise() || cost <= scattering_cost(&geo) {
+            return forward(&turned, g, &turned_weight(&geo, w), None, dx);
+        }
+    }
+    if abreast::serve_steps(&geo) {
+        return abreast::input_grad(&geo, g, w, dx);
     }
     scattered_input_grad(&geo, g, w, dx);
 }
 
 /// The weights turned about, in channels and in space: `[channels, outputs / groups, ..kernel]`.
-fn turned_weight<T: Number>(geo: &Geometry, w: &[T]) -> Vec<T> {
+fn turned_weight<T: Number>(geo: &Geometry, w: &[T]) -> Cached<T> {
+    /// Outputs whose weights are written one after the other: of each, a stream is read.
+    const TOGETHER: usize = 16;
     let (inputs, outputs, taps) = (geo.channels_per_group(), geo.outputs_per_group(), geo.taps());
-    let mut turned = Vec::with_capacity(w.len());
-    for group in 0..geo.groups {
+    let mut turned = Cached::filled(T::ZERO, w.len());
+    let all = Shared(turned.as_mut_ptr());
+    let blocks = outputs.div_ceil(TOGETHER);
+    pool::for_each_if(w.len() >= 1 << 17, geo.groups * blocks, &|task| {
+        let (group, first) = (task / blocks, task % blocks * TOGETHER);
         for c in 0..inputs {
-            for o in 0..outputs {
+            for o in first..outputs.min(first + TOGETHER) {
                 let from = ((group * outputs + o) * inputs + c) * taps;
-                turned.extend(w[from..from + taps].iter().rev());
+                // SAFETY: these outputs' windows are this task's alone.
+                let to = unsafe { all.slice(((group * inputs + c) * outputs + o) * taps, taps) };
+                to.iter_mut().zip(w[from..from + taps].iter().rev()).for_each(|(to, &w)| *to = w);
             }
         }
-    }
+    });
     turned
 }
 
-/// Where windows step over positions: columns of gradients, added back to where they were read.
+/// What [`scattered_input_grad`] costs for each image, in products.
+fn scattering_cost(geo: &Geometry) -> usize {
+    /// What it costs to make a number and to add it where it was read.
+    const SCATTERED: usize = 40;
+    geo.positions() * geo.rows() * (geo.outputs_per_group() + SCATTERED)
+}
+
+/// Where windows step over positions, or reach far beyond the input: columns of gradients, added back to where they were read.
 fn scattered_input_grad<T: Number>(geo: &Geometry, g: &[T], w: &[T], dx: &mut [T]) {
     let (inputs, outputs, taps, positions) =
         (geo.channels_per_group(), geo.outputs_per_group(), geo.taps(), geo.positions());
@@ -203,6 +227,9 @@ pub fn weight_grad<T: Number>(geometry: &Geometry, x: &[T], g: &[T], dw: &mut [T
         && winograd::serve_weights(&geo)
     {
         return (filtering.weight_grad)(&geo, x, g, dw);
+    }
+    if abreast::serve_weights(&geo) {
+        return abreast::weight_grad(&geo, x, g, dw);
     }
     weight_grad_by_windows(&geo, x, g, dw);
 }

@@ -94,7 +94,9 @@ pub fn with_scratch<T: Product, R>(length: usize, body: impl FnOnce(&mut [T]) ->
     let mut words = KEPT.take();
     let needed = length.saturating_mul(size_of::<T>()).div_ceil(size_of::<u64>());
     if let Some(more) = needed.checked_sub(words.len()) {
-        words.try_reserve_exact(more).unwrap_or_else(|_| panic!("{}", AllocError { bytes: 8 * needed }));
+        words
+            .try_reserve_exact(more)
+            .unwrap_or_else(|_| panic!("{}", AllocError { bytes: needed.saturating_mul(8) }));
         words.resize(needed, 0);
     }
     // SAFETY: the words hold at least `length` elements, aligned, and every bit pattern is a number.

@@ -43,6 +43,21 @@ pub fn serve(g: &Geometry) -> bool {
     !g.is_pointwise() && (g.is_depthwise() || computed * outputs <= g.positions() * (outputs + COLUMN_COST))
 }
 
+/// What a convolution costs here, or with columns that are made, for each image in products.
+pub fn cost(g: &Geometry) -> usize {
+    let (rows, outputs) = (g.rows(), g.outputs_per_group());
+    if serve(g) {
+        Lined::of(g).computed(g) * outputs * rows
+    } else {
+        g.positions() * (outputs + COLUMN_COST) * rows
+    }
+}
+
+/// Whether the copy of an image is worth its memory.
+pub fn is_dense(g: &Geometry) -> bool {
+    Windows::is_dense(g)
+}
+
 /// Whether a weight's gradient is.
 pub fn serve_weights(g: &Geometry) -> bool {
     !g.is_pointwise() && (g.is_depthwise() || g.positions() >= FEW_POSITIONS) && Windows::is_dense(g)

@@ -21,7 +21,7 @@ mod transform;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{CHUNKS, Geometry, PARTIAL_ELEMENTS};
+use super::{CHUNKS, Geometry, PARTIAL_ELEMENTS, abreast};
 use crate::array::kernels::product::lanes::enter;
 use crate::array::kernels::product::{Lines, Matrix, MatrixMut, copy_matrix, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
@@ -73,7 +73,8 @@ fn is_cheaper(g: &Geometry) -> bool {
     let [_, height, width] = g.output;
     let apart = height * width.next_multiple_of(LINE);
     let beyond = (height * (width + WINDOW - 1)).next_multiple_of(LINE);
-    flat && plain && by_tiles <= apart.min(beyond) * g.rows() * outputs
+    let by_windows = apart.min(beyond) * g.rows() * outputs;
+    flat && plain && by_tiles <= abreast::cost(g).map_or(by_windows, |cost| cost.min(by_windows))
 }
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].

@@ -40,14 +40,25 @@ pub(super) enum Lined {
 impl Lined {
     /// How an output is best computed: joined lines fill every register, for which more is copied.
     pub(super) fn of(g: &Geometry) -> Self {
-        let ([depth, height, width], outputs) = (g.output, g.outputs_per_group());
+        let ([depth, _, width], outputs) = (g.output, g.outputs_per_group());
         let [_, down, _] = Windows::extent_of(g, Self::Joined);
-        let apart = depth * height * width.next_multiple_of(LANES);
-        let beyond = Windows::columns_of(g, Self::Beyond).next_multiple_of(LANES);
-        let joined = depth * (height * width).next_multiple_of(LANES);
-        let saved = apart.min(beyond).saturating_sub(joined) * outputs * g.taps();
+        let saved = Self::Beyond.computed(g).saturating_sub(Self::Joined.computed(g)) * outputs * g.taps();
         let copied = (g.kernel[2] - 1) * (depth * down * width);
-        if g.kernel[2] <= WIDEST && saved > copied * COPIED_COST { Self::Joined } else { Self::Beyond }
+        // One column of taps has one copy in any case.
+        let pays = copied == 0 || saved > copied * COPIED_COST;
+        if g.kernel[2] <= WIDEST && pays { Self::Joined } else { Self::Beyond }
+    }
+
+    /// The columns that are computed of an image, those in a register's empty lanes too.
+    pub(super) fn computed(self, g: &Geometry) -> usize {
+        let [depth, height, width] = g.output;
+        match self {
+            Self::Joined => depth * (height * width).next_multiple_of(LANES),
+            Self::Beyond => {
+                let apart = depth * height * width.next_multiple_of(LANES);
+                apart.min(Windows::columns_of(g, self).next_multiple_of(LANES))
+            }
+        }
     }
 }
 
