@@ -138,7 +138,7 @@ pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]
             return (filtering.input_grad)(&geo, g, w, dx);
         }
         let cost = abreast::cost(&turned).unwrap_or(usize::MAX).min(windows::cost(&turned));
-        if geo.is_depthwise() || cost <= scattering_cost(&geo) {
+        if geo.is_depthwise() || geo.is_pointwise() || cost <= scattering_cost(&geo) {
             return forward(&turned, g, &turned_weight(&geo, w), None, dx);
         }
     }
@@ -170,7 +170,7 @@ fn turned_weight<T: Number>(geo: &Geometry, w: &[T]) -> Cached<T> {
     turned
 }
 
-/// What [`scattered_input_grad`] costs for each image, in products.
+/// What [`scattered_input_grad`] costs for each image and group, in products.
 fn scattering_cost(geo: &Geometry) -> usize {
     /// What it costs to make a number and to add it where it was read.
     const SCATTERED: usize = 40;

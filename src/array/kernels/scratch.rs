@@ -84,7 +84,7 @@ thread_local! {
 /// Bytes that a thread keeps for its next task; what is longer goes back to the system.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Calls `body` with `length` elements of any value, kept from one call to the next.
+/// Calls `body` with `length` elements of any value, which are kept for the next call unless they are many.
 ///
 /// # Panics
 ///

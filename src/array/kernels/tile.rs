@@ -1,8 +1,9 @@
 //! The element-wise driver: brings strided, mixed-dtype, broadcast operands to a kernel as short contiguous slices.
 //!
-//! A kernel is compiled for contiguous tiles of its compute dtype only. Whatever is not contiguous, of another dtype,
-//! a scalar, or the memory that is being written, is gathered into a tile-sized buffer in the first-level cache. So an
-//! op needs one loop per dtype and instruction set, and no temporary arrays.
+//! A kernel is compiled for contiguous tiles of its compute dtype only. What lies in order, or in order along long lines, is
+//! read there. Whatever else there is, of other strides or another dtype, a scalar, or the memory that is being written, goes
+//! through a tile-sized buffer in the first-level cache. So an op needs one loop per dtype and instruction set, and no
+//! temporary arrays.
 
 mod plan;
 

@@ -1,10 +1,10 @@
 //! Convolutions of small images, with the images of a batch side by side.
 //!
 //! Note [Images abreast]: what is computed at once lies along the last axis, and the lines of a small image leave most of a
-//! register empty. With the images of a batch side by side, innermost, registers are full whatever an image's size. Then a
-//! convolution over two axes is one over three, of which the last is the images and has windows of one. So the operands are
-//! turned, the convolution over three axes is computed by what is there for it, and its result is turned back. Every output
-//! is the same chain of operations.
+//! register empty. With the images of a batch side by side, innermost (channels, height, width, batch), registers are full
+//! whatever an image's size. Then a convolution over two axes is one over three, of which the last is the images and has
+//! windows of one. So the operands are turned, the convolution over three axes is computed by what is there for it, and its
+//! result is turned back. An output is the same chain of operations as by windows of its own.
 
 use super::{Geometry, Number, scattered_input_grad, windows};
 use crate::array::kernels::product::{Matrix, copy_matrix};
@@ -17,21 +17,27 @@ const SIDE: usize = 16;
 /// Fewer images do not pay for turning them.
 const FEW: usize = 4;
 
+/// Positions of a small image; of the lines of a larger one little is left empty.
+const SMALL: usize = 256;
+
+/// Numbers in the padded copy of as many images as are side by side, at most: one that no cache holds gains nothing.
+const COPIED: usize = 1 << 20;
+
 /// What it costs to turn a number, in products.
 const TURN_COST: usize = 16;
 
 /// Numbers that are turned at once: they stay in the third-level cache.
-const TURNED: usize = 1 << 21;
+const TOGETHER: usize = 1 << 21;
 
-/// What a convolution costs for each image, in products, if it can be computed here.
+/// What a convolution costs for each image and group, in products, if it can be computed here.
 pub fn cost(g: &Geometry) -> Option<usize> {
     let flat = [g.input[0], g.output[0], g.kernel[0]] == [1; 3] && g.padding[0] == 0;
-    if !flat
-        || g.batch < FEW
-        || g.is_pointwise()
-        || g.is_depthwise()
-        || !windows::is_dense(&turned(g, 1, SIDE))
-    {
+    let small = g.positions().max(g.plane()) <= SMALL && g.batch >= FEW;
+    if !flat || !small || g.is_pointwise() || g.is_depthwise() {
+        return None;
+    }
+    let copied = windows::copied(&side_by_side(g, 1, SIDE));
+    if copied.saturating_mul(g.channels_per_group()) > COPIED {
         return None;
     }
     let (channels, outputs, positions) = (g.channels_per_group(), g.outputs_per_group(), g.positions());
@@ -43,14 +49,14 @@ pub fn serve(g: &Geometry) -> bool {
     cost(g).is_some_and(|cost| cost < windows::cost(g))
 }
 
-/// Whether a weight's gradient is: images whose positions are too few by themselves.
+/// Whether a weight's gradient is: images whose positions are too few by themselves, with channels for a register.
 pub fn serve_weights(g: &Geometry) -> bool {
-    cost(g).is_some() && !windows::serve_weights(g)
+    g.channels_per_group() >= windows::LANES && !windows::serve_weights(g) && cost(g).is_some()
 }
 
 /// Whether an input's gradient is, where it is scattered: the positions of a line are too few by themselves.
 pub fn serve_steps(g: &Geometry) -> bool {
-    cost(g).is_some() && g.output[2] < SIDE
+    g.output[2] < g.batch.min(SIDE) && cost(g).is_some()
 }
 
 /// Some images, and the geometry in which they lie side by side.
@@ -60,7 +66,7 @@ struct Part {
 }
 
 /// A geometry of so many rows of images, side by side.
-fn turned(g: &Geometry, rows: usize, side: usize) -> Geometry {
+fn side_by_side(g: &Geometry, rows: usize, side: usize) -> Geometry {
     let beside = |[_, height, width]: [usize; 3], last| [height, width, last];
     Geometry {
         batch: rows,
@@ -78,12 +84,17 @@ impl Part {
     /// The parts of a batch, cut by the geometry alone.
     fn all(g: &Geometry) -> Vec<Self> {
         let numbers = SIDE * (g.channels * g.plane() + g.outputs * g.positions());
-        let together = (TURNED / numbers.max(1)).max(1);
-        let whole = g.batch / SIDE;
+        let together = (TOGETHER / numbers.max(1)).max(1);
+        // Too few for a row of their own share the last whole one.
+        let rest = g.batch % SIDE;
+        let shared = (1..FEW).contains(&rest) && g.batch > SIDE;
+        let whole = g.batch / SIDE - usize::from(shared);
         let rows = (0..whole).step_by(together).map(|row| (row * SIDE, together.min(whole - row), SIDE));
-        let rest = (whole * SIDE, 1, g.batch % SIDE);
-        rows.chain((rest.2 > 0).then_some(rest))
-            .map(|(first, rows, side)| Part { first, geometry: turned(g, rows, side) })
+        let (first, left) = (whole * SIDE, g.batch - whole * SIDE);
+        let half = if shared { left / 2 } else { 0 };
+        let others = [(first, 1, left - half), (first + left - half, 1, half)];
+        rows.chain(others.into_iter().filter(|&(_, _, side)| side > 0))
+            .map(|(first, rows, side)| Part { first, geometry: side_by_side(g, rows, side) })
             .collect()
     }
 

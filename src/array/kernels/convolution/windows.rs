@@ -26,7 +26,7 @@ const FEW_POSITIONS: usize = 128;
 const OUTPUTS: usize = 24;
 
 /// With so many channels (or outputs), a weight's gradient is computed with them side by side in a register.
-const LANES: usize = 8;
+pub const LANES: usize = 8;
 
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
@@ -43,9 +43,12 @@ pub fn serve(g: &Geometry) -> bool {
     !g.is_pointwise() && (g.is_depthwise() || computed * outputs <= g.positions() * (outputs + COLUMN_COST))
 }
 
-/// What a convolution costs here, or with columns that are made, for each image in products.
+/// What a convolution costs here, or with columns that are made, for each image and group in products.
 pub fn cost(g: &Geometry) -> usize {
     let (rows, outputs) = (g.rows(), g.outputs_per_group());
+    if g.is_pointwise() {
+        return g.positions() * outputs * rows;
+    }
     if serve(g) {
         Lined::of(g).computed(g) * outputs * rows
     } else {
@@ -53,18 +56,21 @@ pub fn cost(g: &Geometry) -> usize {
     }
 }
 
-/// Whether the copy of an image is worth its memory.
-pub fn is_dense(g: &Geometry) -> bool {
-    Windows::is_dense(g)
+/// Numbers in the padded copy of a channel.
+pub fn copied(g: &Geometry) -> usize {
+    Windows::copied(g)
 }
 
-/// Whether a weight's gradient is.
+/// Whether a weight's gradient is computed here.
 pub fn serve_weights(g: &Geometry) -> bool {
     !g.is_pointwise() && (g.is_depthwise() || g.positions() >= FEW_POSITIONS) && Windows::is_dense(g)
 }
 
 /// Products of numbers in a task, at least.
 const TASK_PRODUCTS: usize = 1 << 16;
+
+/// Outputs that a task has at least, where they are shared out too.
+const SHARE: usize = 2 * OUTPUTS;
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
 pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
@@ -77,23 +83,32 @@ pub fn forward<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y:
     let planes = g.batch * g.groups;
     let together = (TASK_PRODUCTS / (outputs * rows * bands[0].windows.columns)).max(1);
     let tasks = planes.div_ceil(together);
-    pool::for_each_if(g.is_large(), tasks * bands.len(), &|task| {
+    // Where there are fewer tasks than keep the threads busy each makes some of the outputs, for which images are copied again.
+    // Every output is one chain: its bits do not depend on that.
+    let wanted = if g.is_large() && pool::num_threads() > 1 { 2 * pool::num_threads() } else { 1 };
+    let shares = (wanted / (tasks * bands.len())).min(outputs / SHARE).max(1);
+    let share = outputs.div_ceil(shares).next_multiple_of(OUTPUTS).min(outputs);
+    let shares = outputs.div_ceil(share);
+    pool::for_each_if(g.is_large(), tasks * bands.len() * shares, &|task| {
+        let (task, first) = (task / shares, task % shares * share);
         let (task, band) = (task / bands.len(), &bands[task % bands.len()]);
+        let count = share.min(outputs - first);
         let planes = task * together..planes.min((task + 1) * together);
         let length = band.windows.length(&band.geometry);
         let columns = if band.is_written_by_line() { 0 } else { band.windows.columns };
-        with_scratch(length + outputs.min(OUTPUTS) * columns, |scratch: &mut [T]| {
+        with_scratch(length + count.min(OUTPUTS) * columns, |scratch: &mut [T]| {
             let (copy, c) = scratch.split_at_mut(length);
             copy.fill(T::ZERO);
             for plane in planes {
                 let (image, group) = (plane / g.groups, plane % g.groups);
                 band.windows.refill(&band.geometry, image, group, x, copy);
-                let weights = Matrix::new(w, group * outputs * rows, rows as isize, 1);
+                let output = group * outputs + first;
+                let weights = Matrix::new(w, output * rows, rows as isize, 1);
                 // SAFETY: the positions of this band of these output channels are this task's alone.
-                let y = unsafe { all.at((image * g.outputs + group * outputs) * positions) };
-                let bias = bias.map(|bias| &bias[group * outputs..]);
+                let y = unsafe { all.at((image * g.outputs + output) * positions) };
+                let bias = bias.map(|bias| &bias[output..]);
                 // SAFETY: as above.
-                unsafe { band.outputs(g, weights, copy, c, bias, y) };
+                unsafe { band.outputs(g, (count, weights), copy, c, bias, y) };
             }
         });
     });
@@ -109,20 +124,20 @@ impl Band {
                 <= self.windows.columns + self.windows.columns / 8
     }
 
-    /// The band's positions of a group's output channels, from a copy of its input, `c` being room for columns.
+    /// The band's positions of so many output channels of a group, from a copy of its input, `c` being room for columns.
     ///
     /// # Safety
     /// At `y` begin the output channels, whose positions in this band are the caller's alone.
     unsafe fn outputs<T: Number>(
         &self,
         whole: &Geometry,
-        weights: Matrix<'_, T>,
+        (outputs, weights): (usize, Matrix<'_, T>),
         copy: &[T],
         c: &mut [T],
         bias: Option<&[T]>,
         y: *mut T,
     ) {
-        let (outputs, positions, windows) = (whole.outputs_per_group(), whole.positions(), &self.windows);
+        let (positions, windows) = (whole.positions(), &self.windows);
         let [depth, height, width] = self.geometry.output;
         if self.is_written_by_line() {
             let [_, down, across] = windows.extent;

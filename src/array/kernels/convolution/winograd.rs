@@ -54,15 +54,17 @@ const ROWS: usize = 12;
 
 /// Whether a convolution is computed here.
 pub fn serve(g: &Geometry) -> bool {
-    is_cheaper(g) && g.batch * tiles(g).iter().product::<usize>() >= FEW_TILES
+    is_cheaper(g, abreast::cost(g)) && g.batch * tiles(g).iter().product::<usize>() >= FEW_TILES
 }
 
 /// Whether a weight's gradient is.
 pub fn serve_weights(g: &Geometry) -> bool {
-    is_cheaper(g) && g.batch * tiles(g).iter().product::<usize>() >= FEW_SUMMED
+    let abreast = abreast::cost(g).filter(|_| abreast::serve_weights(g));
+    is_cheaper(g, abreast) && g.batch * tiles(g).iter().product::<usize>() >= FEW_SUMMED
 }
 
-fn is_cheaper(g: &Geometry) -> bool {
+/// Whether it costs no more than by windows, or than `abreast`, the cost of images side by side, if they can be.
+fn is_cheaper(g: &Geometry, abreast: Option<usize>) -> bool {
     let flat = g.kernel[0] == 1 && [g.input[0], g.output[0]] == [1; 2] && g.padding[0] == 0;
     let plain = g.kernel[1..] == [WINDOW; 2] && g.stride[1..] == [1; 2] && g.dilation[1..] == [1; 2];
     let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
@@ -74,7 +76,7 @@ fn is_cheaper(g: &Geometry) -> bool {
     let apart = height * width.next_multiple_of(LINE);
     let beyond = (height * (width + WINDOW - 1)).next_multiple_of(LINE);
     let by_windows = apart.min(beyond) * g.rows() * outputs;
-    flat && plain && by_tiles <= abreast::cost(g).map_or(by_windows, |cost| cost.min(by_windows))
+    flat && plain && by_tiles <= abreast.map_or(by_windows, |cost| cost.min(by_windows))
 }
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].

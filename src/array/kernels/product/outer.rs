@@ -107,7 +107,6 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
         // SAFETY: the scratch has a_room + b_room elements.
         let b_packed = unsafe { a_packed.add(a_room) };
         for first in (0..p.k).step_by(DEPTH) {
-            let mut packed_rows = None;
             for left in (0..p.n).step_by(most_cols) {
                 let block = Block {
                     cols: most_cols.min(p.n - left),
@@ -122,7 +121,8 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
                     block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
                     for top in (0..p.m).step_by(most_rows) {
                         let rows = most_rows.min(p.m - top);
-                        if packed_rows.replace(top) != Some(top) {
+                        // All of A, if it is one block, stays packed.
+                        if left == 0 || p.m > most_rows {
                             let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
                             pack::copy::<R>(
                                 (a, p.a_row, p.a_col),

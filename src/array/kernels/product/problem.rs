@@ -39,7 +39,8 @@ const INNER_EDGE: usize = 12;
 const STREAMED_ROWS: usize = 2;
 
 /// A B of at most this many elements stays near enough to be read where it lies, by at most so many rows. With any other,
-/// that costs more than packing it does as soon as there are two tiles down, in cache misses and torn lines.
+/// that costs more than packing it does as soon as there are two tiles down, in cache misses and in loads
+/// that straddle two lines.
 const NEAR_B: usize = 16 << 10;
 const IN_PLACE_ROWS: usize = 256;
 

@@ -74,8 +74,10 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
             if SOURCE == PACKED {
                 for i in 0..ROWS as isize {
                     let row = tile.c.wrapping_offset(i * tile.c_row);
-                    prefetch(row);
-                    prefetch(row.wrapping_add(WIDE * R::LANES - 1));
+                    let line = 64 / size_of::<R::Element>();
+                    for at in (0..WIDE * R::LANES).step_by(line).chain([WIDE * R::LANES - 1]) {
+                        prefetch(row.wrapping_add(at));
+                    }
                 }
             }
             for step in 0..tile.depth {

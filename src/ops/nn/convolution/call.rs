@@ -227,12 +227,12 @@ impl Call<'_> {
     /// The adjoint of a convolution in its input.
     pub fn transpose(&self, padding: &[isize], output_padding: &[isize]) -> Result<Tensor> {
         self.check(true)?;
-        self.check_kernel()?;
         let axes = self.axes;
         let stride = self.steps(self.stride, "stride", 1)?;
         let dilation = self.steps(self.dilation, "dilation", 1)?;
         let padding = self.steps(padding, "padding", 0)?;
         let behind = self.steps(output_padding, "output_padding", 0)?;
+        self.check_kernel()?;
         if (0..axes).any(|i| behind[i] >= stride[i] && behind[i] >= dilation[i]) {
             let named = |what: &str, numbers: &Steps| {
                 let names = &["depth", "height", "width"][3 - axes..];

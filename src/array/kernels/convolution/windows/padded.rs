@@ -108,9 +108,13 @@ impl Windows {
 
     /// Whether the copy is worth its memory.
     pub(super) fn is_dense(g: &Geometry) -> bool {
+        Self::copied(g) <= COPIED.max(g.plane().saturating_mul(SPARSE))
+    }
+
+    /// Elements of a channel's copy: all its phases.
+    pub(super) fn copied(g: &Geometry) -> usize {
         let (extent, phases) = (Self::extent_of(g, Lined::Beyond), Self::phases_of(g, Lined::Beyond));
-        let factors = extent.into_iter().chain(phases);
-        factors.fold(1, usize::saturating_mul) <= COPIED.max(g.plane().saturating_mul(SPARSE))
+        extent.into_iter().chain(phases).fold(1, usize::saturating_mul)
     }
 
     pub(super) fn new(g: &Geometry, lined: Lined) -> Self {
