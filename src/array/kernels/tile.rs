@@ -78,9 +78,9 @@ impl Call<'_> {
     #[inline]
     pub fn run_fresh(&self) {
         let mut constants = no_constants::<SMALL>();
-        if let Some(inputs) = self.in_order(&mut constants, SMALL) {
+        if let Some(first) = self.in_order(&mut constants, SMALL) {
             // SAFETY: `n` contiguous elements of `compute` lie behind every pointer, as many of `result` at the target, apart.
-            unsafe { (self.tile)(&inputs.first, self.output.pointer(), self.output.numel()) };
+            unsafe { (self.tile)(&first, self.output.pointer(), self.output.numel()) };
             return;
         }
         self.run_planned(false);
@@ -94,17 +94,11 @@ impl Call<'_> {
             return;
         }
         let mut constants = no_constants::<TILE>();
-        if let Some(inputs) = self.in_order(&mut constants, PARALLEL) {
-            let tile = Staged {
-                tile: self.tile,
-                widths: inputs.widths,
-                most: inputs.most,
-                result_width: self.result.size(),
-                // A kernel's slices never alias.
-                way: if is_aliased { Way::Aside } else { Way::Straight },
-            };
+        if let Some(first) = self.in_order(&mut constants, PARALLEL) {
+            // A kernel's slices never alias.
+            let tile = self.staged(if is_aliased { Way::Aside } else { Way::Straight });
             // SAFETY: as in `run_fresh`, but that inputs may be the output, and numbers are spread over a tile.
-            unsafe { tile.run(&inputs.first, self.output.pointer(), n) };
+            unsafe { tile.run(&first, self.output.pointer(), n) };
             return;
         }
         let plan = Plan::new(self, is_aliased);
@@ -115,40 +109,46 @@ impl Call<'_> {
         pool::for_each(n.div_ceil(CHUNK), &|i| plan.chunk(i * CHUNK, n.min((i + 1) * CHUNK)));
     }
 
+    /// The tile, for inputs that lie in order: a number goes nowhere, and is spread over a tile.
+    fn staged(&self, way: Way) -> Staged {
+        let (mut widths, mut most) = ([0; MAX_INPUTS], usize::MAX);
+        for (width, input) in widths.iter_mut().zip(self.inputs) {
+            match input {
+                Source::Array(_) => *width = self.compute.size(),
+                Source::Scalar(_) => most = TILE,
+            }
+        }
+        Staged { tile: self.tile, widths, most, result_width: self.result.size(), way }
+    }
+
     /// Where the inputs of a call on one thread begin, if all operands are contiguous and of the right dtype; scalars are
     /// spread for an output of at most `most` elements.
     #[inline]
-    fn in_order<const N: usize>(&self, constants: &mut Constants<N>, most: usize) -> Option<Inputs> {
+    fn in_order<const N: usize>(
+        &self,
+        constants: &mut Constants<N>,
+        most: usize,
+    ) -> Option<[*const u8; MAX_INPUTS]> {
         let n = self.output.numel();
         if n >= PARALLEL || !self.output.is_contiguous() || self.output.dtype() != self.result {
             return None;
         }
-        let (first, widths) = ([std::ptr::null(); MAX_INPUTS], [0; MAX_INPUTS]);
-        let mut inputs = Inputs { first, widths, most: usize::MAX };
+        let mut first = [std::ptr::null(); MAX_INPUTS];
         let mut used = 0;
-        for (i, input) in self.inputs.iter().enumerate() {
-            inputs.first[i] = match input {
+        for (first, input) in first.iter_mut().zip(self.inputs) {
+            *first = match input {
                 Source::Array(x) if x.dtype() == self.compute && x.is_contiguous() && x.numel() == n => {
-                    inputs.widths[i] = self.compute.size();
                     x.pointer()
                 }
                 Source::Scalar(value) if n <= most && used < constants.len() => {
                     used += 1;
-                    inputs.most = N;
                     spread(&mut constants[used - 1], self.compute, *value, n.min(N))
                 }
                 _ => return None,
             }
         }
-        Some(inputs)
+        Some(first)
     }
-}
-
-/// Where a call's inputs begin, and how they go on: see [`Staged`].
-struct Inputs {
-    first: [*const u8; MAX_INPUTS],
-    widths: [usize; MAX_INPUTS],
-    most: usize,
 }
 
 /// Writes `n` copies of a number, and says where they begin.

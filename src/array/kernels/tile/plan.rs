@@ -109,7 +109,7 @@ unsafe impl Sync for Plan {}
 impl Plan {
     /// Looks at the operands; `is_aliased` says that an input lies in the output.
     pub fn new(call: &Call<'_>, is_aliased: bool) -> Self {
-        let &Call { tile, compute, inputs, result, output } = call;
+        let &Call { compute, inputs, result, output, .. } = call;
         let direct =
             |x: &Array, dtype: DType| x.dtype() == dtype && x.is_contiguous() && x.numel() == output.numel();
         let feed_input = |input: &Source<'_>| match input {
@@ -142,17 +142,8 @@ impl Plan {
         } else {
             Way::Straight
         };
-        // A number goes nowhere, and is spread over a tile.
-        let mut widths = [0; MAX_INPUTS];
-        let mut most = usize::MAX;
-        for (width, input) in widths.iter_mut().zip(inputs) {
-            match input {
-                Source::Array(_) => *width = compute.size(),
-                Source::Scalar(_) => most = TILE,
-            }
-        }
         let mut plan = Self {
-            tile: Staged { tile, widths, most, result_width: result.size(), way },
+            tile: call.staged(way),
             inputs: inputs.iter().map(feed_input).collect(),
             output: feed_output,
             compute,
