@@ -19,7 +19,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test test-rust test-python stress instructions record-instructions lint fmt stubs bench docs wheel clean
+.PHONY: help setup build demo test test-rust test-python stress instructions record-instructions lint portable fmt stubs bench docs wheel clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,12 +54,20 @@ instructions: ## Count the instructions of small operations; more than 3 % above
 record-instructions: ## Write benches/instructions.tsv anew, after a change that is meant to cost
 	cargo bench --bench instructions -- --record
 
-lint: stubs ## Formatting, clippy, ruff, mypy, stubs against the built module
+lint: stubs portable ## Formatting, clippy, ruff, mypy, stubs against the built module
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# No compiler for another processor is asked for: the crate is checked with what is for x86-64 alone taken for what is for SPARC.
+PORTABLE := target/portable
+portable: ## Check that the crate compiles for processors other than x86-64
+	rm -rf $(PORTABLE) && mkdir -p $(PORTABLE)
+	@cp --parents $(RUST_SOURCES) $(wildcard benches/*.rs benches/*/*.rs) $(PORTABLE)
+	grep -rl x86_64 $(PORTABLE)/src | xargs sed -i 's/target_arch = "x86_64"/target_arch = "sparc64"/'
+	cargo check --manifest-path $(PORTABLE)/Cargo.toml --package arcgrad --lib --target-dir target
 
 fmt: $(STAMPS)/test ## Format Rust and Python, and apply the lints' safe mends
 	cargo fmt --all

@@ -137,6 +137,52 @@ impl Layout {
     }
 }
 
+/// Whether two views of one buffer, the second of which begins so many elements further on, have a place in common, `a` being
+/// broadcast to the shape of `b`.
+///
+/// Where their strides are not the same it is said of all whose ranges meet.
+pub fn have_common_place(a: &Layout, b: &Layout, apart: isize) -> bool {
+    /// So many steps along one axis are not tried: axes that lie one within the other have two at most.
+    const TRIED: isize = 4;
+    const MOST_AXES: usize = 8;
+    /// A stride, and how many of them the places of the two can lie apart.
+    type Axis = (isize, [isize; 2]);
+
+    fn reaches(axes: &[Axis], apart: isize) -> bool {
+        let Some((&(stride, [low, high]), inner)) = axes.split_last() else { return apart == 0 };
+        let [least, most] = inner.iter().fold([0, 0], |[least, most], (stride, [low, high])| {
+            [least + low * stride, most + high * stride]
+        });
+        let from = low.max(-(most - apart).div_euclid(stride));
+        let to = high.min((apart - least).div_euclid(stride));
+        to - from >= TRIED || (from..=to).any(|steps| reaches(inner, apart - steps * stride))
+    }
+
+    if a.numel == 0 || b.numel == 0 {
+        return false;
+    }
+    let ndim = a.ndim().max(b.ndim());
+    // How many strides the last position is from the first, and how long they are.
+    let axis = |x: &Layout, i: usize| match (i + x.ndim()).checked_sub(ndim) {
+        Some(i) if x.shape[i] > 1 && x.strides[i] != 0 => (x.shape[i] as isize - 1, x.strides[i]),
+        _ => (0, 0),
+    };
+    let mut axes: SmallVec<[Axis; 6]> = SmallVec::new();
+    let mut is_even = true;
+    for i in 0..ndim {
+        let ((n, s), (m, t)) = (axis(a, i), axis(b, i));
+        is_even &= s == t || n == 0 || m == 0;
+        if n.max(m) > 0 {
+            axes.push((s.max(t), [-m, n]));
+        }
+    }
+    if is_even && axes.len() <= MOST_AXES {
+        axes.sort_unstable();
+        return reaches(&axes, apart);
+    }
+    apart < a.extent() as isize && -apart < b.extent() as isize
+}
+
 /// The number of elements, or why there cannot be so many.
 pub fn numel(shape: &[usize]) -> Result<usize> {
     if shape.len() > MAX_NDIM {
@@ -241,4 +287,56 @@ pub fn sizes(shape: &[isize]) -> Result<Dims> {
         .map(|&n| usize::try_from(n))
         .collect::<std::result::Result<Dims, _>>()
         .map_err(|_| Kind::NegativeSize { shape: shape.to_vec() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(x: &Layout) -> Vec<isize> {
+        let mut places = vec![0];
+        for (&n, &stride) in x.shape().iter().zip(x.strides()) {
+            places = places.iter().flat_map(|p| (0..n as isize).map(move |i| p + i * stride)).collect();
+        }
+        places
+    }
+
+    fn have_one(a: &Layout, b: &Layout, apart: isize) -> bool {
+        let of_a = places(a);
+        places(b).iter().any(|place| of_a.contains(&(place + apart)))
+    }
+
+    #[test]
+    fn common_places_are_found_and_no_others_where_strides_agree() {
+        for strides in [[8, 1], [1, 8], [9, 2], [3, 1], [2, 8], [5, 0], [40, 4]] {
+            for (rows, columns) in [(1, 1), (3, 1), (1, 4), (3, 4), (2, 2), (0, 3)] {
+                let target = Layout::strided(&[3, 4], &strides).unwrap();
+                let read = Layout::strided(&[rows, columns], &strides).unwrap();
+                let line = Layout::strided(&[columns], &strides[1..]).unwrap();
+                for apart in -100..100 {
+                    for x in [&read, &line] {
+                        let found = have_common_place(x, &target, apart);
+                        assert_eq!(found, have_one(x, &target, apart), "{x:?} {target:?} {apart}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn common_places_are_not_missed_where_strides_differ() {
+        let views =
+            [([3, 4], [8, 1]), ([4, 3], [1, 8]), ([2, 5], [11, 2]), ([5, 1], [3, 0]), ([2, 3], [9, 4])];
+        for (shape, strides) in views {
+            for (other, steps) in views {
+                let [a, b] =
+                    [(shape, strides), (other, steps)].map(|(n, s)| Layout::strided(&n, &s).unwrap());
+                for apart in -60..60 {
+                    if have_one(&a, &b, apart) {
+                        assert!(have_common_place(&a, &b, apart), "{a:?} {b:?} {apart}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -182,6 +182,21 @@ impl Array {
             && self.strides() == other.strides()
     }
 
+    /// What is read of this array while `target` is written to: a copy, if a place is in both.
+    ///
+    /// Fails when there is no memory for the copy.
+    pub(crate) fn as_before(&self, target: &Self) -> Result<Self> {
+        let size = self.dtype.size();
+        let meets = || {
+            if size != target.dtype.size() {
+                return true;
+            }
+            let apart = target.offset as isize - self.offset as isize;
+            layout::have_common_place(&self.layout, &target.layout, apart)
+        };
+        if self.storage.is(&target.storage) && meets() { self.copied() } else { Ok(self.clone()) }
+    }
+
     /// Whether elements lie in row-major order without gaps.
     #[inline]
     pub fn is_contiguous(&self) -> bool {

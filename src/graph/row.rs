@@ -12,7 +12,7 @@ pub use apply::{apply, apply_in_place};
 pub(crate) use derivative::evaluate_numbers;
 pub use name::{NodeName, differentiated, input_named, needed, same};
 pub use promotion::{Operand, default_dtype, result_type, set_default_dtype};
-pub(crate) use write::{check_overlap, check_writable, inference_saved};
+pub(crate) use write::{check_overlap, check_writable, inference_saved, read_beside};
 
 use crate::array::DType;
 use crate::array::kernels::formula::Kernel;

@@ -108,10 +108,7 @@ pub(crate) fn write(
     places: &Arc<Places>,
     accumulate: bool,
 ) -> Result<Tensor> {
-    let mut source = src.array();
-    if onto == Onto::Itself && source.storage().is(x.array().storage()) {
-        source = source.copied()?;
-    }
+    let source = src.array();
     let how = if accumulate { Combine::Add } else { Combine::Replace };
     let kept: Data = places.clone();
     let keep = [Keep::Data(&kept)];
@@ -121,7 +118,7 @@ pub(crate) fn write(
         &[x, src],
         // What is added to passes its gradient on whole.
         if accumulate && !src.requires_grad() { &[] } else { &keep },
-        |y| places.write(y, &source, how),
+        |y| places.write(y, &source.as_before(y)?, how),
         // dx = g, with zeros at the places if they were replaced; dsrc = g at the places.
         move |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None]) };

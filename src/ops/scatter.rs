@@ -138,7 +138,7 @@ fn used(src: &Array, index: &Array) -> Result<Array> {
 
 fn scattered(y: &Array, axis: usize, index: &Array, src: &Array, how: Combine) -> Result<()> {
     match checked(y, axis, index, Some(src))? {
-        Some(index) => kernel::scatter(y, axis, &index, &used(src, &index)?, how),
+        Some(index) => kernel::scatter(y, axis, &index, &used(&src.as_before(y)?, &index)?, how),
         None => Ok(()),
     }
 }

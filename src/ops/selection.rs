@@ -102,6 +102,7 @@ fn fill_masked(onto: Onto, x: &Tensor, mask: &Tensor, value: Operand<'_>) -> Res
         &[Keep::Input(1)],
         |y| {
             let dtype = if y.dtype() == DType::Bool { DType::U8 } else { y.dtype() };
+            let (truths, held) = (truths.as_before(y)?, held.map(|value| value.as_before(y)).transpose()?);
             let sources = [Source::Array(&truths), source(held.as_ref(), &value), Source::Array(y)];
             let tile = choose::ROW.tile(dtype)?;
             Call { tile, compute: dtype, inputs: &sources, result: dtype, output: y }.run();

@@ -3,9 +3,10 @@
 use smallvec::smallvec;
 
 use crate::array::kernels::{copy as copying, fill as filling};
-use crate::array::{Array, Scalar, layout};
+use crate::array::{Scalar, layout};
 use crate::error::{Error, Result};
 use crate::gradcheck::Check;
+use crate::graph::row::read_beside;
 use crate::graph::{Onto, Operand, Tensor, overwrite, vector_space};
 use crate::ops::copying::clone;
 use crate::ops::creation::check_fits;
@@ -22,22 +23,15 @@ pub fn copy_(x: &Tensor, src: &Tensor) -> Result<Tensor> {
             layout::broadcast("copy_", &shape, source.shape())?
         )));
     }
-    let write = |y: &Array| {
-        // Memory that both share, in another order, would be read after it was written.
-        let apart = !source.storage().is(y.storage()) || source.is_same_view(y);
-        if apart {
-            copying::copy(&source, y)
-        } else {
-            copying::copy(&source.copied()?, y)
-        }
-        Ok(())
-    };
     overwrite(
         Onto::Itself,
         "CopyBackwards",
         &[x, src],
         &[],
-        write,
+        |y| {
+            copying::copy(&read_beside(&source, y)?, y);
+            Ok(())
+        },
         // y = src: dx = 0, dsrc = g.
         |cx| {
             let Some(g) = cx.grad(0) else { return Ok(smallvec![None, None]) };

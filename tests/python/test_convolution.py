@@ -1,6 +1,9 @@
 """Convolution of every geometry that a kernel treats apart, against its definition in NumPy, and its two adjoints."""
 
 import itertools
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,23 +57,27 @@ GEOMETRIES = {
 }
 
 
-def by_definition(x, w, stride, padding, dilation, groups):
-    """y[n, o, p] = sum over channels c and taps k of w[o, c, k] x[n, c, p stride + k dilation - padding]."""
+def reads(x, window, stride, padding, dilation):
+    """Each tap of a window, and what it reads for every position of the output: `x` with zeros around it, cut."""
     around = [(0, 0), (0, 0), *((p, p) for p in padding)]
     x = np.pad(x, around)
-    kernel, (outputs, channels) = w.shape[2:], w.shape[:2]
-    reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    reach = [(k - 1) * d for k, d in zip(window, dilation, strict=True)]
     extents = [(n - r - 1) // s + 1 for n, r, s in zip(x.shape[2:], reach, stride, strict=True)]
-    y = np.zeros((x.shape[0], outputs, *extents))
-    of_group = outputs // groups
-    for tap in itertools.product(*map(range, kernel)):
+    for tap in itertools.product(*map(range, window)):
         starts = [t * d for t, d in zip(tap, dilation, strict=True)]
-        window = [slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, extents, stride, strict=True)]
-        read = x[(slice(None), slice(None), *window)]
-        for g in range(groups):
-            mine = slice(g * of_group, (g + 1) * of_group)
-            part = read[:, g * channels : (g + 1) * channels]
-            y[:, mine] += np.einsum("oc,nc...->no...", w[(mine, slice(None), *tap)], part)
+        cut = [slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, extents, stride, strict=True)]
+        yield tap, x[(slice(None), slice(None), *cut)]
+
+
+def by_definition(x, w, stride, padding, dilation, groups):
+    """y[n, o, p] = sum over channels c and taps k of w[o, c, k] x[n, c, p stride + k dilation - padding]."""
+    outputs, channels = w.shape[:2]
+    of_group = outputs // groups
+    y = 0
+    for tap, read in reads(x, w.shape[2:], stride, padding, dilation):
+        parts = [read[:, g * channels : (g + 1) * channels] for g in range(groups)]
+        taps = [w[(slice(g * of_group, (g + 1) * of_group), slice(None), *tap)] for g in range(groups)]
+        y = y + np.concatenate([np.einsum("oc,nc...->no...", *pair) for pair in zip(taps, parts, strict=True)], 1)
     return y
 
 
@@ -114,6 +121,59 @@ def test_gradients_of_a_convolution_are_its_adjoints(case):
     ):
         there, here = (gradient.numpy() * other).sum(), (g * value).sum()
         assert there == pytest.approx(here, rel=1e-10, abs=1e-10 * np.abs(g * value).sum())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_infinity_reaches_what_reads_it_and_nothing_else(case, dtype):
+    """An output is finite where its window does not read an infinity, a weight's gradient where its tap does not."""
+    x, w, convolve, (*steps, groups) = case
+    channels, extents = w.shape[1], x.shape[2:]
+    w = np.ones_like(w, dtype)
+    for place in ([0] * len(extents), [n - 1 for n in extents], [min(1, extents[0] - 1), *[0] * (len(extents) - 1)]):
+        infinite = np.zeros(x.shape, dtype)
+        infinite[(-1, -1, *place)] = np.inf
+        leaf_w = torch.from_numpy(w).requires_grad_()
+        y = convolve(torch.from_numpy(infinite), leaf_w, None, *steps, groups)
+        (dw,) = torch.autograd.grad(y, leaf_w, torch.ones_like(y))
+        of_last_group = slice(len(w) // groups * (groups - 1), None)
+        finite_y, finite_dw = np.ones(y.shape, bool), np.ones(w.shape, bool)
+        for tap, read in reads(infinite, w.shape[2:], *steps):
+            finite_y[:, of_last_group] &= np.isfinite(read[:, -channels:]).all(1, keepdims=True)
+            finite_dw[(of_last_group, slice(None), *tap)] = np.isfinite(read[:, -channels:]).all(
+                (0, *range(2, read.ndim))
+            )
+        np.testing.assert_array_equal(np.isfinite(y.detach().numpy()), finite_y)
+        np.testing.assert_array_equal(np.isfinite(dw.numpy()), finite_dw)
+
+
+LITTLE_MEMORY = {
+    # A padded copy would hold 700 by 700 numbers for each channel of ten by ten.
+    "much padding": (
+        "F.conv2d(torch.ones(1, 512, 10, 10), torch.ones(1, 512, 3, 3), padding=345, dilation=300)",
+        512 * 100,
+    ),
+    # A list of all taps for each part of the output would be of 50 MB.
+    "a long window": ("F.conv1d(torch.ones(1, 2, 60000), torch.ones(1, 2, 24000))", 36001 * 48000),
+    "a long window of some channels": ("F.conv1d(torch.ones(1, 9, 60000), torch.ones(3, 9, 8000))", 3 * 52001 * 72000),
+}
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux")
+@pytest.mark.parametrize(("call", "total"), LITTLE_MEMORY.values(), ids=LITTLE_MEMORY)
+def test_a_convolution_needs_little_memory_besides_its_operands(call, total):
+    program = f"""
+import arcgrad as torch
+F = torch.nn.functional
+# Of this process alone: what `resource` knows includes the parent's.
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+before = peak()
+y = {call}
+grown = peak() - before
+assert y.double().sum().item() == {total}, y.double().sum().item()
+assert grown < 20 << 10, grown
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_bits_of_a_convolution_do_not_depend_on_the_number_of_threads(case):

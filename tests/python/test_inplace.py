@@ -214,6 +214,70 @@ def test_an_operand_that_shares_a_part_of_the_target_is_refused(write):
     assert m._version == 0
 
 
+def masked(x, truths):
+    """Numbers cleared where the one before is cleared by the truth before, and the truths with them."""
+    truths[:, 1:].masked_fill_(truths[:, :-1], value=False)
+    x *= truths
+
+
+def masked_in_numpy(x, truths):
+    truths[:, 1:][truths[:, :-1].copy()] = False
+    x *= truths
+
+
+def scattered(x, _):
+    x[:, 1:].scatter_add_(1, torch.arange(3).expand(len(x), -1), x[:, :-1])
+
+
+def filled(x, truths):
+    x[:, :2].masked_fill_(truths[:, :2], x[-1, 0])
+
+
+def filled_in_numpy(x, truths):
+    x[:, :2][truths[:, :2]] = x[-1, 0].copy()
+
+
+# Of memory with gaps PyTorch leaves open what is read: here it is what stood there before the write.
+WRITES_BESIDE_GAPS = {
+    "by one of its numbers": (
+        lambda x, _: x[:, 1].mul_(x[2, 1]),
+        lambda x, _: np.multiply(x[:, 1], x[2, 1].copy(), x[:, 1]),
+    ),
+    "by the columns before": (
+        lambda x, _: x[:, 1:].add_(x[:, :-1]),
+        lambda x, _: np.add(x[:, 1:], x[:, :-1], x[:, 1:]),
+    ),
+    "by every other row": (
+        lambda x, _: x[:-1, ::2].sub_(x[1:, ::2]),
+        lambda x, _: np.subtract(x[:-1, ::2], x[1:, ::2], x[:-1, ::2]),
+    ),
+    "over the columns before": (lambda x, _: x[:, 1:].copy_(x[:, :-1]), lambda x, _: np.copyto(x[:, 1:], x[:, :-1])),
+    "by its bits": (
+        lambda x, _: x[:, 2].add_(x.view(torch.int32)[:, 1:3].select(1, 1)),
+        lambda x, _: np.add(x[:, 2], x.view(np.int32)[:, 2], x[:, 2]),
+    ),
+    "scattered": (scattered, lambda x, _: np.add(x[:, 1:], x[:, :-1], x[:, 1:])),
+    "masked": (masked, masked_in_numpy),
+    "filled": (filled, filled_in_numpy),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("rows", [3, 50_001])
+@pytest.mark.parametrize(("write", "in_numpy"), WRITES_BESIDE_GAPS.values(), ids=WRITES_BESIDE_GAPS)
+def test_what_is_read_beside_gaps_is_as_before_the_write(write, in_numpy, rows, threads):
+    random = np.random.default_rng(5)
+    x, truths = random.integers(1, 5, (rows, 4)).astype(np.float32), random.random((rows, 4)) < 0.5
+    y, used = torch.tensor(x), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        write(y, torch.tensor(truths))
+    finally:
+        torch.set_num_threads(used)
+    in_numpy(x, truths)
+    np.testing.assert_array_equal(y.numpy(), x)
+
+
 def test_memory_that_does_not_meet_is_no_overlap():
     m = torch.arange(10.0)
     m[:5].add_(m[5:])

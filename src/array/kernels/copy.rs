@@ -83,7 +83,7 @@ pub fn into_lines(x: &Array, y: &Array, lines: usize, start: usize) -> bool {
 
 /// Copies every element of `x`, broadcast to `y`'s shape, into `y`.
 ///
-/// The two may overlap; the elements read are then those of before the call. `x` must broadcast to `y`.
+/// `x` must broadcast to `y`; the two have all places or none in common.
 pub fn copy(x: &Array, y: &Array) {
     if x.numel() == 1 && y.numel() != 1 {
         if let Ok(value) = x.item() {

@@ -22,8 +22,8 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-#[cfg(target_arch = "x86_64")]
 use crate::array::pool::for_each;
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64 as arch;
 
 use gathered::Gathered;

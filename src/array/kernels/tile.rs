@@ -53,7 +53,7 @@ pub struct Call<'a> {
     pub inputs: &'a [Source<'a>],
     /// What the kernel writes, to be converted to the output's dtype.
     pub result: DType,
-    /// Where the elements go.
+    /// Where the elements go; an input of the same memory must be the same places in the same order.
     pub output: &'a Array,
 }
 

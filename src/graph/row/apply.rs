@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::derivative::{RowRule, propagate_row};
 use super::promotion::{Operand, common_dtype};
-use super::write::{check_overlap, check_writable, inference_saved};
+use super::write::{check_writable, inference_saved, read_beside};
 use super::{OUTPUT_BIT, Row};
 use crate::array::kernels::tile::{Call, Source};
 use crate::array::{Array, Layout, layout};
@@ -104,7 +104,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
     check_inference(row, wanted, &operands)?;
     let target = x.array();
     check_writable(row.node, &target)?;
-    let arrays_held: [Option<Array>; N] = operands.map(|o| match o {
+    let mut arrays_held: [Option<Array>; N] = operands.map(|o| match o {
         Operand::Tensor(t) => Some(t.array()),
         Operand::Scalar(_) => None,
     });
@@ -121,9 +121,12 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
             shape.shape()
         )));
     }
-    for other in arrays.iter().skip(1).flatten() {
-        check_overlap(other, &target)?;
+    for other in arrays_held.iter_mut().skip(1).flatten() {
+        if other.storage().is(target.storage()) {
+            *other = read_beside(other, &target)?;
+        }
     }
+    let arrays: [Option<&Array>; N] = std::array::from_fn(|i| arrays_held[i].as_ref());
     let tracked = wanted != 0 && target.dtype().is_differentiable();
     // What a derivative needs of overwritten inputs is copied before the write; the output is kept after it.
     let duals = if forward::propagates() { forward::snapshot(&operands)? } else { None };

@@ -23,9 +23,16 @@ pub(crate) fn check_writable(op: &'static str, x: &Array) -> Result<()> {
     Ok(())
 }
 
-/// Refuses operands that share some, but not the same, places with the target.
+/// What an element-wise write to `target` reads of an operand: the operand itself, if they have no place or all places in
+/// common, else a copy, so that no element is read after it was written.
 ///
-/// Of memory with gaps it is not asked, as in PyTorch: what is written may lie in what the operand leaves out.
+/// Fails where some places are common to memory without gaps, as in PyTorch. Of memory with gaps PyTorch does not ask.
+pub(crate) fn read_beside(x: &Array, target: &Array) -> Result<Array> {
+    check_overlap(x, target)?;
+    if x.is_same_view(target) { Ok(x.clone()) } else { x.as_before(target) }
+}
+
+/// Refuses operands that share some, but not the same, places with the target; of memory with gaps it is not asked.
 pub(crate) fn check_overlap(x: &Array, target: &Array) -> Result<()> {
     if !x.storage().is(target.storage()) || x.numel() == 0 || target.numel() == 0 {
         return Ok(());

@@ -224,7 +224,7 @@ impl Band {
                 row[..places.len()].copy_from_slice(&g[from..from + places.len()]);
             }
             let a = Matrix::new(grads, 0, PACKED_ROW as isize, 1);
-            for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(&self.windows.starts) {
+            for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(self.windows.starts.iter()) {
                 // SAFETY: the sum of a tap has so many rows, and is borrowed exclusively.
                 unsafe {
                     let c = sum.as_mut_ptr();

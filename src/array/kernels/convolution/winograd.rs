@@ -246,7 +246,7 @@ pub fn weight_grad(geo: &Geometry, x: &[f32], g: &[f32], dw: &mut [f32]) {
             copy_matrix(count, taps, Matrix::new(of_tap, 0, 1, count as isize), dw);
         });
     });
-    if !dw.iter().all(|x| x.is_finite()) {
+    if !super::are_finite(dw) {
         super::weight_grad_by_windows(geo, x, g, dw);
     }
 }

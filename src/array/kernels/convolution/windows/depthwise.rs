@@ -188,7 +188,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
     let all = Shared(partial.as_mut_ptr());
     pool::for_each_if(geo.is_large(), chunks * geo.groups, &|task| {
         let (chunk, group) = (task / geo.groups, task % geo.groups);
-        let mut sums = vec![[T::ZERO; LANES]; own];
+        let mut sums = Cached::filled([T::ZERO; LANES], own);
         let units = chunk * per_chunk..units.min((chunk + 1) * per_chunk);
         for (number, band) in bands.iter().enumerate() {
             let image = |unit: usize| unit.saturating_sub(number * geo.batch).min(geo.batch);
@@ -196,7 +196,9 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
         }
         // SAFETY: this group's part of this chunk's sum is this task's alone.
         let target = unsafe { all.slice(chunk * size + group * own, own) };
-        target.iter_mut().zip(&sums).for_each(|(target, lanes)| *target = fold::joined(lanes, |a, b| a + b));
+        for (target, lanes) in target.iter_mut().zip(sums.iter()) {
+            *target = fold::joined(lanes, |a, b| a + b);
+        }
     });
     dw.fill(T::ZERO);
     for sum in partial.chunks_exact(size.max(1)) {

@@ -8,8 +8,10 @@
 //! holds the positions of each residue, a *phase*, by themselves, and all of this is true within a phase. Where what is
 //! left behind is much, each column of taps has a phase of its own, whose lines end with the output's: see [`Lined`].
 
+use std::sync::Arc;
+
 use super::super::geometry::Geometry;
-use super::{LANES, Number};
+use super::{COLUMN_COST, LANES, Number};
 use crate::array::kernels::product::SLACK;
 
 /// Columns of a band: with as many outputs as are computed at once they stay in the second-level cache.
@@ -23,8 +25,8 @@ const FEW: usize = 16;
 const COPIED_COST: usize = 12;
 const WIDEST: usize = 7;
 
-/// Elements up to which a padded copy of a channel is always made, and beyond which it must not be this much larger than
-/// what it is a copy of: long steps through much padding read little but zeros.
+/// Elements up to which a padded copy of a group may be made, and beyond which it must not be this much larger than what it is
+/// a copy of: long steps through much padding read little but zeros.
 const COPIED: usize = 1 << 20;
 const SPARSE: usize = 8;
 
@@ -68,8 +70,8 @@ pub(super) struct Windows {
     pub(super) extent: [usize; 3],
     /// Elements of a channel: all its phases.
     pub(super) size: usize,
-    /// Where each tap of each channel begins.
-    pub(super) starts: Vec<usize>,
+    /// Where each tap of each channel begins: the same for all bands of a length.
+    pub(super) starts: Arc<[usize]>,
     /// Columns: as long as a tap's run.
     pub(super) columns: usize,
     /// The blocks of a channel that are copied, one for each phase that reads inside the input.
@@ -106,9 +108,18 @@ impl Windows {
         })
     }
 
-    /// Whether the copy is worth its memory.
+    /// Whether the copy is worth its memory, and making it, band by band, costs no more than making columns.
     pub(super) fn is_dense(g: &Geometry) -> bool {
-        Self::copied(g) <= COPIED.max(g.plane().saturating_mul(SPARSE))
+        let Cut { axis, length } = Cut::of(g, Lined::Beyond);
+        let mut band = *g;
+        band.output[axis] = length;
+        let copied = Self::extent_of(&band, Lined::Beyond)
+            .into_iter()
+            .chain((0..3).map(|i| g.kernel[i].min(g.stride[i])))
+            .fold(g.output[axis].div_ceil(length), usize::saturating_mul);
+        let columns = g.positions().saturating_mul(g.taps());
+        Self::copied(g) <= (COPIED / g.channels_per_group().max(1)).max(g.plane().saturating_mul(SPARSE))
+            && copied.saturating_mul(COPIED_COST) <= columns.saturating_mul(COLUMN_COST)
     }
 
     /// Elements of a channel's copy: all its phases.
@@ -117,9 +128,16 @@ impl Windows {
         extent.into_iter().chain(phases).fold(1, usize::saturating_mul)
     }
 
-    pub(super) fn new(g: &Geometry, lined: Lined) -> Self {
-        let phases = Self::phases_of(g, lined);
+    /// The copy of a band; `starts` are its [`Windows::starts_of`].
+    fn new(g: &Geometry, lined: Lined, starts: Arc<[usize]>) -> Self {
         let extent = Self::extent_of(g, lined);
+        let size = extent.into_iter().chain(Self::phases_of(g, lined)).product();
+        Self { extent, size, starts, columns: Self::columns_of(g, lined), blocks: Self::blocks_of(g, lined) }
+    }
+
+    /// Where each tap of each channel begins.
+    fn starts_of(g: &Geometry, lined: Lined) -> Arc<[usize]> {
+        let (phases, extent) = (Self::phases_of(g, lined), Self::extent_of(g, lined));
         let plane: usize = extent.iter().product();
         let size = plane * phases.iter().product::<usize>();
         let line = |at: [usize; 3]| (at[0] * extent[1] + at[1]) * extent[2] + at[2];
@@ -132,30 +150,38 @@ impl Windows {
             phase * plane + line(std::array::from_fn(place))
         };
         let taps: Vec<usize> = (0..g.taps()).map(|t| tap(g.tap(t))).collect();
-        let starts =
-            (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect();
-        Self { extent, size, starts, columns: Self::columns_of(g, lined), blocks: Self::blocks_of(g, lined) }
+        (0..g.channels_per_group()).flat_map(|c| taps.iter().map(move |t| c * size + t)).collect()
     }
 
-    /// What each of a channel's phases reads inside the input.
+    /// What each of a channel's phases that a tap reads has inside the input.
     fn blocks_of(g: &Geometry, lined: Lined) -> Vec<Block> {
         let (phases, extent) = (Self::phases_of(g, lined), Self::extent_of(g, lined));
         let (plane, [_, height, width]) = (extent.iter().product::<usize>(), g.input);
-        let block = |number: usize| {
-            let phase =
-                [number / (phases[1] * phases[2]), number / phases[2] % phases[1], number % phases[2]];
+        // Where taps step evenly through the residues, the first to come back to zero ends them.
+        let read = |i: usize| {
+            (0..g.kernel[i].min(phases[i]))
+                .map(move |k| if is_split(lined, i) { k } else { k * g.dilation[i] % g.stride[i] })
+                .enumerate()
+                .take_while(|&(k, phase)| k == 0 || phase != 0)
+                .map(|(_, phase)| phase)
+        };
+        let block = |phase: [usize; 3]| {
             let reach = |i: usize| if is_split(lined, i) { phase[i] * g.dilation[i] } else { phase[i] };
             let [depth, down, across] = std::array::from_fn(|i| g.reads(i, reach(i), extent[i]));
             let places = [&depth, &down, &across].map(|reads| reads.places.len());
             // What reads beside the input only has no first place in it.
             (!places.contains(&0)).then(|| {
+                let number = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
                 let line = depth.places.start * extent[1] + down.places.start;
                 let to = number * plane + line * extent[2] + across.places.start;
                 let from = (depth.first * height + down.first) * width + across.first;
                 Block { to, from, extent: places }
             })
         };
-        (0..phases.iter().product()).filter_map(block).collect()
+        read(0)
+            .flat_map(|d| read(1).flat_map(move |h| read(2).map(move |w| [d, h, w])))
+            .filter_map(block)
+            .collect()
     }
 
     /// Elements of the copy.
@@ -260,20 +286,39 @@ pub(super) struct Band {
     pub(super) windows: Windows,
 }
 
-/// Bands, cut by the geometry alone. What they are plays no part in the bits of an output, each being one chain.
+/// How an output is cut into bands: by the geometry alone.
+struct Cut {
+    axis: usize,
+    /// Positions along the axis of all bands but the last, which may be shorter.
+    length: usize,
+}
+
+impl Cut {
+    fn of(g: &Geometry, lined: Lined) -> Self {
+        let axis = (0..3).find(|&i| g.output[i] > 1).unwrap_or(2);
+        let behind: usize = Windows::extent_of(g, lined)[axis + 1..].iter().product();
+        let columns = if g.batch * g.groups < FEW { NARROW_COLUMNS } else { COLUMNS };
+        let count = g.output[axis].div_ceil((columns / behind).max(1));
+        Self { axis, length: g.output[axis].div_ceil(count) }
+    }
+}
+
+/// The bands of an output. What they are plays no part in the bits of an output, each being one chain.
 pub(super) fn bands(g: &Geometry, lined: Lined) -> Vec<Band> {
-    let axis = (0..3).find(|&i| g.output[i] > 1).unwrap_or(2);
-    let behind: usize = Windows::extent_of(g, lined)[axis + 1..].iter().product();
-    let columns = if g.batch * g.groups < FEW { NARROW_COLUMNS } else { COLUMNS };
-    let count = g.output[axis].div_ceil((columns / behind).max(1));
-    let length = g.output[axis].div_ceil(count);
+    let Cut { axis, length } = Cut::of(g, lined);
+    let mut known: Option<(usize, Arc<[usize]>)> = None;
     let band = |start: usize| {
         let mut geometry = *g;
         let mut first = [0; 3];
         first[axis] = start;
         geometry.output[axis] = length.min(g.output[axis] - start);
         geometry.padding[axis] -= (start * g.stride[axis]) as isize;
-        Band { geometry, first, lined, windows: Windows::new(&geometry, lined) }
+        let starts = match &known {
+            Some((length, starts)) if *length == geometry.output[axis] => Arc::clone(starts),
+            _ => Windows::starts_of(&geometry, lined),
+        };
+        known = Some((geometry.output[axis], Arc::clone(&starts)));
+        Band { geometry, first, lined, windows: Windows::new(&geometry, lined, starts) }
     };
     (0..g.output[axis]).step_by(length).map(band).collect()
 }
