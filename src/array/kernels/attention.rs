@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use crate::array::kernels::isa;
 use crate::array::kernels::leveled::{Task, leveled};
-use crate::array::kernels::product::{Matrix, MatrixMut, Product, Vector, dot, gemm};
+use crate::array::kernels::product::{MOST_ROWS, Matrix, MatrixMut, Product, Vector, dot, gemm};
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::extreme::{Bounded, Extreme};
 use crate::array::kernels::reduce::fold;
@@ -25,9 +25,8 @@ use crate::error::{Error, Result};
 /// Scores of a block: half a megabyte of single precision.
 const SCORES: usize = 128 * 1024;
 
-/// The most queries of a block, and what every number of them is a multiple of: the rows of the largest register tile.
-const QUERIES: usize = 48;
-const ROWS: usize = 12;
+/// The most queries of a block, which is a multiple of the rows of every register tile.
+const QUERIES: usize = 4 * MOST_ROWS;
 
 /// What the scores are put through before they weigh values.
 #[derive(Clone, Copy)]
@@ -92,7 +91,7 @@ impl Sizes {
 
     /// Queries of a block.
     fn block(&self) -> usize {
-        (SCORES / self.keys.max(1) / ROWS * ROWS).clamp(ROWS, QUERIES)
+        (SCORES / self.keys.max(1) / MOST_ROWS * MOST_ROWS).clamp(MOST_ROWS, QUERIES)
     }
 
     /// Keys that some of the queries `..end` see.

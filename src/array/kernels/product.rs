@@ -31,7 +31,7 @@ pub use gathered::{Lines, SLACK, gemm_gathered};
 use problem::Problem;
 use register::{Baseline, Element, Lanes};
 pub(super) use register::{Kernel, Register};
-pub(super) use tile::{DEPTH, PACKED_ROW};
+pub(super) use tile::{DEPTH, MOST_ROWS, PACKED_ROW};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
 /// Its shape comes with the product that reads it, which checks the bounds once.

@@ -4,6 +4,45 @@ use smallvec::SmallVec;
 
 use crate::array::Array;
 
+/// A line of a shape: a place along every axis but the last.
+pub struct Line<'a> {
+    /// The extents of those axes.
+    outer: &'a [usize],
+    index: SmallVec<[usize; 6]>,
+}
+
+impl<'a> Line<'a> {
+    /// The line of this number, in row-major order.
+    pub fn of(outer: &'a [usize], number: usize) -> Self {
+        let mut index = SmallVec::from_elem(0, outer.len());
+        let mut rest = number;
+        for (index, extent) in index.iter_mut().zip(outer).rev() {
+            *index = rest % extent;
+            rest /= extent;
+        }
+        Self { outer, index }
+    }
+
+    /// Goes on to the next, and from the last to the first: `moved(axis, by)` is told of every axis along which that is.
+    #[inline]
+    pub fn advance(&mut self, mut moved: impl FnMut(usize, isize)) {
+        for (axis, (index, extent)) in self.index.iter_mut().zip(self.outer).enumerate().rev() {
+            if *index + 1 < *extent {
+                *index += 1;
+                return moved(axis, 1);
+            }
+            moved(axis, -(*index as isize));
+            *index = 0;
+        }
+    }
+
+    /// Elements from the first line of an array to this one.
+    #[inline]
+    pub fn offset(&self, strides: &[isize]) -> isize {
+        self.index.iter().zip(strides).map(|(&i, s)| i as isize * s).sum()
+    }
+}
+
 /// Calls `visit(offset, step, n)` for the runs along the last axis that make up elements `start..start + n`.
 pub fn walk(
     shape: &[usize],
@@ -17,35 +56,19 @@ pub fn walk(
         return;
     };
     let step = strides[outer.len()];
-    // Where `start` lies along each axis.
-    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
-    let mut rest = start / length;
+    let mut line = Line::of(outer, start / length);
     let mut column = start % length;
-    let mut offset = column as isize * step;
-    for axis in (0..outer.len()).rev() {
-        index[axis] = rest % outer[axis];
-        rest /= outer[axis];
-        offset += index[axis] as isize * strides[axis];
-    }
+    let mut first = line.offset(strides);
     let mut left = n;
     loop {
         let count = left.min(length - column);
-        visit(offset, step, count);
+        visit(first + column as isize * step, step, count);
         left -= count;
         if left == 0 {
             return;
         }
-        offset -= column as isize * step;
         column = 0;
-        for axis in (0..outer.len()).rev() {
-            index[axis] += 1;
-            offset += strides[axis];
-            if index[axis] < outer[axis] {
-                break;
-            }
-            offset -= outer[axis] as isize * strides[axis];
-            index[axis] = 0;
-        }
+        line.advance(|axis, by| first += by * strides[axis]);
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CHUNKS, Geometry, PARTIAL_ELEMENTS, abreast};
 use crate::array::kernels::product::lanes::enter;
-use crate::array::kernels::product::{Lines, Matrix, MatrixMut, copy_matrix, gemm, gemm_gathered};
+use crate::array::kernels::product::{Lines, MOST_ROWS, Matrix, MatrixMut, copy_matrix, gemm, gemm_gathered};
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
 use blocks::{Block, LINE, Part, Planes, tiles};
@@ -47,10 +47,6 @@ const PRODUCTS: usize = 64 << 10;
 /// Tiles of a block, at least; and of one of a weight's gradient, whose sums are read and written for each block.
 const NARROW: usize = 32;
 const LONG: usize = 96;
-
-/// Output channels that are computed together are a multiple of this unless they are all: the rows of the largest register
-/// tile.
-const ROWS: usize = 12;
 
 /// Whether a convolution is computed here.
 pub fn serve(g: &Geometry) -> bool {
@@ -115,8 +111,10 @@ fn by_windows(g: &Geometry, images: &[usize], x: &[f32], w: &[f32], bias: Option
 fn filter(g: &Geometry, x: &[f32], filters: &Filters, bias: Option<&[f32]>, y: &mut [f32]) -> Vec<usize> {
     let most = (INPUTS / (PLACES * g.channels_per_group())).max(NARROW);
     let blocks = Block::all(g, NARROW, most);
-    let together = PRODUCTS / (PLACES * blocks.iter().map(Block::tiles).max().unwrap_or(1)) / ROWS * ROWS;
-    let together = together.min(g.outputs_per_group()).max(ROWS);
+    // Output channels that are computed together fill the largest register tile, unless they are all.
+    let together =
+        PRODUCTS / (PLACES * blocks.iter().map(Block::tiles).max().unwrap_or(1)) / MOST_ROWS * MOST_ROWS;
+    let together = together.min(g.outputs_per_group()).max(MOST_ROWS);
     let failed: Vec<AtomicBool> = (0..g.batch).map(|_| AtomicBool::new(false)).collect();
     let all = Shared(y.as_mut_ptr());
     pool::for_each_if(g.is_large(), g.groups * blocks.len(), &|task| {

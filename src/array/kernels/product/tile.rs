@@ -18,7 +18,7 @@ pub const PACKED_ROW: usize = DEPTH + 16;
 pub const ACROSS: usize = 2;
 
 /// The most rows that any register type keeps in a tile.
-const MOST_ROWS: usize = 12;
+pub const MOST_ROWS: usize = 12;
 
 /// Where a tile reads and writes. Strides are in elements; B's and C's columns are contiguous.
 pub struct Tile<T> {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{Call, MAX_INPUTS, Source, Spread, TILE, spread};
 use crate::array::kernels::copy::{self, Run};
 use crate::array::kernels::staging::{self, Staged, Way};
-use crate::array::kernels::walk::{broadcast_strides, walk};
+use crate::array::kernels::walk::{Line, broadcast_strides, walk};
 use crate::array::{Array, DType, Scalar};
 
 /// Room for a tile of one operand.
@@ -45,44 +45,6 @@ impl Feed {
             }
             _ => None,
         }
-    }
-}
-
-/// A line of a call's shape.
-struct Line<'a> {
-    /// The extents of all axes but the last.
-    outer: &'a [usize],
-    /// Its place along each of them.
-    index: SmallVec<[usize; 6]>,
-}
-
-impl<'a> Line<'a> {
-    fn of(outer: &'a [usize], number: usize) -> Self {
-        let mut index = SmallVec::from_elem(0, outer.len());
-        let mut rest = number;
-        for (index, extent) in index.iter_mut().zip(outer).rev() {
-            *index = rest % extent;
-            rest /= extent;
-        }
-        Self { outer, index }
-    }
-
-    /// Goes on to the next, and from the last to the first.
-    #[inline]
-    fn advance(&mut self) {
-        for (index, extent) in self.index.iter_mut().zip(self.outer).rev() {
-            *index += 1;
-            if *index < *extent {
-                return;
-            }
-            *index = 0;
-        }
-    }
-
-    /// Elements from the first line of an array to this one.
-    #[inline]
-    fn offset(&self, strides: &[isize]) -> isize {
-        self.index.iter().zip(strides).map(|(&i, s)| i as isize * s).sum()
     }
 }
 
@@ -273,7 +235,7 @@ impl Plan {
             // SAFETY: every operand holds `n` elements from there on, or is one number; the output apart, or as `way` allows.
             unsafe { self.tile.run(&pointers, output, n) };
             (at, column) = (at + n, 0);
-            line.advance();
+            line.advance(|_, _| ());
         }
     }
 
