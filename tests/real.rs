@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arcgrad::array::kernels::real::{Fused, Real};
-use arcgrad::graph::Row;
+use arcgrad::array::DType;
+use arcgrad::array::kernels::real::{Fused, Note, Real};
+use arcgrad::error::Result;
 use arcgrad::graph::row::Kind;
-use arcgrad::ops::registry;
+use arcgrad::graph::vector_space::to_dtype;
+use arcgrad::graph::{Row, Tensor};
+use arcgrad::ops::{self, registry};
 
 /// A function at both widths, with products and sums rounded apart and in fused steps, and the bounds of its error in units
 /// in the last place that its op's documentation states.
@@ -385,6 +388,82 @@ fn bits_do_not_depend_on_the_instruction_set() {
     }
     same_bits!(exp exp2 expm1 ln ln_1p log2 log10 tanh sigmoid log_sigmoid erf erfc ndtr gelu normal_density sin cos tan atan
         sinh cosh asinh acosh atanh rsqrt round signum);
+}
+
+/// A form with fewer steps is taken of most numbers: no number may show which.
+#[test]
+fn the_near_forms_are_those_of_any_number_to_the_bit() {
+    macro_rules! agree {
+        ($x:expr, $beyond:ident: $($near:ident $any:ident),*) => {
+            if !$x.$beyond().is_noted() {
+                $(
+                    // By the trait's name: `exp` of a float is the standard library's.
+                    let (near, any) = (Real::$near($x), Real::$any($x));
+                    assert_eq!(near.to_bits(), any.to_bits(), "{} of {:e}: {near:e}, {any:e}", stringify!($near), $x);
+                    let (near, any) = (Real::$near(Fused($x)).0, Real::$any(Fused($x)).0);
+                    assert_eq!(near.to_bits(), any.to_bits(), "fused {} of {:e}", stringify!($near), $x);
+                )*
+            }
+        };
+    }
+    macro_rules! check {
+        ($x:expr, $reach:literal) => {
+            let x = $x;
+            assert_eq!(x.beyond_exponent().is_noted(), !(x.abs() <= $reach), "{x:e}");
+            assert_eq!(x.beyond_logarithm().is_noted(), !(x > 0.0 && x.is_normal()), "{x:e}");
+            agree!(x, beyond_exponent: exp_near exp, exp2_near exp2, sigmoid_near sigmoid);
+            agree!(x, beyond_logarithm: ln_near ln, log2_near log2, log10_near log10);
+        };
+    }
+    for x in narrow_points(50_021) {
+        check!(x, 64.0);
+        check!(f64::from(x), 600.0);
+        check!(f64::from(x) * 1.000_000_123_456_789, 600.0);
+        // Numbers of every size below the reach.
+        check!((x.to_bits() as f32).sqrt() * 0.001 - 32.0, 64.0);
+        check!((f64::from(x.to_bits()) * 7e-7).sin() * 610.0, 600.0);
+    }
+    for x in [5e-324_f64, -5e-324, 1e-310, 1.7e308, -1.7e308, 600.0, -600.0] {
+        check!(x, 600.0);
+    }
+}
+
+#[test]
+fn what_is_beyond_a_near_form_is_computed_and_changes_no_neighbour() {
+    let ops: [(&str, fn(&Tensor) -> Result<Tensor>); 9] = [
+        ("exp", |x| ops::exponential::exp(x)),
+        ("exp2", |x| ops::exponential::exp2(x)),
+        ("log", |x| ops::exponential::log(x)),
+        ("log2", |x| ops::exponential::log2(x)),
+        ("log10", |x| ops::exponential::log10(x)),
+        ("sigmoid", |x| ops::exponential::sigmoid(x)),
+        ("silu", |x| ops::activation::silu(x)),
+        ("sin", |x| ops::trigonometric::sin(x)),
+        ("tan", |x| ops::trigonometric::tan(x)),
+    ];
+    let numbers: Vec<f64> = (0..2500).map(|i| 0.01 + f64::from(i * 37 % 2500) * 0.002).collect();
+    let beyond = [0.0, -1.0, 90.0, -90.0, 1e-40, 1e15, -1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    for (name, op) in ops {
+        for dtype in [DType::F32, DType::F64] {
+            let values = |x: &[f64]| -> Vec<u64> {
+                let x = to_dtype(&Tensor::from_slice(x, &[x.len()]).unwrap(), dtype).unwrap();
+                let y = to_dtype(&op(&x).unwrap(), DType::F64).unwrap();
+                // A NaN's sign and digits are anybody's.
+                y.to_vec::<f64>().unwrap().iter().map(|y| if y.is_nan() { 1 } else { y.to_bits() }).collect()
+            };
+            let plain = values(&numbers);
+            for stranger in beyond {
+                let alone = values(&[stranger])[0];
+                for place in [0, 700, 1023, 1024, 2499] {
+                    let mut x = numbers.clone();
+                    x[place] = stranger;
+                    let mut expected = plain.clone();
+                    expected[place] = alone;
+                    assert!(values(&x) == expected, "{name} in {dtype} beside {stranger} at {place}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ rows! {
 
     /// e to the power of x.
     /// Within 1.2 ulp in float32 and 1.2 in float64.
-    real exp(x) -> y = x.exp(), { dx(g, y) = g * y };
+    exponential exp(x) -> y = x.exp_within(), { dx(g, y) = g * y };
 
     /// 2 to the power of x.
     /// Within 1.2 ulp in float32 and 1.3 in float64.
-    real exp2(x) -> y = x.exp2(), { dx(g, y) = g * y * std::f64::consts::LN_2 };
+    exponential exp2(x) -> y = x.exp2_within(), { dx(g, y) = g * y * std::f64::consts::LN_2 };
 
     /// exp(x) - 1, exact near zero.
     /// Within 1.7 ulp in float32 and 1.6 in float64.
@@ -19,15 +19,15 @@ rows! {
 
     /// Natural logarithm.
     /// Within 0.9 ulp in float32 and 1.0 in float64.
-    real log(x) -> y = x.ln(), on 0.2..4.0, { dx(g, x) = g / x };
+    logarithmic log(x) -> y = x.ln_within(), on 0.2..4.0, { dx(g, x) = g / x };
 
     /// Logarithm to base 2.
     /// Within 0.9 ulp in float32 and 0.9 in float64.
-    real log2(x) -> y = x.log2(), on 0.2..4.0, { dx(g, x) = g / (x * std::f64::consts::LN_2) };
+    logarithmic log2(x) -> y = x.log2_within(), on 0.2..4.0, { dx(g, x) = g / (x * std::f64::consts::LN_2) };
 
     /// Logarithm to base 10.
     /// Within 0.9 ulp in float32 and 0.8 in float64.
-    real log10(x) -> y = x.log10(), on 0.2..4.0, { dx(g, x) = g / (x * std::f64::consts::LN_10) };
+    logarithmic log10(x) -> y = x.log10_within(), on 0.2..4.0, { dx(g, x) = g / (x * std::f64::consts::LN_10) };
 
     /// log(1 + x), exact near zero.
     /// Within 1.5 ulp in float32 and 1.4 in float64.
@@ -63,5 +63,5 @@ rows! {
 
     /// 1 / (1 + exp(-x)).
     /// Within 2.7 ulp in float32 and 2.3 in float64.
-    real sigmoid(x) -> y = x.sigmoid(), { dx(g, y) = g * (1.0 - y) * y };
+    exponential sigmoid(x) -> y = x.sigmoid_within(), { dx(g, y) = g * (1.0 - y) * y };
 }

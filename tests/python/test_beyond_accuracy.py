@@ -1,6 +1,7 @@
 """Beyond PyTorch: the numbers of docs/differences.md, against mathematics, NumPy and finite differences."""
 
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -42,14 +43,23 @@ def test_so_may_angles_in_derivatives(name, slope, dtype):
     np.testing.assert_allclose(x.grad.tolist(), expected, rtol=20 * torch.finfo(dtype).eps)
 
 
-def test_a_large_angle_changes_no_bit_of_its_neighbours():
-    x = waves(1000, scale=9.0)
-    beside = x.clone()
-    beside[500] = 1e200
-    for name in ("sin", "cos", "tan", "sinc"):
-        with_it, without = getattr(beside, name)(), getattr(x, name)()
-        with_it[500] = without[500]
-        assert torch.equal(with_it, without)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "name", ["sin", "cos", "tan", "sinc", "exp", "exp2", "log", "log2", "log10", "sigmoid", "nn.functional.silu"]
+)
+def test_a_number_that_takes_more_steps_changes_no_bit_of_its_neighbours(name, dtype):
+    """Blocks in which some number is very large, or zero, or negative, or none, are computed another way."""
+    function = operator.attrgetter(name)(torch)
+    x = (waves(3000, scale=9.0).abs() + 0.01).to(dtype)
+    plain = function(x)
+    for stranger in (1e20, -1e20, 100.0, -100.0, 1000.0, 0.0, 1e-40, INF, -INF, math.nan):
+        for place in (0, 500, 1023, 1024, 2999):
+            beside = x.clone()
+            beside[place] = stranger
+            among, alone = function(beside), function(beside[place : place + 1])
+            torch.testing.assert_close(among[place : place + 1], alone, rtol=0, atol=0, equal_nan=True)
+            among[place] = plain[place]
+            assert torch.equal(among, plain)
 
 
 def test_infinity_has_no_sine():

@@ -8,7 +8,7 @@ use crate::array::kernels::isa::{self, FUSES, LEVELS};
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 use crate::array::kernels::lanes;
 use crate::array::kernels::lanes::LanesFormula;
-use crate::array::kernels::real::{Fused, Real};
+use crate::array::kernels::real::{Fused, Note, Real};
 use crate::array::kernels::tile::{MAX_INPUTS, Tile};
 use crate::array::kernels::value::{Mask, V};
 use crate::array::{Bool, DType, Element};
@@ -19,28 +19,28 @@ pub trait Formula<const ARITY: usize> {
     type I: Copy;
     /// The result's element type.
     type O: Copy;
+    /// How it is noted of elements that `at` does not hold for them.
+    type Note: Note;
+    /// The formula for elements of every kind, itself or a slower one; where `at` holds, its values are the same to the bit.
+    type Total: Formula<ARITY, I = Self::I, O = Self::O>;
     /// Whether `at` holds for every element.
     const IS_TOTAL: bool = true;
     /// The value at one element. Must be `#[inline(always)]`: it is compiled into loops of several instruction sets.
     fn at(x: [Self::I; ARITY]) -> Self::O;
-    /// Whether an element is one for which `at` does not hold. Must be `#[inline(always)]` too.
+    /// Whether `at` does not hold for an element. Must be `#[inline(always)]` too.
     #[inline(always)]
-    fn is_beyond(_x: [Self::I; ARITY]) -> bool {
-        false
-    }
-    /// The value at such an element.
-    fn at_beyond(x: [Self::I; ARITY]) -> Self::O {
-        Self::at(x)
+    fn note(_x: [Self::I; ARITY]) -> Self::Note {
+        Self::Note::default()
     }
 }
 
-/// Elements among which one beyond a formula's reach makes every one be looked at again.
+/// Elements among which one beyond a formula's reach has all of them computed by the total one.
 const BLOCK: usize = 1024;
 
-/// `whole` is the tile that this is the body of.
+/// `whole` is the tile that this is the body of, `total` that of the total formula.
 #[inline(always)]
 unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
-    whole: Tile,
+    [whole, total]: [Tile; 2],
     inputs: &[*const u8; MAX_INPUTS],
     output: *mut u8,
     n: usize,
@@ -50,17 +50,17 @@ unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
         if !F::IS_TOTAL && n > BLOCK {
             return in_blocks::<ARITY, F>(whole, inputs, output, n);
         }
-        let inputs: [&[F::I]; ARITY] =
+        let operands: [&[F::I]; ARITY] =
             std::array::from_fn(|i| std::slice::from_raw_parts(inputs[i].cast::<F::I>(), n));
-        let output = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
-        let mut beyond = false;
-        for (i, y) in output.iter_mut().enumerate() {
-            let x = std::array::from_fn(|k| *inputs[k].get_unchecked(i));
-            beyond |= F::is_beyond(x);
+        let results = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
+        let mut note = F::Note::default();
+        for (i, y) in results.iter_mut().enumerate() {
+            let x = std::array::from_fn(|k| *operands[k].get_unchecked(i));
+            note = note | F::note(x);
             *y = F::at(x);
         }
-        if beyond {
-            amend::<ARITY, F>(&inputs, output);
+        if note.is_noted() {
+            total(inputs, output, n);
         }
     }
 }
@@ -84,25 +84,13 @@ unsafe fn in_blocks<const ARITY: usize, F: Formula<ARITY>>(
     }
 }
 
-/// Computes anew the elements for which the formula does not hold.
-#[cold]
-#[inline(never)]
-fn amend<const ARITY: usize, F: Formula<ARITY>>(inputs: &[&[F::I]; ARITY], output: &mut [F::O]) {
-    for (i, y) in output.iter_mut().enumerate() {
-        let x = inputs.map(|x| x[i]);
-        if F::is_beyond(x) {
-            *y = F::at_beyond(x);
-        }
-    }
-}
-
 unsafe fn portable<const ARITY: usize, F: Formula<ARITY>>(
     inputs: &[*const u8; MAX_INPUTS],
     output: *mut u8,
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(portable::<ARITY, F>, inputs, output, n) }
+    unsafe { body::<ARITY, F>([portable::<ARITY, F>, portable::<ARITY, F::Total>], inputs, output, n) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
@@ -113,7 +101,7 @@ unsafe fn avx2<const ARITY: usize, F: Formula<ARITY>>(
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(avx2::<ARITY, F>, inputs, output, n) }
+    unsafe { body::<ARITY, F>([avx2::<ARITY, F>, avx2::<ARITY, F::Total>], inputs, output, n) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
@@ -124,7 +112,7 @@ unsafe fn avx512<const ARITY: usize, F: Formula<ARITY>>(
     n: usize,
 ) {
     // SAFETY: the same contract.
-    unsafe { body::<ARITY, F>(avx512::<ARITY, F>, inputs, output, n) }
+    unsafe { body::<ARITY, F>([avx512::<ARITY, F>, avx512::<ARITY, F::Total>], inputs, output, n) }
 }
 
 /// One formula's tile for each instruction-set level.
@@ -188,13 +176,17 @@ pub trait IntegerTest<const ARITY: usize> {
     fn at<T: Integer>(x: [N<T>; ARITY]) -> Mask;
 }
 
-struct OfReal<T, F>(std::marker::PhantomData<(T, F)>);
-impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfReal<T, F> {
+struct OfReal<T, F, const FAR: bool = false>(std::marker::PhantomData<(T, F)>);
+impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>, const FAR: bool> Formula<ARITY>
+    for OfReal<T, F, FAR>
+{
     type I = T;
     type O = T;
+    type Note = bool;
+    type Total = Self;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> T {
-        F::at::<T, false>(x.map(V)).0
+        F::at::<T, FAR>(x.map(V)).0
     }
 }
 
@@ -204,6 +196,8 @@ struct OfAngle<T, F>(std::marker::PhantomData<(T, F)>);
 impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAngle<T, F> {
     type I = T;
     type O = T;
+    type Note = bool;
+    type Total = OfReal<T, F, true>;
     const IS_TOTAL: bool = false;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> T {
@@ -211,11 +205,27 @@ impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAn
     }
     /// A formula takes the sine of `x` or of `pi x`.
     #[inline(always)]
-    fn is_beyond(x: [T; ARITY]) -> bool {
+    fn note(x: [T; ARITY]) -> bool {
         x.iter().fold(false, |beyond, x| beyond | (x.abs() > T::REACH * T::of(0.25)))
     }
-    fn at_beyond(x: [T; ARITY]) -> T {
-        F::at::<T, true>(x.map(V)).0
+}
+
+/// A formula with exponentials, or else logarithms, of its operand: of most numbers they take fewer steps.
+struct OfMost<T, F, const EXPONENT: bool>(std::marker::PhantomData<(T, F)>);
+
+impl<T: Real, F: RealFormula<1>, const EXPONENT: bool> Formula<1> for OfMost<T, F, EXPONENT> {
+    type I = T;
+    type O = T;
+    type Note = T::Word;
+    type Total = OfReal<T, F, true>;
+    const IS_TOTAL: bool = false;
+    #[inline(always)]
+    fn at(x: [T; 1]) -> T {
+        F::at::<T, false>(x.map(V)).0
+    }
+    #[inline(always)]
+    fn note([x]: [T; 1]) -> T::Word {
+        if EXPONENT { x.beyond_exponent() } else { x.beyond_logarithm() }
     }
 }
 
@@ -223,6 +233,8 @@ struct OfRealTest<T, F>(std::marker::PhantomData<(T, F)>);
 impl<const ARITY: usize, T: Real, F: RealTest<ARITY>> Formula<ARITY> for OfRealTest<T, F> {
     type I = T;
     type O = Bool;
+    type Note = bool;
+    type Total = Self;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> Bool {
         F::at::<T>(x.map(V)).0.into()
@@ -233,6 +245,8 @@ struct OfInteger<T, F>(std::marker::PhantomData<(T, F)>);
 impl<const ARITY: usize, T: Integer, F: IntegerFormula<ARITY>> Formula<ARITY> for OfInteger<T, F> {
     type I = T;
     type O = T;
+    type Note = bool;
+    type Total = Self;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> T {
         F::at::<T>(x.map(N)).0
@@ -243,6 +257,8 @@ struct OfIntegerTest<T, F>(std::marker::PhantomData<(T, F)>);
 impl<const ARITY: usize, T: Integer, F: IntegerTest<ARITY>> Formula<ARITY> for OfIntegerTest<T, F> {
     type I = T;
     type O = Bool;
+    type Note = bool;
+    type Total = Self;
     #[inline(always)]
     fn at(x: [T; ARITY]) -> Bool {
         F::at::<T>(x.map(N)).0.into()
@@ -274,6 +290,29 @@ pub const fn angle<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
         None,
         Some(leveled::<ARITY, OfAngle<f32, F>, OfAngle<Fused<f32>, F>>()),
         Some(leveled::<ARITY, OfAngle<f64, F>, OfAngle<Fused<f64>, F>>()),
+    ])
+}
+
+/// A kernel for the float dtypes whose formula has exponentials of its operand.
+pub const fn exponential<F: RealFormula<1>>() -> Kernel {
+    of_most::<F, true>()
+}
+
+/// A kernel for the float dtypes whose formula has logarithms of its operand.
+pub const fn logarithmic<F: RealFormula<1>>() -> Kernel {
+    of_most::<F, false>()
+}
+
+const fn of_most<F: RealFormula<1>, const EXPONENT: bool>() -> Kernel {
+    Kernel([
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        Some(leveled::<1, OfMost<f32, F, EXPONENT>, OfMost<Fused<f32>, F, EXPONENT>>()),
+        Some(leveled::<1, OfMost<f64, F, EXPONENT>, OfMost<Fused<f64>, F, EXPONENT>>()),
     ])
 }
 

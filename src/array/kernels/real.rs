@@ -18,7 +18,7 @@
 #![allow(clippy::inline_always, clippy::float_cmp)]
 
 use std::fmt::Debug;
-use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
+use std::ops::{Add, BitOr, Div, Mul, Neg, Rem, Sub};
 
 mod bessel;
 mod error_function;
@@ -33,6 +33,34 @@ mod power;
 mod rounding;
 mod separate;
 mod trigonometric;
+
+/// What is noted of many numbers while something is computed of each: in the highest bit, so that notes are put together in
+/// one step, whatever the instruction set.
+pub trait Note: Copy + Default + BitOr<Output = Self> {
+    /// Whether one of them was noted.
+    fn is_noted(self) -> bool;
+}
+
+impl Note for bool {
+    #[inline(always)]
+    fn is_noted(self) -> bool {
+        self
+    }
+}
+
+impl Note for u32 {
+    #[inline(always)]
+    fn is_noted(self) -> bool {
+        self >> 31 == 1
+    }
+}
+
+impl Note for u64 {
+    #[inline(always)]
+    fn is_noted(self) -> bool {
+        self >> 63 == 1
+    }
+}
 
 /// A floating-point number and the functions of it, with the special values of C's `math.h` and the conventions of PyTorch.
 pub trait Real:
@@ -83,8 +111,28 @@ pub trait Real:
     /// The same number as an `f64`, exact.
     fn to_f64(self) -> f64;
 
+    /// An integer with as many bits.
+    type Word: Note;
+
+    /// Notes whether the magnitude of a number is beyond the `_near` exponentials (or it is NaN).
+    fn beyond_exponent(self) -> Self::Word;
+    /// Notes whether a number is none that the `_near` logarithms take: positive, normal and finite.
+    fn beyond_logarithm(self) -> Self::Word;
+
     /// `e^x`. Hot.
     fn exp(self) -> Self;
+    /// [`exp`](Self::exp), to the bit, of numbers that are not [beyond](Self::beyond_exponent); faster. Hot.
+    fn exp_near(self) -> Self;
+    /// [`exp2`](Self::exp2) of such numbers. Hot.
+    fn exp2_near(self) -> Self;
+    /// [`sigmoid`](Self::sigmoid) of such numbers. Hot.
+    fn sigmoid_near(self) -> Self;
+    /// [`ln`](Self::ln) of numbers that are not [beyond](Self::beyond_logarithm). Hot.
+    fn ln_near(self) -> Self;
+    /// [`log2`](Self::log2) of such numbers. Hot.
+    fn log2_near(self) -> Self;
+    /// [`log10`](Self::log10) of such numbers. Hot.
+    fn log10_near(self) -> Self;
     /// `e^x` of `x <= 0`, a little faster. Hot.
     fn exp_nonpositive(self) -> Self;
     /// [`exp`](Self::exp), in fused steps if `FUSED`.
@@ -326,7 +374,7 @@ impl<T> Bare for Fused<T> {
 
 /// `Real` for one type: hot functions from the module of its width, the others through `f64`.
 macro_rules! real {
-    ($float:ident) => {
+    ($float:ident, $word:ty, reach: $reach:literal) => {
         impl Bare for $float {
             type Float = $float;
             #[inline(always)]
@@ -335,12 +383,24 @@ macro_rules! real {
             }
         }
 
-        real!(@all $float, $float, false, bare);
-        real!(@all $float, Fused<$float>, true, Fused);
+        real!(@all $float, $word, $reach, $float, false, bare);
+        real!(@all $float, $word, $reach, Fused<$float>, true, Fused);
     };
-    (@all $float:ident, $type:ty, $fused:literal, $wrap:ident) => {
+    (@all $float:ident, $word:ty, $reach:literal, $type:ty, $fused:literal, $wrap:ident) => {
         impl Real for $type {
             type Fused = Fused<$float>;
+            type Word = $word;
+
+            #[inline(always)]
+            fn beyond_exponent(self) -> $word {
+                // Below the bits of the bound there is a sign; those of NaN are above.
+                const { ($reach as $float).to_bits() }.wrapping_sub(self.float().abs().to_bits())
+            }
+            #[inline(always)]
+            fn beyond_logarithm(self) -> $word {
+                let bits = self.float().to_bits();
+                bits.wrapping_sub($float::MIN_POSITIVE.to_bits()) | $float::MAX.to_bits().wrapping_sub(bits)
+            }
 
             const ZERO: Self = $wrap(0.0);
             const ONE: Self = $wrap(1.0);
@@ -406,8 +466,8 @@ macro_rules! real {
             }
 
             real!(@std $float $wrap: sqrt, abs, floor, ceil, trunc);
-            real!(@polynomial $float $fused $wrap exponential: exp, exp_nonpositive, exp2, expm1, sigmoid);
-            real!(@polynomial $float $fused $wrap logarithm: ln, ln_1p, log2, log10, log_sigmoid, entr);
+            real!(@polynomial $float $fused $wrap exponential: exp, exp_nonpositive, exp2, expm1, sigmoid, exp_near, exp2_near, sigmoid_near);
+            real!(@polynomial $float $fused $wrap logarithm: ln, ln_1p, log2, log10, log_sigmoid, entr, ln_near, log2_near, log10_near);
             real!(@polynomial_pair $float $fused $wrap logarithm: logaddexp, logaddexp2, xlogy, xlog1py);
             real!(@polynomial $float $fused $wrap hyperbolic: sinh, cosh, tanh, asinh, acosh, atanh);
             real!(@polynomial $float $fused $wrap trigonometric: sin, cos, tan, atan, sinc);
@@ -496,5 +556,6 @@ macro_rules! real {
     )*};
 }
 
-real!(f32);
-real!(f64);
+// Powers of two that are normal numbers, and so are their products with what is left.
+real!(f32, u32, reach: 64.0);
+real!(f64, u64, reach: 600.0);

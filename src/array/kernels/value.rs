@@ -11,8 +11,8 @@ use super::real::Real;
 ///
 /// Constants are plain `f64` and are rounded to `T`: `1.0 - y * y`, `x.lt(0.0).select(0.01 * x, x)`.
 ///
-/// `FAR` says that angles may be of any size: the same formula, read with it, takes sines beyond [`Real::REACH`] the slow
-/// way, and is no longer vectorised. Of what is looked up in a table it says that all numbers are beyond its end.
+/// `FAR` says that numbers may be of any size: the same formula, read with it, takes sines beyond [`Real::REACH`] the slow
+/// way, and is no longer vectorised; and exponentials and logarithms of numbers beyond their faster forms. Of what is looked up in a table it says that all numbers are beyond its end.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct V<T, const FAR: bool = false>(pub T);
@@ -173,6 +173,16 @@ macro_rules! functions_of_an_angle {
     )*};
 }
 
+macro_rules! functions_within {
+    ($($name:ident: $far:ident $near:ident),*) => {$(
+        #[doc = concat!("[`Real::", stringify!($far), "`], of any number if `FAR`.")]
+        #[inline(always)]
+        pub fn $name(self) -> V<T, FAR> {
+            V(if FAR { self.0.$far() } else { self.0.$near() })
+        }
+    )*};
+}
+
 macro_rules! predicates {
     ($($name:ident),*) => {$(
         #[doc = concat!("[`Real::", stringify!($name), "`].")]
@@ -243,6 +253,10 @@ impl<T: Real, const FAR: bool> V<T, FAR> {
         trunc,
         round,
         frac
+    );
+    functions_within!(
+        exp_within: exp exp_near, exp2_within: exp2 exp2_near, sigmoid_within: sigmoid sigmoid_near,
+        ln_within: ln ln_near, log2_within: log2 log2_near, log10_within: log10 log10_near
     );
     functions_of_an_angle!(sin sin_far, cos cos_far, tan tan_far, sinc sinc_far);
     functions_of_two!(

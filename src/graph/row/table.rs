@@ -6,8 +6,8 @@
 //! ```
 //!
 //! * `table NAME with methods` makes each row a method of `Tensor` too.
-//! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size), `tabled` (the
-//!   same of one input, with what is looked up in a table, `array/kernels/lanes.rs`), `number` (every dtype keeps itself),
+//! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size),
+//!   `exponential` and `logarithmic` (the same of one input, with functions of it that end in `_within`), `tabled` (of one, with what is looked up in a table, `array/kernels/lanes.rs`), `number` (every dtype keeps itself),
 //!   `test` (numbers to truths), `real_test` (floats to truths), `logic` (truths to truths), `bits` (integers and truths).
 //! * In a derivative, `g` is the gradient of the output, an input's name is that input, `y` is the output. What the list
 //!   names (besides `g`) is kept from the forward pass, and nothing else. A derivative that is missing does not exist.
@@ -117,6 +117,8 @@ macro_rules! rows {
         }
     };
     (@forward angle ($($x:ident),+) $forward:expr) => { $crate::rows!(@forward real ($($x),+) $forward); };
+    (@forward exponential ($x:ident) $forward:expr) => { $crate::rows!(@forward real ($x) $forward); };
+    (@forward logarithmic ($x:ident) $forward:expr) => { $crate::rows!(@forward real ($x) $forward); };
     (@forward tabled ($x:ident) $forward:expr) => {
         $crate::rows!(@forward real ($x) $forward);
         impl LanesFormula for Forward {
@@ -160,6 +162,8 @@ macro_rules! rows {
         impl formula::Formula<ARITY> for Forward {
             type I = Bool;
             type O = Bool;
+            type Note = bool;
+            type Total = Self;
             #[inline(always)]
             fn at(x: [Bool; ARITY]) -> Bool {
                 let [$($x),+] = x.map(|b| Mask(b.get()));
@@ -169,6 +173,8 @@ macro_rules! rows {
     };
     (@kernel real) => { formula::real::<ARITY, Forward>() };
     (@kernel angle) => { formula::angle::<ARITY, Forward>() };
+    (@kernel exponential) => { formula::exponential::<Forward>() };
+    (@kernel logarithmic) => { formula::logarithmic::<Forward>() };
     (@kernel tabled) => { formula::tabled::<Forward>() };
     (@kernel number) => { formula::number::<ARITY, Forward>() };
     (@kernel test) => { formula::number_test::<ARITY, Forward>() };
@@ -179,6 +185,8 @@ macro_rules! rows {
     (@derivative $kind:ident $arity:block $d:ident) => { formula::real::<$arity, $d>() };
     (@kind real) => { Kind::Real };
     (@kind angle) => { Kind::Real };
+    (@kind exponential) => { Kind::Real };
+    (@kind logarithmic) => { Kind::Real };
     (@kind tabled) => { Kind::Real };
     (@kind number) => { Kind::Number };
     (@kind test) => { Kind::Test };

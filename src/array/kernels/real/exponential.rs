@@ -20,9 +20,21 @@ macro_rules! exponential {
                 tail: $float,
             }
 
+            /// `MAGIC + n`.
+            #[inline(always)]
+            fn sum_of_powers<const FUSED: bool>(x: $float) -> $float {
+                x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC)
+            }
+
+            /// `r`, without the tail.
+            #[inline(always)]
+            fn rest<const FUSED: bool>(x: $float, n: $float) -> $float {
+                n.mul_add_if::<FUSED>(-$ln2_low, n.mul_add_if::<FUSED>(-$ln2_high, x))
+            }
+
             #[inline(always)]
             fn reduce<const FUSED: bool>(x: $float) -> Reduced {
-                let n = x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC) - MAGIC;
+                let n = sum_of_powers::<FUSED>(x) - MAGIC;
                 let near = n.mul_add_if::<FUSED>(-$ln2_high, x);
                 let correction = n * $ln2_low;
                 let r = near - correction;
@@ -61,12 +73,19 @@ macro_rules! exponential {
                 if x > most { most } else { x }
             }
 
+            /// `2^n e^r` of a power that is given.
+            #[inline(always)]
+            fn scaled<const FUSED: bool>(power: $float, r: $float) -> $float {
+                power.mul_add_if::<FUSED>(expm1_reduced::<FUSED>(r), power)
+            }
+
             /// `e^x 2^shift`.
             #[inline(always)]
             pub fn exp_shifted<const FUSED: bool>(x: $float, shift: $float) -> $float {
-                let Reduced { n, r, .. } = reduce::<FUSED>(within(x, $exp_least, $exp_most));
+                let x = within(x, $exp_least, $exp_most);
+                let n = sum_of_powers::<FUSED>(x) - MAGIC;
                 let (first, second) = two_powers(n + shift);
-                (1.0 + expm1_reduced::<FUSED>(r)) * first * second
+                scaled::<FUSED>(first, rest::<FUSED>(x, n)) * second
             }
 
             #[inline(always)]
@@ -83,11 +102,9 @@ macro_rules! exponential {
             /// normal numbers. `less` is within 0.05 of zero, and counts with all its digits.
             #[inline(always)]
             fn exp_once<const FUSED: bool>(x: $float, less: $float, shift: $word) -> $float {
-                let sum = x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC);
-                let n = sum - MAGIC;
-                let r = n.mul_add_if::<FUSED>(-$ln2_low, n.mul_add_if::<FUSED>(-$ln2_high, x)) - less;
-                let power = power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift)));
-                (1.0 + expm1_reduced::<FUSED>(r)) * power
+                let sum = sum_of_powers::<FUSED>(x);
+                let r = rest::<FUSED>(x, sum - MAGIC) - less;
+                scaled::<FUSED>(power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift))), r)
             }
 
             /// `e^x` of `x` in `[-80, 80]`.
@@ -111,9 +128,14 @@ macro_rules! exponential {
             pub fn exp2<const FUSED: bool>(x: $float) -> $float {
                 let x = within(x, $exp2_least, $exp2_most);
                 let n = (x + MAGIC) - MAGIC;
-                let r = (x - n) * std::$float::consts::LN_2;
                 let (first, second) = two_powers(n);
-                (1.0 + expm1_reduced::<FUSED>(r)) * first * second
+                scaled::<FUSED>(first, (x - n) * std::$float::consts::LN_2) * second
+            }
+
+            #[inline(always)]
+            pub fn exp2_near<const FUSED: bool>(x: $float) -> $float {
+                let sum = x + MAGIC;
+                scaled::<FUSED>(power_of_two(sum), (x - (sum - MAGIC)) * std::$float::consts::LN_2)
             }
 
             /// `2^n (e^r - 1) + (2^n - 1)`, the small parts of it added last.
@@ -143,6 +165,11 @@ macro_rules! exponential {
             pub fn sigmoid<const FUSED: bool>(x: $float) -> $float {
                 let e = exp_once::<FUSED>(within(-x, -40.0, -$exp_least), 0.0, LIFT.wrapping_neg());
                 LOWER / (LOWER + e)
+            }
+
+            #[inline(always)]
+            pub fn sigmoid_near<const FUSED: bool>(x: $float) -> $float {
+                1.0 / (1.0 + exp_near::<FUSED>(-x))
             }
         }
     };

@@ -64,6 +64,11 @@ macro_rules! logarithm {
                 or_special(x, ln_of::<FUSED>(parts_of_any(x)))
             }
 
+            #[inline(always)]
+            pub fn ln_near<const FUSED: bool>(x: $float) -> $float {
+                ln_of::<FUSED>(parts(x))
+            }
+
             /// `ln(1 + f)` as a part with few bits, whose product with another such is exact, and the rest.
             #[inline(always)]
             fn split<const FUSED: bool>(f: $float) -> ($float, $float) {
@@ -73,24 +78,42 @@ macro_rules! logarithm {
             }
 
             #[inline(always)]
-            pub fn log2<const FUSED: bool>(x: $float) -> $float {
-                let (exponent, f) = parts_of_any(x);
+            fn log2_of<const FUSED: bool>((exponent, f): ($float, $float)) -> $float {
                 let (high, low) = split::<FUSED>(f);
                 let main = high * $log2e_high;
                 let sum = exponent + main;
                 let rest = (low + high) * $log2e_low + low * $log2e_high;
-                or_special(x, sum + (rest + ((exponent - sum) + main)))
+                sum + (rest + ((exponent - sum) + main))
             }
 
             #[inline(always)]
-            pub fn log10<const FUSED: bool>(x: $float) -> $float {
-                let (exponent, f) = parts_of_any(x);
+            pub fn log2<const FUSED: bool>(x: $float) -> $float {
+                or_special(x, log2_of::<FUSED>(parts_of_any(x)))
+            }
+
+            #[inline(always)]
+            pub fn log2_near<const FUSED: bool>(x: $float) -> $float {
+                log2_of::<FUSED>(parts(x))
+            }
+
+            #[inline(always)]
+            fn log10_of<const FUSED: bool>((exponent, f): ($float, $float)) -> $float {
                 let (high, low) = split::<FUSED>(f);
                 let main = high * $log10e_high;
                 let shift = exponent * $log10_2_high;
                 let sum = shift + main;
                 let rest = ((low + high) * $log10e_low + low * $log10e_high) + exponent * $log10_2_low;
-                or_special(x, sum + (rest + ((shift - sum) + main)))
+                sum + (rest + ((shift - sum) + main))
+            }
+
+            #[inline(always)]
+            pub fn log10<const FUSED: bool>(x: $float) -> $float {
+                or_special(x, log10_of::<FUSED>(parts_of_any(x)))
+            }
+
+            #[inline(always)]
+            pub fn log10_near<const FUSED: bool>(x: $float) -> $float {
+                log10_of::<FUSED>(parts(x))
             }
 
             /// What rounding `1 + x` lost is put back into the reduced argument.
