@@ -11,6 +11,11 @@ const BLOCK_A: usize = 256 << 10;
 /// Bytes of B packed at once, for all blocks of A to pass by: they come from the third-level cache, once for each.
 const BLOCK_B: usize = 2 << 20;
 
+/// A is not packed for fewer columns of C, in panels, if its rows are no further apart than this: more of them would
+/// fall on the same sets of the first-level cache.
+const FEW_PANELS: usize = 8;
+const NEAR_ROWS: usize = 1 << 10;
+
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;
 
@@ -101,7 +106,9 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
     let most_rows = BLOCK_A / size / PACKED_ROW / R::ROWS * R::ROWS;
     // Where all of A is one block, a panel is done with when that has met it.
     let most_cols = if p.m <= most_rows { width } else { BLOCK_B / size / DEPTH / width * width };
-    let a_room = p.m.min(most_rows) * PACKED_ROW;
+    let packs_a =
+        p.a_col != 1 || p.n > FEW_PANELS * width || p.a_row.unsigned_abs().saturating_mul(size) > NEAR_ROWS;
+    let a_room = if packs_a { p.m.min(most_rows) * PACKED_ROW } else { 0 };
     let b_room = p.n.min(most_cols).next_multiple_of(width) * DEPTH;
     pack::with_scratch(a_room + b_room, |a_packed: *mut R::Element| {
         // SAFETY: the scratch has a_room + b_room elements.
@@ -112,7 +119,6 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
                     cols: most_cols.min(p.n - left),
                     depth: DEPTH.min(p.k - first),
                     beta: if first == 0 { p.beta } else { R::Element::ONE },
-                    a: a_packed,
                     b: b_packed,
                 };
                 // SAFETY: rows first.. and columns left.. of B are within k x n, and the copies within the scratch; rows
@@ -121,16 +127,21 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
                     block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
                     for top in (0..p.m).step_by(most_rows) {
                         let rows = most_rows.min(p.m - top);
+                        let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
+                        let c = p.c.offset(top as isize * p.c_row).add(left);
+                        if !packs_a {
+                            block.compute::<R>(p, (a, p.a_row, tile::direct::<R>), rows, c);
+                            continue;
+                        }
                         // All of A, if it is one block, stays packed.
                         if left == 0 || p.m > most_rows {
-                            let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
                             pack::copy::<R>(
                                 (a, p.a_row, p.a_col),
                                 (rows, block.depth),
                                 (a_packed, PACKED_ROW),
                             );
                         }
-                        block.compute::<R>(p, rows, p.c.offset(top as isize * p.c_row).add(left));
+                        block.compute::<R>(p, (a_packed, PACKED_ROW as isize, tile::packed::<R>), rows, c);
                     }
                 }
             }
@@ -138,14 +149,16 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
     });
 }
 
-/// A block of B, packed in panels, and the blocks of A that meet it, one after the other, packed too.
+/// A block of B, packed in panels, that blocks of A meet, one after the other.
 struct Block<T> {
     cols: usize,
     depth: usize,
     beta: T,
-    a: *mut T,
     b: *mut T,
 }
+
+/// Where rows of A lie, whose elements are side by side, how far apart they are, and what computes a tile of them.
+type Rows<T> = (*const T, isize, unsafe fn(usize, usize, &Tile<T>));
 
 impl<T: Element> Block<T> {
     /// The panels: their first columns, and how many columns they have.
@@ -169,11 +182,17 @@ impl<T: Element> Block<T> {
         }
     }
 
-    /// Computes, or adds to, `rows` of C from the packed blocks.
+    /// Computes, or adds to, `rows` of C from the packed block and as many rows of A.
     ///
     /// # Safety
-    /// Both blocks are packed; at `c` begin so many rows of the block's columns of C.
-    unsafe fn compute<R: Register<Element = T>>(&self, p: &Problem<T>, rows: usize, c: *mut T) {
+    /// The block is packed; `a` is so many rows for the tile's function; at `c` begin so many rows of the block's columns of C.
+    unsafe fn compute<R: Register<Element = T>>(
+        &self,
+        p: &Problem<T>,
+        (a, a_row, tile_of): Rows<T>,
+        rows: usize,
+        c: *mut T,
+    ) {
         let width = ACROSS * R::LANES;
         for (j, cols) in self.panels(width) {
             let wide = cols.div_ceil(R::LANES);
@@ -183,8 +202,8 @@ impl<T: Element> Block<T> {
                     let tile = Tile {
                         depth: self.depth,
                         alpha: p.alpha,
-                        a: self.a.add(i * PACKED_ROW),
-                        a_row: PACKED_ROW as isize,
+                        a: a.offset(i as isize * a_row),
+                        a_row,
                         a_col: 1,
                         b: self.b.add(j * DEPTH),
                         b_row: width as isize,
@@ -194,7 +213,7 @@ impl<T: Element> Block<T> {
                         c_row: p.c_row,
                         last: cols - (wide - 1) * R::LANES,
                     };
-                    tile::packed::<R>(rows, wide, &tile);
+                    tile_of(rows, wide, &tile);
                 }
             });
         }
