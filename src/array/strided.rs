@@ -175,26 +175,35 @@ impl Array {
 
     /// Whether the two show the same elements of the same storage in the same order.
     pub(crate) fn is_same_view(&self, other: &Self) -> bool {
-        self.storage().is(other.storage())
+        self.storage().is(other.storage()) && self.has_same_places(other)
+    }
+
+    /// Whether the two show the same memory in the same order, be it of two storages.
+    pub(crate) fn has_same_places(&self, other: &Self) -> bool {
+        self.pointer() == other.pointer()
             && self.dtype() == other.dtype()
-            && self.offset() == other.offset()
             && self.shape() == other.shape()
             && self.strides() == other.strides()
+    }
+
+    /// Whether there may be a byte that both show, be it of two storages: NumPy's arrays share memory too.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let size = self.dtype.size();
+        let (from, to) = (self.pointer() as usize, other.pointer() as usize);
+        let bytes = |x: &Self| x.layout.extent() * x.dtype.size();
+        if from >= to + bytes(other) || to >= from + bytes(self) {
+            return false;
+        }
+        let apart = to.wrapping_sub(from) as isize;
+        let is_whole = size == other.dtype.size() && apart % size as isize == 0;
+        !is_whole || layout::have_common_place(&self.layout, &other.layout, apart / size as isize)
     }
 
     /// What is read of this array while `target` is written to: a copy, if a place is in both.
     ///
     /// Fails when there is no memory for the copy.
     pub(crate) fn as_before(&self, target: &Self) -> Result<Self> {
-        let size = self.dtype.size();
-        let meets = || {
-            if size != target.dtype.size() {
-                return true;
-            }
-            let apart = target.offset as isize - self.offset as isize;
-            layout::have_common_place(&self.layout, &target.layout, apart)
-        };
-        if self.storage.is(&target.storage) && meets() { self.copied() } else { Ok(self.clone()) }
+        if self.meets(target) { self.copied() } else { Ok(self.clone()) }
     }
 
     /// Whether elements lie in row-major order without gaps.

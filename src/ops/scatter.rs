@@ -120,7 +120,8 @@ fn checked(x: &Array, axis: usize, index: &Array, src: Option<&Array>) -> Result
             x.shape()
         )));
     }
-    let index = index.cast(DType::I64)?.contiguous()?;
+    // What is written must not become an index: those are checked once.
+    let index = index.cast(DType::I64)?.contiguous()?.as_before(x)?;
     check_bounds(&index, x, axis)?;
     Ok(Some(index))
 }

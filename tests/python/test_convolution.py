@@ -11,6 +11,7 @@ import pytest
 import arcgrad as torch
 
 F = torch.nn.functional
+INF = float("inf")
 
 # axes, batch, groups, channels and outputs of a group, extents, window, stride, padding, dilation
 GEOMETRIES = {
@@ -48,6 +49,9 @@ GEOMETRIES = {
     "lines joined, much padding": (2, 2, 1, 2, 48, (9, 3), (3, 3), (1, 1), (1, 6), (1, 1)),
     "lines joined, a volume": (3, 1, 1, 2, 64, (4, 6, 10), (2, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)),
     "padding beyond the window": (2, 1, 1, 2, 3, (5, 6), (2, 2), (1, 1), (3, 4), (1, 1)),
+    "filtered phases": (2, 2, 1, 3, 20, (41, 60), (7, 7), (2, 2), (3, 3), (1, 1)),
+    "filtered phases, a window of five": (2, 3, 1, 2, 17, (10, 75), (5, 5), (2, 2), (0, 6), (1, 1)),
+    "filtered phases, four channels": (2, 1, 1, 4, 16, (70, 49), (7, 7), (2, 2), (9, 0), (1, 1)),
     "a line": (1, 2, 1, 3, 4, (700,), (5,), (1,), (2,), (3,)),
     "a line, stepping": (1, 2, 2, 8, 2, (90,), (4,), (3,), (2,), (1,)),
     "a tall strip": (2, 2, 1, 1, 3, (1500, 1), (3, 3), (1, 1), (1, 1), (1, 1)),
@@ -144,6 +148,20 @@ def test_an_infinity_reaches_what_reads_it_and_nothing_else(case, dtype):
             )
         np.testing.assert_array_equal(np.isfinite(y.detach().numpy()), finite_y)
         np.testing.assert_array_equal(np.isfinite(dw.numpy()), finite_dw)
+
+
+def test_an_infinite_weight_reaches_what_its_tap_read_and_nothing_else():
+    x = torch.ones(1, 1, 6, 6, requires_grad=True)
+    w = torch.ones(1, 1, 3, 3)
+    w[0, 0, 0, 1] = INF
+    F.conv2d(x, w, padding=1, dilation=2).sum().backward()
+    # For four by four positions the tap reads lines -1 to 2 of columns 1 to 4.
+    expected = torch.zeros(6, 6, dtype=torch.bool)
+    expected[:3, 1:5] = True
+    assert torch.isinf(x.grad[0, 0]).tolist() == expected.tolist()
+    assert not torch.isnan(x.grad).any()
+    y = F.conv_transpose1d(torch.ones(1, 1, 5), torch.tensor([[[INF, 1.0, 1.0]]]), dilation=3)
+    assert y.tolist() == [[[INF] * 5 + [1.0, 2.0, 2.0, 1.0, 1.0, 1.0]]]
 
 
 LITTLE_MEMORY = {

@@ -278,6 +278,55 @@ def test_what_is_read_beside_gaps_is_as_before_the_write(write, in_numpy, rows, 
     np.testing.assert_array_equal(y.numpy(), x)
 
 
+INDICES_IN_THEIR_TARGET = {
+    "a number": lambda x, index: x.scatter_(0, index, 10**12),
+    "numbers": lambda x, index: x.scatter_(0, index, torch.full((4,), 10**12)),
+    "added": lambda x, index: x.scatter_add_(0, index, torch.full((4,), 10**12)),
+    "multiplied": lambda x, index: x.scatter_(0, index, torch.full((4,), 10**12), reduce="multiply"),
+    "reduced": lambda x, index: x.scatter_reduce_(0, index, torch.full((4,), 10**12), reduce="sum"),
+    "put": lambda x, index: x.put_(index, torch.full((4,), 10**12)),
+    "assigned": lambda x, index: x.__setitem__(index, 10**12),
+    "index_add": lambda x, index: x.index_add_(0, index, torch.full((4,), 10**12)),
+    "index_fill": lambda x, index: x.index_fill_(0, index, 10**12),
+}
+
+
+def index_and_target(how):
+    """Four numbers that are also their index: all of one memory, of two of NumPy's views, or of memory with gaps."""
+    numbers = [1, 0, 0, 3, 2, 9, 3, 9]
+    if how == "NumPy":
+        shared = np.array(numbers)
+        return torch.from_numpy(shared[:4]), torch.from_numpy(shared[:4])
+    base = torch.tensor(numbers)
+    return (base[::2], base[:4]) if how == "gaps" else (base[:4], base[:4])
+
+
+@pytest.mark.parametrize("how", ["itself", "NumPy", "gaps"])
+@pytest.mark.parametrize("write", INDICES_IN_THEIR_TARGET.values(), ids=INDICES_IN_THEIR_TARGET)
+def test_an_index_that_is_overwritten_is_read_before(write, how):
+    x, index = index_and_target(how)
+    expected = x.clone()
+    write(expected, index.clone())
+    write(x, index)
+    assert x.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_memory_that_numpy_shares_is_read_before_it_is_written(threads):
+    """Two tensors of two arrays are two storages, and one memory all the same."""
+    used = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for write in (torch.Tensor.add_, torch.Tensor.copy_, torch.Tensor.mul_):
+            x = np.arange(200_000.0) % 7
+            y = x.copy()
+            write(torch.from_numpy(x[1:]), torch.from_numpy(x[:-1]))
+            write(torch.from_numpy(y[1:]), torch.from_numpy(y[:-1].copy()))
+            np.testing.assert_array_equal(x, y)
+    finally:
+        torch.set_num_threads(used)
+
+
 def test_memory_that_does_not_meet_is_no_overlap():
     m = torch.arange(10.0)
     m[:5].add_(m[5:])

@@ -127,6 +127,10 @@ fn forward_by_windows<T: Number>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[
 /// dx, from the gradient `g` of the output: the adjoint of [`forward`] in `x`.
 pub fn input_grad<T: Number>(geometry: &Geometry, g: &[T], w: &[T], dx: &mut [T]) {
     let geo = geometry.collapsed();
+    if !are_finite(w) {
+        // Zeros around the gradient do not keep an infinite weight away: only what a tap reads is added.
+        return scattered_input_grad(&geo, g, w, dx);
+    }
     if geo.is_depthwise() && geo.stride != [1; 3] {
         return direct::input_grad(&geo, g, w, dx);
     }

@@ -122,7 +122,7 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         )));
     }
     for other in arrays_held.iter_mut().skip(1).flatten() {
-        if other.storage().is(target.storage()) {
+        if other.meets(&target) {
             *other = read_beside(other, &target)?;
         }
     }

@@ -29,7 +29,7 @@ pub(crate) fn check_writable(op: &'static str, x: &Array) -> Result<()> {
 /// Fails where some places are common to memory without gaps, as in PyTorch. Of memory with gaps PyTorch does not ask.
 pub(crate) fn read_beside(x: &Array, target: &Array) -> Result<Array> {
     check_overlap(x, target)?;
-    if x.is_same_view(target) { Ok(x.clone()) } else { x.as_before(target) }
+    if x.has_same_places(target) { Ok(x.clone()) } else { x.as_before(target) }
 }
 
 /// Refuses operands that share some, but not the same, places with the target; of memory with gaps it is not asked.
