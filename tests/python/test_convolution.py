@@ -150,6 +150,31 @@ def test_an_infinity_reaches_what_reads_it_and_nothing_else(case, dtype):
         np.testing.assert_array_equal(np.isfinite(dw.numpy()), finite_dw)
 
 
+@pytest.mark.parametrize("size", [5, 7])
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_large_number_leaves_no_trace_where_no_window_reads_it(size, axis):
+    """Tiles of outputs share what is computed: to the bit, what one of them reads must not come to the others."""
+    draw = np.random.RandomState(3)
+    x, w = (torch.from_numpy(draw.standard_normal(s).astype(np.float32)) for s in ((1, 3, 60, 60), (16, 3, size, size)))
+    masked = w.clone()
+    masked.select(axis, size - 1).zero_()
+
+    def bits(x, w):
+        return F.conv2d(x, w, stride=2, padding=1).movedim(axis, 0)
+
+    plain, plain_masked = bits(x, w), bits(x, masked)
+    for place in range(8, 20):
+        large = x.clone()
+        large.select(axis, place).mul_(1e8)
+        # Position p reads 2 p - 1 to 2 p - 1 + size - 1; the last of them with weights of zero where they are masked.
+        reads = torch.tensor([2 * p - 1 <= place < 2 * p - 1 + size for p in range(len(plain))])
+        sees = torch.tensor([2 * p - 1 <= place < 2 * p - 1 + size - 1 for p in range(len(plain))])
+        changed, changed_masked = bits(large, w), bits(large, masked)
+        assert torch.equal(changed[~reads], plain[~reads])
+        assert torch.equal(changed_masked[~sees], plain_masked[~sees])
+        assert (changed[reads] != plain[reads]).any()
+
+
 def test_an_infinite_weight_reaches_what_its_tap_read_and_nothing_else():
     x = torch.ones(1, 1, 6, 6, requires_grad=True)
     w = torch.ones(1, 1, 3, 3)

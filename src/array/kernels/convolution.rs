@@ -11,6 +11,7 @@ mod abreast;
 mod columns;
 mod direct;
 mod geometry;
+mod phased;
 mod strips;
 mod windows;
 mod winograd;
@@ -32,6 +33,7 @@ pub trait Number: Product + Laned + Add<Output = Self> + Mul<Output = Self> + Ad
 }
 impl Number for f32 {
     const FILTERING: Option<Filtering<Self>> = Some(Filtering {
+        stepping: phased::forward,
         forward: winograd::forward,
         input_grad: winograd::input_grad,
         weight_grad: winograd::weight_grad,
@@ -40,8 +42,9 @@ impl Number for f32 {
 impl Number for f64 {}
 impl Number for i64 {}
 
-/// [`forward`], [`input_grad`] and [`weight_grad`] of a dtype.
+/// [`forward`], [`input_grad`] and [`weight_grad`] of a dtype; and [`forward`] of windows that step by two.
 pub struct Filtering<T> {
+    stepping: fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]),
     forward: fn(&Geometry, &[T], &[T], Option<&[T]>, &mut [T]),
     input_grad: fn(&Geometry, &[T], &[T], &mut [T]),
     weight_grad: fn(&Geometry, &[T], &[T], &mut [T]),
@@ -69,10 +72,13 @@ pub fn forward<T: Number>(geometry: &Geometry, x: &[T], w: &[T], bias: Option<&[
     if strips::serve(&g) {
         return strips::forward(&g, x, w, bias, y);
     }
-    if let Some(filtering) = T::FILTERING
-        && winograd::serve(&g)
-    {
-        return (filtering.forward)(&g, x, w, bias, y);
+    if let Some(filtering) = T::FILTERING {
+        if phased::serve(&g) {
+            return (filtering.stepping)(&g, x, w, bias, y);
+        }
+        if winograd::serve(&g) {
+            return (filtering.forward)(&g, x, w, bias, y);
+        }
     }
     if abreast::serve(&g) {
         return abreast::forward(&g, x, w, bias, y);

@@ -99,7 +99,14 @@ pub fn input_grad(geo: &Geometry, g: &[f32], w: &[f32], dx: &mut [f32]) {
 }
 
 /// Computes some images again.
-fn by_windows(g: &Geometry, images: &[usize], x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+pub(super) fn by_windows(
+    g: &Geometry,
+    images: &[usize],
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
     let (from, to) = (g.channels * g.plane(), g.outputs * g.positions());
     for image in images {
         let (x, y) = (&x[image * from..][..from], &mut y[image * to..][..to]);
@@ -268,6 +275,11 @@ struct Filters {
     is_turned: bool,
 }
 
+/// Whether no weight is zero or less than [`LEAST`].
+pub(super) fn are_large(weights: &[f32]) -> bool {
+    !weights.iter().fold(false, |found, w| found | (w.abs() < LEAST))
+}
+
 impl Filters {
     /// None where a weight is zero, or so small that half of it could lose digits: an output must not depend on what a
     /// weight of zero keeps from it, by rounding either.
@@ -284,7 +296,7 @@ impl Filters {
         for_each_run(windows, &|first, count| {
             with_scratch(taps * count, |of_tap: &mut [f32]| {
                 copy_matrix(taps, count, Matrix::new(w, first * taps, 1, taps as isize), of_tap);
-                if of_tap.iter().fold(false, |found, w| found | (w.abs() < LEAST)) {
+                if !are_large(of_tap) {
                     is_small.store(true, Ordering::Relaxed);
                 }
                 // SAFETY: these windows' places are this task's alone.

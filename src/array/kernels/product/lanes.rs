@@ -11,6 +11,8 @@ use super::x86;
 pub trait Laned: Copy {
     /// A register of AVX2; on another architecture `Plain`.
     type Best: Register<Element = Self>;
+    /// A register of AVX-512; on another architecture `Plain`.
+    type Widest: Register<Element = Self>;
     /// A register that every machine has.
     type Plain: Register<Element = Self>;
     /// Lanes of both.
@@ -21,12 +23,16 @@ pub trait Laned: Copy {
 }
 
 macro_rules! laned {
-    ($($t:ty: $lanes:literal, $best:ty;)*) => {$(
+    ($($t:ty: $lanes:literal, $best:ty, $widest:ty;)*) => {$(
         impl Laned for $t {
             #[cfg(target_arch = "x86_64")]
             type Best = $best;
             #[cfg(not(target_arch = "x86_64"))]
             type Best = Self::Plain;
+            #[cfg(target_arch = "x86_64")]
+            type Widest = $widest;
+            #[cfg(not(target_arch = "x86_64"))]
+            type Widest = Self::Plain;
             type Plain = Lanes<$t, $lanes, Baseline>;
 
             fn mask(kept: bool) -> Self {
@@ -37,9 +43,9 @@ macro_rules! laned {
 }
 
 laned! {
-    f32: 8, arch::__m256;
-    f64: 4, arch::__m256d;
-    i64: 4, Lanes<i64, 4, x86::Avx2>;
+    f32: 8, arch::__m256, arch::__m512;
+    f64: 4, arch::__m256d, arch::__m512d;
+    i64: 4, Lanes<i64, 4, x86::Avx2>, Lanes<i64, 8, x86::Avx512>;
 }
 
 /// Runs a loop in the best registers of this machine.
@@ -55,5 +61,24 @@ pub unsafe fn enter<T: Laned, K: Kernel<T::Best> + Kernel<T::Plain>>(kernel: K) 
             return T::Best::enter(kernel);
         }
         T::Plain::enter(kernel);
+    }
+}
+
+/// [`enter`] for a loop that gives the same bits in registers of any number of lanes: in those of AVX-512 too.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline]
+pub unsafe fn enter_widest<T: Laned, K>(kernel: K)
+where
+    K: Kernel<T::Best> + Kernel<T::Widest> + Kernel<T::Plain>,
+{
+    // SAFETY: the caller's promise, and registers of AVX-512 only where its instructions are.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if x86::level() == x86::Level::Avx512 {
+            return T::Widest::enter(kernel);
+        }
+        enter::<T, K>(kernel);
     }
 }

@@ -353,7 +353,25 @@ register!(__m256d, f64, Avx2, lanes 4, rows 6, square 4, transpose_f64, folded_f
 register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32, folded_sixteen,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_and_ps,
     load_first(from, count) _mm512_maskz_loadu_ps((0xffff_u32 >> (16 - count)) as u16, from),
-    store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value));
+    store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value),
+#[inline(always)]
+unsafe fn parted(self, other: Self) -> (Self, Self) {
+    // SAFETY: the caller's promise: the machine has the instructions.
+    unsafe {
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+        (_mm512_permutex2var_ps(self, even, other), _mm512_permutex2var_ps(self, odd, other))
+    }
+}
+#[inline(always)]
+unsafe fn interleaved(self, other: Self) -> (Self, Self) {
+    // SAFETY: the caller's promise: the machine has the instructions.
+    unsafe {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_or_si512(low, _mm512_set1_epi32(8));
+        (_mm512_permutex2var_ps(self, low, other), _mm512_permutex2var_ps(self, high, other))
+    }
+});
 
 register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64, folded_eight_wide,
     _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_and_pd,
