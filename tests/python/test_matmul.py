@@ -167,3 +167,17 @@ def test_zero_dim_operands_and_strangers_cannot_be_multiplied():
             wrong()
     with pytest.raises(RuntimeError):
         torch.bmm(torch.ones(2, 3), torch.ones(2, 3))
+
+
+def test_a_product_with_more_rows_and_columns_than_are_packed_at_once():
+    """Blocks of A pass by each block of B: on one thread, so that both are cut."""
+    draw = np.random.RandomState(6)
+    a, b = draw.standard_normal((520, 300)), draw.standard_normal((300, 4200))
+    used = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for dtype in (np.float32, np.float64):
+            y = torch.from_numpy(a.astype(dtype)) @ torch.from_numpy(b.astype(dtype))
+            assert (np.abs(y.numpy() - a @ b) <= 8 * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b))).all()
+    finally:
+        torch.set_num_threads(used)

@@ -17,6 +17,7 @@ mod windows;
 mod winograd;
 
 use std::ops::{Add, AddAssign, Mul};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use geometry::Geometry;
 
@@ -300,11 +301,21 @@ fn weight_grad_by_windows<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut 
     }
 }
 
+/// Numbers that are looked at by a task, and without a branch.
+const LOOKED_AT: usize = 1 << 16;
+const TOGETHER: usize = 256;
+
 /// Whether no number is infinite or NaN.
 fn are_finite<T: Number>(numbers: &[T]) -> bool {
-    /// Looked at without a branch: what is not finite makes the sum NaN.
-    const TOGETHER: usize = 256;
-    numbers.chunks(TOGETHER).all(|some| some.iter().fold(T::ZERO, |sum, &x| sum + x * T::ZERO) == T::ZERO)
+    let found = AtomicBool::new(false);
+    pool::for_each_if(numbers.len() > 4 * LOOKED_AT, numbers.len().div_ceil(LOOKED_AT), &|task| {
+        let some = &numbers[task * LOOKED_AT..numbers.len().min((task + 1) * LOOKED_AT)];
+        let count = |few: &[T]| few.iter().map(|&x| u32::from(x * T::ZERO != T::ZERO)).sum::<u32>();
+        if some.chunks(TOGETHER).any(|few| count(few) > 0) {
+            found.store(true, Ordering::Relaxed);
+        }
+    });
+    !found.into_inner()
 }
 
 /// Windows as columns: `y` is `[batch, rows, positions]`, for a geometry of one group.

@@ -190,7 +190,8 @@ impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>, const FAR: bool> Formul
     }
 }
 
-/// A formula that takes sines: of numbers beyond [`Real::REACH`] the slow way, which a vectorised loop cannot hold.
+/// A formula that takes sines: of numbers beyond [`Real::REACH`], and of some before it, the slow way, which a vectorised loop
+/// cannot hold.
 struct OfAngle<T, F>(std::marker::PhantomData<(T, F)>);
 
 impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAngle<T, F> {

@@ -175,7 +175,8 @@ macro_rules! functions_of_an_angle {
 
 macro_rules! functions_within {
     ($($name:ident: $far:ident $near:ident),*) => {$(
-        #[doc = concat!("[`Real::", stringify!($far), "`], of any number if `FAR`.")]
+        #[doc = concat!("[`Real::", stringify!($far), "`], of any number if `FAR`: for the forward formula of a row that is",
+            " `exponential` or `logarithmic`, whose kernel sees to the others, and for no other formula.")]
         #[inline(always)]
         pub fn $name(self) -> V<T, FAR> {
             V(if FAR { self.0.$far() } else { self.0.$near() })

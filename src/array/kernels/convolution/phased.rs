@@ -3,11 +3,11 @@
 //! Note [Filtered phases]: a window that steps by two is four that step by one: its even and odd taps, down and across, over the
 //! even and odd positions of the input. Each of them is filtered: of two outputs along an axis, five products stand for
 //! the eight of four taps, four for the six of three. So two by two outputs of a window of seven by seven take 81 products
-//! for each channel, where they have 196. Points are 0, 1, -1, 2 as far as there are taps, and infinity: then no number reaches an output
-//! whose window does not read it. What `winograd.rs` says of small weights and of infinities holds here too.
+//! for each channel, where they have 196. Points are 0, 1, -1, 2 as far as there are taps, and infinity: then no number
+//! reaches an output whose window does not read it. What `winograd.rs` says of small weights and of infinities holds here too.
 //!
 //! With few channels the sums of products are short: so they are made, added up over places and phases and transformed
-//! back without leaving the registers, whose lanes are neighbouring tiles.
+//! back in registers, a tile in each lane.
 
 // Without inlining registers travel through memory.
 #![allow(clippy::inline_always)]
@@ -40,8 +40,9 @@ const TOGETHER: usize = 4;
 const MOST_CHANNELS: usize = 4;
 const FEWEST_OUTPUTS: usize = 16;
 
-/// Columns of the output below which registers are mostly empty.
+/// Columns of the output below which registers are mostly empty, and above which a band of lines is too long for a cache.
 const FEWEST_COLUMNS: usize = 24;
+const MOST_COLUMNS: usize = 8192;
 
 /// Lines of tiles in a task: their inputs are copied together.
 const BAND: usize = 4;
@@ -72,7 +73,9 @@ pub fn serve(g: &Geometry) -> bool {
     let plain = g.stride[1..] == [STEP; 2] && g.dilation[1..] == [1; 2] && g.groups == 1;
     let window = matches!(g.kernel[1..], [5, 5] | [7, 7]);
     let thin = g.channels <= MOST_CHANNELS && g.outputs >= FEWEST_OUTPUTS;
-    flat && plain && window && thin && g.output[2] >= FEWEST_COLUMNS && g.output[1] >= TILE
+    let inside = g.padding[1] >= 0 && g.padding[2] >= 0;
+    let wide = (FEWEST_COLUMNS..=MOST_COLUMNS).contains(&g.output[2]) && g.output[1] >= TILE;
+    flat && plain && window && thin && inside && wide
 }
 
 /// y = x convolved with w, plus the bias: see [`super::forward`].
@@ -132,8 +135,8 @@ fn filtered(taps: [f64; TAPS], count: usize) -> [f64; SIDE] {
     }
 }
 
-/// The weights at all places: for each [`TOGETHER`] outputs, for each place and channel those of the outputs. Places lie
-/// one line of a phase of lines after the other, of both phases of columns.
+/// The weights at all places: for each [`TOGETHER`] outputs, for each place and channel those of the outputs. Places
+/// are numbered by phase down, then line, then both phases across side by side: as a matrix of `WINDOW + STEP` columns.
 fn transformed<const WINDOW: usize>(g: &Geometry, w: &[f32]) -> Cached<f32> {
     let places = places_of(WINDOW);
     let mut weights = Cached::filled(0.0, g.outputs.next_multiple_of(TOGETHER) * places * g.channels);
@@ -271,10 +274,9 @@ impl<const EVEN: usize, const ODD: usize> Lines<'_, EVEN, ODD> {
     unsafe fn copy_rows<R: Register<Element = f32>>(&mut self) {
         let (band, g) = (self.band, self.band.g);
         let [_, height, width] = g.input;
-        // Where a row lies in the padded one, and which part of it does.
-        let first = (-g.padding[2]).max(0) as usize;
-        let before = (g.padding[2].max(0) as usize).min(self.line.len());
-        let count = width.saturating_sub(first).min(self.line.len() - before);
+        // Where a row lies in the padded one, and how much of it.
+        let before = (g.padding[2] as usize).min(self.line.len());
+        let count = width.min(self.line.len() - before);
         self.line.fill(0.0);
         for (number, to) in self.copy.chunks_exact_mut(APART * self.length).enumerate() {
             let (channel, row) = (number / self.rows, number % self.rows);
@@ -283,7 +285,7 @@ impl<const EVEN: usize, const ODD: usize> Lines<'_, EVEN, ODD> {
                 to.fill(0.0);
                 continue;
             }
-            let start = ((band.image * g.channels + channel) * height + row as usize) * width + first;
+            let start = ((band.image * g.channels + channel) * height + row as usize) * width;
             self.line[before..before + count].copy_from_slice(&band.x[start..start + count]);
             for at in (0..self.length).step_by(R::LANES) {
                 // SAFETY: the caller's promise; a residue has whole registers, and a line has four times as many numbers.
@@ -415,16 +417,20 @@ impl<const EVEN: usize, const ODD: usize> Lines<'_, EVEN, ODD> {
                         + (TILE * line + a) * width
                         + TILE * first;
                     let (left, right) = y[n][a][0].plus(shift).interleaved(y[n][a][1].plus(shift));
-                    let mut left_over = width - TILE * first;
                     for (part, numbers) in [left, right].into_iter().enumerate() {
-                        zero = zero.multiply_add(numbers, R::splat(0.0));
-                        let to = band.y.at(at + part * R::LANES);
-                        if left_over >= R::LANES {
-                            numbers.store(to);
-                        } else if left_over > 0 {
-                            numbers.store_first(to, left_over);
-                        }
-                        left_over = left_over.saturating_sub(R::LANES);
+                        // Only outputs are looked at: what else is in a register depends on its length.
+                        let valid = (width - TILE * first).saturating_sub(part * R::LANES);
+                        let looked_at = if valid >= R::LANES {
+                            numbers.store(band.y.at(at + part * R::LANES));
+                            numbers
+                        } else if valid > 0 {
+                            let to = band.y.at(at + part * R::LANES);
+                            numbers.store_first(to, valid);
+                            R::load_first(to, valid)
+                        } else {
+                            continue;
+                        };
+                        zero = zero.multiply_add(looked_at, R::splat(0.0));
                     }
                 }
             }

@@ -7,7 +7,7 @@ use super::register::{Baseline, Element, Kernel, Lanes, Register};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
-/// A dtype with registers of the same number of lanes on every machine.
+/// A dtype with registers, two of which have the same number of lanes on every machine.
 pub trait Laned: Copy {
     /// A register of AVX2; on another architecture `Plain`.
     type Best: Register<Element = Self>;
@@ -15,7 +15,7 @@ pub trait Laned: Copy {
     type Widest: Register<Element = Self>;
     /// A register that every machine has.
     type Plain: Register<Element = Self>;
-    /// Lanes of both.
+    /// Lanes of `Best` and `Plain`.
     const LANES: usize = Self::Plain::LANES;
 
     /// The element with which `and` leaves another as it is, or makes zero of it.
