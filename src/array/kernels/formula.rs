@@ -266,32 +266,25 @@ impl<const ARITY: usize, T: Integer, F: IntegerTest<ARITY>> Formula<ARITY> for O
     }
 }
 
+/// A kernel of tiles for `f32` and `f64`.
+const fn of_floats(narrow: Levels, wide: Levels) -> Kernel {
+    Kernel([None, None, None, None, None, None, Some(narrow), Some(wide)])
+}
+
 /// A kernel for the float dtypes.
 pub const fn real<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
-    Kernel([
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        Some(leveled::<ARITY, OfReal<f32, F>, OfReal<Fused<f32>, F>>()),
-        Some(leveled::<ARITY, OfReal<f64, F>, OfReal<Fused<f64>, F>>()),
-    ])
+    of_floats(
+        leveled::<ARITY, OfReal<f32, F>, OfReal<Fused<f32>, F>>(),
+        leveled::<ARITY, OfReal<f64, F>, OfReal<Fused<f64>, F>>(),
+    )
 }
 
 /// A kernel for the float dtypes whose formula takes sines.
 pub const fn angle<const ARITY: usize, F: RealFormula<ARITY>>() -> Kernel {
-    Kernel([
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        Some(leveled::<ARITY, OfAngle<f32, F>, OfAngle<Fused<f32>, F>>()),
-        Some(leveled::<ARITY, OfAngle<f64, F>, OfAngle<Fused<f64>, F>>()),
-    ])
+    of_floats(
+        leveled::<ARITY, OfAngle<f32, F>, OfAngle<Fused<f32>, F>>(),
+        leveled::<ARITY, OfAngle<f64, F>, OfAngle<Fused<f64>, F>>(),
+    )
 }
 
 /// A kernel for the float dtypes whose formula has exponentials of its operand.
@@ -305,16 +298,10 @@ pub const fn logarithmic<F: RealFormula<1>>() -> Kernel {
 }
 
 const fn of_most<F: RealFormula<1>, const EXPONENT: bool>() -> Kernel {
-    Kernel([
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        Some(leveled::<1, OfMost<f32, F, EXPONENT>, OfMost<Fused<f32>, F, EXPONENT>>()),
-        Some(leveled::<1, OfMost<f64, F, EXPONENT>, OfMost<Fused<f64>, F, EXPONENT>>()),
-    ])
+    of_floats(
+        leveled::<1, OfMost<f32, F, EXPONENT>, OfMost<Fused<f32>, F, EXPONENT>>(),
+        leveled::<1, OfMost<f64, F, EXPONENT>, OfMost<Fused<f64>, F, EXPONENT>>(),
+    )
 }
 
 /// A kernel for the float dtypes whose formula looks up in a table: in `f32` and fused steps it is read over registers.
@@ -330,16 +317,10 @@ pub const fn tabled<F: LanesFormula>() -> Kernel {
 
 /// A truth-valued kernel for the float dtypes.
 pub const fn real_test<const ARITY: usize, F: RealTest<ARITY>>() -> Kernel {
-    Kernel([
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        Some(leveled::<ARITY, OfRealTest<f32, F>, OfRealTest<Fused<f32>, F>>()),
-        Some(leveled::<ARITY, OfRealTest<f64, F>, OfRealTest<Fused<f64>, F>>()),
-    ])
+    of_floats(
+        leveled::<ARITY, OfRealTest<f32, F>, OfRealTest<Fused<f32>, F>>(),
+        leveled::<ARITY, OfRealTest<f64, F>, OfRealTest<Fused<f64>, F>>(),
+    )
 }
 
 /// A kernel for the integer dtypes.
