@@ -186,15 +186,20 @@ impl Array {
             && self.strides() == other.strides()
     }
 
+    /// Whether the memory from the first to the last element of each is in part the same.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self.pointer() as usize, other.pointer() as usize);
+        let bytes = |x: &Self| x.layout.extent() * x.dtype.size();
+        a < b + bytes(other) && b < a + bytes(self)
+    }
+
     /// Whether there may be a byte that both show, be it of two storages: NumPy's arrays share memory too.
     pub(crate) fn meets(&self, other: &Self) -> bool {
-        let size = self.dtype.size();
-        let (from, to) = (self.pointer() as usize, other.pointer() as usize);
-        let bytes = |x: &Self| x.layout.extent() * x.dtype.size();
-        if from >= to + bytes(other) || to >= from + bytes(self) {
+        if !self.overlaps(other) {
             return false;
         }
-        let apart = to.wrapping_sub(from) as isize;
+        let size = self.dtype.size();
+        let apart = (other.pointer() as usize).wrapping_sub(self.pointer() as usize) as isize;
         let is_whole = size == other.dtype.size() && apart % size as isize == 0;
         !is_whole || layout::have_common_place(&self.layout, &other.layout, apart / size as isize)
     }

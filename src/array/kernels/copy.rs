@@ -71,7 +71,7 @@ pub fn into_lines(x: &Array, y: &Array, lines: usize, start: usize) -> bool {
         return false;
     }
     assert!(start + length <= line, "a line is too long");
-    debug_assert!(!tile::overlap(x, y));
+    debug_assert!(!x.overlaps(y));
     let (mut from, mut to) = (x.pointer().cast_const(), y.pointer().wrapping_add(start * size));
     for _ in 0..lines {
         // SAFETY: elements of a line of each, which are apart by the caller's word.
@@ -91,7 +91,7 @@ pub fn copy(x: &Array, y: &Array) {
         }
         return;
     }
-    if x.dtype() == y.dtype() && y.is_contiguous() && !tile::overlap(x, y) {
+    if x.dtype() == y.dtype() && y.is_contiguous() && !x.overlaps(y) {
         return rearrange::into_order(x, y);
     }
     tile::identity(Source::Array(x), y);

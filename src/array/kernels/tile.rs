@@ -70,7 +70,7 @@ const fn no_constants<const N: usize>() -> Constants<N> {
 impl Call<'_> {
     /// Computes the output, which may be one of the inputs.
     pub fn run(&self) {
-        let is_aliased = self.inputs.iter().any(|x| matches!(x, Source::Array(x) if overlap(x, self.output)));
+        let is_aliased = self.inputs.iter().any(|x| matches!(x, Source::Array(x) if x.overlaps(self.output)));
         if is_aliased { self.run_planned(true) } else { self.run_fresh() }
     }
 
@@ -161,11 +161,6 @@ fn spread<const N: usize>(room: &mut Spread<N>, dtype: DType, value: Scalar, n: 
         unsafe { fill::fill_run::<T>(first.cast(), n, T::from_scalar(value)) };
     });
     first.cast_const().cast()
-}
-
-pub(super) fn overlap(x: &Array, y: &Array) -> bool {
-    let (a, b) = (x.pointer() as usize, y.pointer() as usize);
-    a < b + y.layout().extent() * y.dtype().size() && b < a + x.layout().extent() * x.dtype().size()
 }
 
 /// Copies `x`, broadcast and converted, into `y`; right also when they overlap exactly or not at all.

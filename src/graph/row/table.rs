@@ -7,7 +7,8 @@
 //!
 //! * `table NAME with methods` makes each row a method of `Tensor` too.
 //! * `kind`: `real` (integers become the default float), `angle` (the same, with sines of numbers of any size),
-//!   `exponential` and `logarithmic` (the same of one input, with functions of it that end in `_within`), `tabled` (of one, with what is looked up in a table, `array/kernels/lanes.rs`), `number` (every dtype keeps itself),
+//!   `exponential` and `logarithmic` (the same of one input, with functions of it that end in `_within`), `tabled` (of one,
+//!   with what is looked up in a table, `array/kernels/lanes.rs`), `number` (every dtype keeps itself),
 //!   `test` (numbers to truths), `real_test` (floats to truths), `logic` (truths to truths), `bits` (integers and truths).
 //! * In a derivative, `g` is the gradient of the output, an input's name is that input, `y` is the output. What the list
 //!   names (besides `g`) is kept from the forward pass, and nothing else. A derivative that is missing does not exist.
