@@ -1,5 +1,6 @@
 //! Layer 1, numbers: dtypes, shapes, shared storage, views, kernels, random streams. No gradients here.
 
+pub(crate) mod counted;
 pub mod dtype;
 pub(crate) mod emplace;
 pub(crate) mod fork;

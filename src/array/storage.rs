@@ -4,9 +4,8 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 
-use crate::array::emplace;
+use crate::array::counted::{Counted, WeakCounted};
 use crate::array::memory::{self, Block};
 use crate::array::writers::{self, Write};
 use crate::error::{Kind, Result};
@@ -17,14 +16,14 @@ pub const INLINE_BYTES: usize = 32;
 
 /// A reference-counted buffer.
 #[derive(Clone)]
-pub struct Storage(Arc<Inner>);
+pub struct Storage(Counted<Inner>);
 
 /// A reference that does not keep the memory alive.
-pub(super) struct WeakStorage(Weak<Inner>);
+pub(super) struct WeakStorage(WeakCounted<Inner>);
 
 impl WeakStorage {
     pub fn is_gone(&self) -> bool {
-        self.0.strong_count() == 0
+        self.0.is_gone()
     }
 }
 
@@ -98,7 +97,7 @@ impl Storage {
 
     #[inline]
     fn new(bytes: usize, memory: Memory, read_only: bool) -> Self {
-        Self(emplace::arc(|| Inner {
+        Self(Counted::new(|| Inner {
             version: AtomicU32::new(0),
             writer: AtomicU16::new(0),
             read_only,
@@ -202,17 +201,17 @@ impl Storage {
 
     /// How many references to this buffer there are.
     pub(super) fn holders(&self) -> usize {
-        Arc::strong_count(&self.0)
+        self.0.holders()
     }
 
     /// A reference that does not keep the memory alive.
     pub(super) fn downgrade(&self) -> WeakStorage {
-        WeakStorage(Arc::downgrade(&self.0))
+        WeakStorage(self.0.downgrade())
     }
 
     /// A number that no other living storage has.
     pub(super) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        self.0.address()
     }
 
     /// Says how many writes there have been, for who knows better than the count.
@@ -223,12 +222,12 @@ impl Storage {
     /// Whether both are the same buffer.
     #[inline]
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is(&other.0)
     }
 
     /// Whether no other view holds this buffer, so that its owner may write over it or give it away.
     #[inline]
     pub fn is_unique(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        self.0.holders() == 1
     }
 }

@@ -214,7 +214,7 @@ impl Tensor {
 
     /// The node that has this tensor's hooks, and which of its outputs the tensor is.
     fn hooked_edge(&self) -> Edge {
-        self.history().unwrap_or_else(|| Edge { node: self.kept_accumulator(), output: 0 })
+        self.history().unwrap_or_else(|| Edge { node: self.accumulator(), output: 0 })
     }
 
     /// From now on calls `hook` with this leaf whenever a backward pass has added into its `.grad`.
@@ -237,7 +237,7 @@ impl Tensor {
                 "post accumulate grad hooks cannot be registered on non-leaf tensors",
             ));
         }
-        let node = self.kept_accumulator();
+        let node = self.accumulator();
         let id = node.extra_or_default().hooks.lock().accumulated.add(hook);
         Ok(HookHandle { id, node: node.downgrade(), place: Place::Accumulated })
     }

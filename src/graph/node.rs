@@ -4,14 +4,15 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
 
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::array::{DType, Layout, emplace};
+use crate::array::counted::{Counted, WeakCounted};
+use crate::array::{DType, Layout};
 use crate::error::Result;
 use crate::graph::forward::Slot;
 use crate::graph::hooks::NodeHooks;
@@ -210,7 +211,7 @@ impl Node {
 
 /// A counted reference to a node. The last one to go frees the node, and whatever only it held, without recursion.
 // Not an option that `drop` empties: an `Option<Edge>` then has no room of its own for "none".
-pub struct NodeRef(ManuallyDrop<Arc<Node>>);
+pub struct NodeRef(ManuallyDrop<Counted<Node>>);
 
 impl NodeRef {
     /// A new node whose edges lead to `edges`. It is newer than each of them.
@@ -227,7 +228,7 @@ impl NodeRef {
         let newest = edges.iter().flatten().map(|e| e.node.sequence).max().unwrap_or(0);
         let sequence = CLOCK.get().max(newest) + 1;
         CLOCK.set(sequence);
-        let node = Self(ManuallyDrop::new(emplace::arc(|| Node {
+        let node = Counted::new(|| Node {
             sequence,
             slot: AtomicU64::new(0),
             edges,
@@ -235,7 +236,9 @@ impl NodeRef {
             saved: Mutex::new(saved),
             extra: OnceBox::new(),
             rule,
-        })));
+        });
+        // SAFETY: the pointer stays the same; the compiler adds what it knows of `R`.
+        let node = Self(ManuallyDrop::new(unsafe { node.unsize(|block| block as *mut _) }));
         if watch::is_on() {
             seen::note_node(&node);
         }
@@ -244,17 +247,17 @@ impl NodeRef {
 
     /// A reference that does not keep the node alive.
     pub fn downgrade(&self) -> WeakNode {
-        WeakNode(Some(Arc::downgrade(&self.0)))
+        WeakNode(Some(self.0.downgrade()))
     }
 
     /// Whether both are the same node.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is(&other.0)
     }
 
     /// Whether there are this many references to the node.
     pub(crate) fn is_owned(&self, owners: usize) -> bool {
-        Arc::strong_count(&self.0) == owners
+        self.0.holders() == owners
     }
 
     /// What the node kept, packages closed. Fails when a backward pass has freed it.
@@ -281,7 +284,7 @@ impl NodeRef {
 
     /// The node's address, for identity.
     pub fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).cast::<()>() as usize
+        self.0.address()
     }
 }
 
@@ -302,24 +305,24 @@ impl Deref for NodeRef {
 
 /// A reference that does not keep the node alive.
 #[derive(Clone, Default)]
-pub struct WeakNode(Option<Weak<Node>>);
+pub struct WeakNode(Option<WeakCounted<Node>>);
 
 impl WeakNode {
     /// Whether the node is gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.as_ref().is_none_or(|node| node.strong_count() == 0)
+        self.0.as_ref().is_none_or(WeakCounted::is_gone)
     }
 
     /// The node, if it still lives.
     #[inline]
     pub fn upgrade(&self) -> Option<NodeRef> {
-        self.0.as_ref().and_then(Weak::upgrade).map(|arc| NodeRef(ManuallyDrop::new(arc)))
+        self.0.as_ref().and_then(WeakCounted::upgrade).map(|node| NodeRef(ManuallyDrop::new(node)))
     }
 }
 
 thread_local! {
     /// Nodes whose last reference went while another node was being freed on this thread.
-    static DOOMED: RefCell<Vec<Arc<Node>>> = const { RefCell::new(Vec::new()) };
+    static DOOMED: RefCell<Vec<Counted<Node>>> = const { RefCell::new(Vec::new()) };
     static FREEING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -327,32 +330,32 @@ impl Drop for NodeRef {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: nobody can use `self` after its drop.
-        let arc = unsafe { ManuallyDrop::take(&mut self.0) };
+        let node = unsafe { ManuallyDrop::take(&mut self.0) };
         // Two threads may both see a count above one and both leave here; the later then frees the node in place,
         // and the node's own references come through this same door, so the depth stays bounded all the same.
-        if Arc::strong_count(&arc) > 1 {
+        if node.holders() > 1 {
             return;
         }
-        free(arc);
+        free(node);
     }
 }
 
 /// Note [Freed without recursion]: a node that goes takes the nodes before it along, and a graph may be a million nodes
 /// deep. So while one node is being freed on a thread, others wait in a list instead of being freed inside it.
-fn free(arc: Arc<Node>) {
+fn free(node: Counted<Node>) {
     let nested = FREEING.try_with(|freeing| freeing.replace(true));
     match nested {
         Ok(true) => {
-            let _ = DOOMED.try_with(|doomed| doomed.borrow_mut().push(arc));
+            let _ = DOOMED.try_with(|doomed| doomed.borrow_mut().push(node));
         }
         Ok(false) => {
-            drop(arc);
+            drop(node);
             while let Ok(Some(next)) = DOOMED.try_with(|doomed| doomed.borrow_mut().pop()) {
                 drop(next);
             }
             let _ = FREEING.try_with(|freeing| freeing.set(false));
         }
         // The thread is ending and its list is gone.
-        Err(_) => drop(arc),
+        Err(_) => drop(node),
     }
 }

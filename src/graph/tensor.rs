@@ -2,26 +2,27 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
 use smallvec::smallvec;
 
-use crate::array::{Array, DType, Element, Scalar, emplace};
+use crate::array::counted::{Counted, WeakCounted};
+use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::node::{Edge, NodeRef, OutputMeta, WeakNode};
+use crate::graph::node::{Edge, NodeRef, OutputMeta};
 use crate::graph::saved::Saved;
 use crate::graph::{forward, mode, seen, vector_space, view};
 
 /// A counted reference to a tensor. Clones are the same tensor: in-place changes and `.grad` are seen through each.
 #[derive(Clone)]
-pub struct Tensor(Arc<Inner>);
+pub struct Tensor(Counted<Inner>);
 
 /// A reference that does not keep the tensor alive.
 #[derive(Clone)]
-pub struct WeakTensor(Weak<Inner>);
+pub struct WeakTensor(WeakCounted<Inner>);
 
 /// What an in-place operation or a change of history replaces.
 pub(crate) struct State {
@@ -39,6 +40,8 @@ struct Inner {
     base: Option<(Tensor, view::Origin)>,
     /// For a base: how often its history was rewritten by a write through one of its views, or under them.
     generation: AtomicU32,
+    /// The state's number of elements, for who asks nothing else of it.
+    numel: AtomicUsize,
     /// The embedding language's object for this tensor, if one is alive. Never dereferenced here.
     foreign: AtomicPtr<()>,
     extra: OnceLock<Box<Extra>>,
@@ -48,10 +51,9 @@ struct Inner {
 #[derive(Default)]
 struct Extra {
     grad: Mutex<Option<Tensor>>,
-    accumulator: Mutex<WeakNode>,
+    /// The end of every graph that leads to this leaf, which has its hooks; it knows the leaf weakly.
+    accumulator: Mutex<Option<NodeRef>>,
     forward: forward::State,
-    /// The accumulator of a leaf that has hooks.
-    hooked: Mutex<Option<NodeRef>>,
     /// Anything the embedding language wants to keep with the tensor.
     attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -101,8 +103,9 @@ impl Tensor {
     #[inline]
     fn build(array: Array, history: Option<Edge>, base: Option<(Self, view::Origin)>, flags: u8) -> Self {
         let generation = base.as_ref().map_or(0, |(base, _)| base.generation());
-        Self(emplace::arc(|| Inner {
+        Self(Counted::new(|| Inner {
             flags: AtomicU8::new(flags),
+            numel: AtomicUsize::new(array.numel()),
             state: RecursiveRwLock::new(State { array, history, generation }),
             base,
             generation: AtomicU32::new(0),
@@ -148,6 +151,7 @@ impl Tensor {
             let mut state = self.0.state.write();
             let old = state.history.clone();
             change(&mut state);
+            self.0.numel.store(state.array.numel(), Ordering::Relaxed);
             // Only this bit, and only under the lock: another thread may change the others meanwhile.
             if self.flag(HISTORY) != state.history.is_some() {
                 self.set_flag(HISTORY, state.history.is_some());
@@ -172,8 +176,10 @@ impl Tensor {
         self.state().array.ndim()
     }
     /// Number of elements.
+    #[inline]
     pub fn numel(&self) -> usize {
-        self.state().array.numel()
+        // Relaxed: as flags.
+        self.0.numel.load(Ordering::Relaxed)
     }
     /// Element type.
     #[inline]
@@ -183,17 +189,17 @@ impl Tensor {
 
     /// Whether both are the same tensor.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is(&other.0)
     }
 
     /// A number that no other living tensor has.
     pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+        self.0.address()
     }
 
     /// A reference that does not keep the tensor alive.
     pub fn downgrade(&self) -> WeakTensor {
-        WeakTensor(Arc::downgrade(&self.0))
+        WeakTensor(self.0.downgrade())
     }
 
     /// The slot for the embedding language's object of this tensor.
@@ -225,22 +231,15 @@ impl Tensor {
         self.0.extra.get_or_init(Box::default)
     }
 
-    /// If this is the only reference to the tensor: the node that made it and the accumulator that it keeps, unless
-    /// another thread is at work on them.
+    /// If this is the only reference to the tensor: the node that made it and its accumulator, unless another thread is at
+    /// work on them.
     pub(crate) fn owned_nodes(&self) -> Option<(Option<NodeRef>, Option<NodeRef>)> {
-        if Arc::strong_count(&self.0) != 1 {
+        if self.0.holders() != 1 {
             return None;
         }
         let history = self.0.state.try_read()?.history.as_ref().map(|edge| edge.node.clone());
-        let hooked = self.0.extra.get().and_then(|extra| extra.hooked.try_lock()?.clone());
-        Some((history, hooked))
-    }
-
-    /// The accumulator, from now on kept: what is attached to it lives as long as the leaf.
-    pub(crate) fn kept_accumulator(&self) -> NodeRef {
-        let node = self.accumulator();
-        *self.extra().hooked.lock() = Some(node.clone());
-        node
+        let accumulator = self.0.extra.get().and_then(|extra| extra.accumulator.try_lock()?.clone());
+        Some((history, accumulator))
     }
 
     /// Whether an operation on this tensor would be recorded.
@@ -321,16 +320,23 @@ impl Tensor {
     /// Where a gradient of this tensor goes: the node that made it, or the accumulator of a leaf; `None` if it wants none.
     #[inline]
     pub fn gradient_edge(&self) -> Option<Edge> {
-        let flags = self.0.flags.load(Ordering::Relaxed);
-        let wants = if self.0.base.is_some() {
-            self.requires_grad_as_view()
-        } else {
-            flags & (REQUIRES_GRAD | HISTORY) != 0
-        };
-        if !wants {
+        if !self.requires_grad() {
             return None;
         }
-        if let Some(edge) = &self.state().history {
+        // A leaf's state has nothing to say, and to read it costs two locked instructions.
+        let state = (self.0.base.is_some() || self.flag(HISTORY)).then(|| self.state());
+        self.edge_of(state.as_deref())
+    }
+
+    /// [`Tensor::gradient_edge`] of a tensor that requires a gradient, for who reads its state already.
+    #[inline]
+    pub(crate) fn gradient_edge_in(&self, state: &State) -> Option<Edge> {
+        self.edge_of(Some(state))
+    }
+
+    #[inline]
+    fn edge_of(&self, state: Option<&State>) -> Option<Edge> {
+        if let Some(edge) = state.and_then(|state| state.history.as_ref()) {
             return Some(edge.clone());
         }
         // A view without a history of its own, made before its base was asked for a gradient, wants none: it is no leaf.
@@ -338,11 +344,11 @@ impl Tensor {
             .then(|| Edge { node: self.accumulator(), output: 0 })
     }
 
-    /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.
-    fn accumulator(&self) -> NodeRef {
+    /// The node that adds into `.grad`: the same one for all graphs, and kept by the leaf, since most leaves are used again.
+    pub(crate) fn accumulator(&self) -> NodeRef {
         let mut slot = self.extra().accumulator.lock();
-        if let Some(node) = slot.upgrade() {
-            return node;
+        if let Some(node) = &*slot {
+            return node.clone();
         }
         let meta = {
             let state = self.state();
@@ -350,13 +356,18 @@ impl Tensor {
         };
         let rule = AccumulateGrad { leaf: self.downgrade() };
         let node = NodeRef::new(rule, smallvec![], smallvec![meta], Saved::Nothing);
-        *slot = node.downgrade();
+        *slot = Some(node.clone());
         node
     }
 
-    /// The accumulator, if some graph holds one.
+    /// The accumulator, if a graph or a hook asked for one.
     pub fn existing_accumulator(&self) -> Option<NodeRef> {
-        self.0.extra.get()?.accumulator.lock().upgrade()
+        self.0.extra.get()?.accumulator.lock().clone()
+    }
+
+    /// Makes what is recorded from now on end in another accumulator than what was recorded so far, and answers with that.
+    fn part_with_accumulator(&self) -> Option<NodeRef> {
+        self.0.extra.get()?.accumulator.lock().take()
     }
 
     /// The accumulated gradient.
@@ -384,9 +395,8 @@ impl Tensor {
 
     /// Whether nobody else holds this tensor or its storage, so that its memory may be taken over.
     pub(crate) fn is_unshared(&self) -> bool {
-        let alone = Arc::strong_count(&self.0) == 1
-            && self.0.base.is_none()
-            && self.state().array.storage().is_unique();
+        let alone =
+            self.0.holders() == 1 && self.0.base.is_none() && self.state().array.storage().is_unique();
         // Acquire: who held it before, on another thread perhaps, is done reading.
         std::sync::atomic::fence(Ordering::Acquire);
         alone
@@ -453,12 +463,11 @@ impl Tensor {
         }
         self.set_state(|state| state.array = array);
         // A gradient that is still on its way belongs to the old shape.
-        if let Some(extra) = self.0.extra.get().filter(|_| !same) {
-            *extra.accumulator.lock() = WeakNode::default();
-            let hooked = extra.hooked.lock().take();
-            if let Some(before) = hooked {
-                self.kept_accumulator().take_hooks(&before);
-            }
+        if !same
+            && let Some(before) = self.part_with_accumulator()
+            && before.extra().is_some()
+        {
+            self.accumulator().take_hooks(&before);
         }
         Ok(())
     }
@@ -469,10 +478,7 @@ impl Tensor {
     pub fn set_(&self, source: &Self) -> Result<()> {
         view::check_leaf("set", self)?;
         self.set_data(source)?;
-        if let Some(extra) = self.0.extra.get() {
-            *extra.accumulator.lock() = WeakNode::default();
-            drop(extra.hooked.lock().take());
-        }
+        drop(self.part_with_accumulator());
         Ok(())
     }
 
@@ -549,7 +555,7 @@ impl Tensor {
 impl WeakTensor {
     /// Whether it refers to this tensor.
     pub fn is(&self, tensor: &Tensor) -> bool {
-        self.0.as_ptr() == Arc::as_ptr(&tensor.0)
+        self.0.address() == tensor.0.address()
     }
 
     /// The tensor, if it still lives.

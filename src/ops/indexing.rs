@@ -62,22 +62,24 @@ fn is_mask(dtype: DType) -> bool {
 
 /// One position along the first axis: `x[i]`.
 pub fn getitem_int(x: &Tensor, index: isize) -> Result<Tensor> {
-    part::part(x, at(x, 0, index, 0, x)?)
+    at(x, 0, index, 0, x)
 }
 
-fn at(x: &Tensor, axis: usize, index: isize, named: usize, whole: &Tensor) -> Result<Part> {
-    let extent = {
-        let state = x.state();
-        match state.array.shape().get(axis) {
-            Some(&n) => n as isize,
-            None if state.array.ndim() == 0 && named == 0 => {
-                return Err(Error::index(
-                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert \
-                     a 0-dim tensor to a number",
-                ));
-            }
-            None => return Err(too_many(state.array.ndim())),
+/// Position `index` along an axis of `x`, a view of `whole` with axis `named` there.
+fn at(x: &Tensor, axis: usize, index: isize, named: usize, whole: &Tensor) -> Result<Tensor> {
+    part::part_where(x, |array| position(array, axis, index, named, whole))
+}
+
+fn position(x: &Array, axis: usize, index: isize, named: usize, whole: &Tensor) -> Result<Part> {
+    let extent = match x.shape().get(axis) {
+        Some(&n) => n as isize,
+        None if x.ndim() == 0 && named == 0 => {
+            return Err(Error::index(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert \
+                 a 0-dim tensor to a number",
+            ));
         }
+        None => return Err(too_many(x.ndim())),
     };
     let i = if index < 0 { index + extent } else { index };
     if !(0..extent).contains(&i) {
@@ -121,7 +123,7 @@ fn plain(x: &Tensor, key: &[Index]) -> Result<(Tensor, Tensors)> {
     for entry in key {
         match entry {
             Index::Int(i) => {
-                view = part::part(&view, at(&view, axis, *i, original, x)?)?;
+                view = at(&view, axis, *i, original, x)?;
                 original += 1;
             }
             Index::Slice { start, end, step } => {
@@ -151,7 +153,7 @@ fn plain(x: &Tensor, key: &[Index]) -> Result<(Tensor, Tensors)> {
                     tensors.push((axis, flag_positions(value.is_true())?));
                     axis += 1;
                 } else {
-                    view = part::part(&view, at(&view, axis, value.to_i64() as isize, original, x)?)?;
+                    view = at(&view, axis, value.to_i64() as isize, original, x)?;
                     original += 1;
                 }
             }

@@ -84,10 +84,19 @@ fn windows_of(x: &Array, axis: usize, size: usize, step: usize) -> Result<Array>
 
 /// A part of `x`, as a view.
 pub(crate) fn part(x: &Tensor, part: Part) -> Result<Tensor> {
-    let array = x.array();
-    let y = part.of(&array)?;
+    part_where(x, |_| Ok(part))
+}
+
+/// [`part`] of a tensor in whose array `find` finds the part.
+#[inline]
+pub(crate) fn part_where(x: &Tensor, find: impl FnOnce(&Array) -> Result<Part>) -> Result<Tensor> {
+    let (part, y, whole) = {
+        let state = x.state();
+        let part = find(&state.array)?;
+        let y = part.of(&state.array)?;
+        (part, y, Dims::from(state.array.shape()))
+    };
     let name = part.names()[0];
-    let whole: Dims = array.shape().into();
     let again = part.clone();
     linear_view(name, x, y, move |g| embed(g, &whole, &part), move |t| self::part(t, again))
 }

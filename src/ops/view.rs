@@ -54,14 +54,17 @@ fn infer(wanted: &[isize], numel: usize) -> Result<Dims> {
 ///
 /// Fails when the element counts differ, or when strides cannot express the shape.
 pub fn view(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
-    let array = x.array();
-    let shape = infer(shape, array.numel())?;
-    let y = array.view(&shape)?;
-    viewed(x, &array, y, &shape)
+    let (shape, y, from) = {
+        let array = &x.state().array;
+        let shape = infer(shape, array.numel())?;
+        let y = array.view(&shape)?;
+        (shape, y, Dims::from(array.shape()))
+    };
+    viewed(x, from, y, &shape)
 }
 
-fn viewed(x: &Tensor, from: &Array, y: Array, shape: &[usize]) -> Result<Tensor> {
-    let (from, ndim) = (Dims::from(from.shape()), shape.len());
+fn viewed(x: &Tensor, from: Dims, y: Array, shape: &[usize]) -> Result<Tensor> {
+    let ndim = shape.len();
     let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
     linear_view(Batched("ViewBackward0"), x, y, adjoint, |t| reshape_to(t, shape))
 }
@@ -76,13 +79,16 @@ pub fn reshape(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
 
 /// [`reshape`] to a shape that is known to fit.
 pub(crate) fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    let array = x.array();
-    if let Ok(y) = array.view(shape) {
-        return viewed(x, &array, y, shape);
+    let (y, from) = {
+        let array = &x.state().array;
+        (array.view(shape), Dims::from(array.shape()))
+    };
+    if let Ok(y) = y {
+        return viewed(x, from, y, shape);
     }
     let copy = contiguous(x)?;
     let y = copy.array().view(shape)?;
-    let (from, to): (Dims, Dims) = (array.shape().into(), shape.into());
+    let to: Dims = shape.into();
     let ndim = to.len();
     let adjoint = move |g: &Tensor| reshape_to(g, &led(g, ndim, &from));
     linear(Batched("UnsafeViewBackward0"), &copy, y, adjoint, move |t| reshape_to(t, &to))
@@ -158,7 +164,7 @@ pub fn unflatten(x: &Tensor, dim: isize, sizes: &[isize]) -> Result<Tensor> {
     whole.extend_from_slice(&inner);
     whole.extend_from_slice(shape.get(axis + 1..).unwrap_or_default());
     let y = x.array().view(&whole)?;
-    viewed(x, &x.array(), y, &whole)
+    viewed(x, x.shape(), y, &whole)
 }
 
 fn swapped(x: &Array, a: usize, b: usize) -> Result<Array> {

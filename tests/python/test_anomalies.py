@@ -346,6 +346,13 @@ def test_assert_no_leaks_passes_where_graphs_go_and_names_those_that_stay():
     assert f"2 x ExpBackward0, 8 bytes saved ({HERE}:{line}, in" in str(error.value)
 
 
+def test_what_a_leaf_keeps_for_its_next_graph_is_no_leak():
+    with graph.assert_no_leaks():
+        x = leaf(1.0)
+        (x * x).sum().backward()
+        assert graph.live_nodes() == []
+
+
 def test_assert_no_leaks_lets_exceptions_pass_and_collects_cycles():
     kept = []
 

@@ -59,7 +59,7 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
     if wanted != 0 {
         check_inference(row, wanted, &operands)?;
     }
-    let (y, saved) = {
+    let (y, recorded) = {
         let states = operands.map(|x| match x {
             Operand::Tensor(x) => Some(x.state()),
             Operand::Scalar(_) => None,
@@ -75,13 +75,19 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
         let tile = row.tile(compute)?;
         Call { tile, compute, inputs: &sources, result: gives, output: &y }.run_fresh();
         let tracked = wanted != 0 && result.is_differentiable();
-        let saved = tracked.then(|| keep(row, wanted, &sources, &y));
-        (y, saved)
+        let recorded = tracked.then(|| {
+            let edge = |i: usize| match (operands[i], &states[i]) {
+                (Operand::Tensor(x), Some(state)) => x.gradient_edge_in(state),
+                _ => None,
+            };
+            (keep(row, wanted, &sources, &y), edges::<N>(wanted, edge))
+        });
+        (y, recorded)
     };
-    let y = match saved {
+    let y = match recorded {
         None => Tensor::new(y),
-        Some(saved) => {
-            let node = node(row, wanted, &operands, &y, pack(saved)?);
+        Some((saved, edges)) => {
+            let node = node(row, edges, &y, pack(saved)?);
             Tensor::with_history(y, Some(Edge { node, output: 0 }))
         }
     };
@@ -149,7 +155,12 @@ pub fn apply_in_place<const N: usize>(row: &'static Row, operands: [Operand<'_>;
         if let Saved::Live(values) = &mut saved {
             values.iter_mut().for_each(SavedValue::expect_write);
         }
-        Ok::<_, Error>(Edge { node: node(row, wanted, &operands, &target, pack(saved)?), output: 0 })
+        let edge = |i: usize| match operands[i] {
+            Operand::Tensor(x) => x.gradient_edge(),
+            Operand::Scalar(_) => None,
+        };
+        let edges = edges::<N>(wanted, edge);
+        Ok::<_, Error>(Edge { node: node(row, edges, &target, pack(saved)?), output: 0 })
     });
     let history = history.transpose()?;
     let node = duals.as_ref().and_then(|_| history.as_ref().map(|edge| edge.node.clone()));
@@ -213,14 +224,13 @@ fn keep(row: &'static Row, wanted: u8, sources: &[Source<'_>], y: &Array) -> Sav
     Saved::Live(values)
 }
 
-fn node(row: &'static Row, wanted: u8, operands: &[Operand<'_>], y: &Array, saved: Saved) -> NodeRef {
-    let mut edges = SmallVec::new();
-    for (i, x) in operands.iter().enumerate() {
-        edges.push(match x {
-            Operand::Tensor(x) if wanted & (1 << i) != 0 => x.gradient_edge(),
-            _ => None,
-        });
-    }
+/// Where the gradients of the wanted operands go.
+#[inline]
+fn edges<const N: usize>(wanted: u8, edge: impl Fn(usize) -> Option<Edge>) -> SmallVec<[Option<Edge>; 2]> {
+    (0..N).map(|i| if wanted & (1 << i) != 0 { edge(i) } else { None }).collect()
+}
+
+fn node(row: &'static Row, edges: SmallVec<[Option<Edge>; 2]>, y: &Array, saved: Saved) -> NodeRef {
     let meta = OutputMeta { layout: y.layout().clone(), dtype: y.dtype() };
     NodeRef::new(RowRule { row }, edges, smallvec![meta], saved)
 }
