@@ -61,6 +61,7 @@ impl Block {
     fn free(&self) {
         // SAFETY: see `Sync`.
         self.value.with(|value| assert_eq!(unsafe { *value }, DROPPED));
+        // SAFETY: see `Sync`.
         self.memory.with_mut(|memory| assert_eq!(unsafe { std::mem::replace(&mut *memory, FREED) }, ALIVE));
     }
 
