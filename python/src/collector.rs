@@ -1,7 +1,8 @@
 //! What Python's garbage collector is told about tensors and nodes. See Note [What the collector sees].
 //!
 //! Few tensors own anything of Python's, so their objects are not tracked by the collector until they do: an object is
-//! tracked when a hook is registered on it, when it comes out of a custom function or saved something in a package.
+//! tracked when a hook is registered on it, when somebody asks for its node, when it comes out of a custom function or saved
+//! something in a package.
 
 use std::any::Any;
 

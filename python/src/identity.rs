@@ -96,6 +96,11 @@ pub fn meet(tensor: &Tensor, object: &Bound<'_, PyAny>) {
     }
 }
 
+/// The Python object of a tensor, if one is alive.
+pub fn living<'py>(py: Python<'py>, tensor: &Tensor) -> Option<Bound<'py, PyAny>> {
+    alone(py, tensor, || noted(py, tensor))
+}
+
 /// The Python object of a tensor: the one that is alive, or a new one.
 #[inline]
 pub fn object(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {

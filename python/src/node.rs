@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::once::Once;
-use crate::{collector, convert, hooks, origin, saved};
+use crate::{collector, convert, hooks, identity, origin, saved};
 
 /// A recorded operation.
 #[pyclass(name = "Node", module = "arcgrad.autograd.graph", frozen, subclass, weakref)]
@@ -289,6 +289,13 @@ pub fn object(py: Python<'_>, node: NodeRef) -> PyResult<Py<PyAny>> {
     let before = node.extra().and_then(|extra| remembered(py, extra.foreign.lock().as_deref()));
     if let Some(object) = before.as_ref().and_then(|reference| reference.bind(py).upgrade()) {
         return Ok(object.unbind());
+    }
+    if let Some(leaf) = node.leaf() {
+        node.loosen();
+        // From now on the node may lead back to its leaf.
+        if let Some(leaf) = identity::living(py, &leaf) {
+            collector::track(&leaf);
+        }
     }
     let class = class(py, class_name(&node))?;
     NEXT.with(|next| *next.borrow_mut() = Some(node.clone()));

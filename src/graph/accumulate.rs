@@ -10,8 +10,8 @@ use crate::graph::vector_space;
 
 /// Note [Nobody owns a leaf but its users]: `.grad` may have a graph of its own, which leads back to the leaf (with
 /// `create_graph`). If the graph owned its leaves, each such leaf would own itself. So an accumulator knows its leaf
-/// weakly; when the leaf is gone, nobody can look at `.grad`, and what arrives is dropped. A leaf owns its
-/// accumulator, which has its hooks.
+/// weakly; when the leaf is gone, nobody can look at `.grad`, and what arrives is dropped. A leaf with hooks owns
+/// its accumulator, which has them, and any leaf does that nobody else looks at.
 pub struct AccumulateGrad {
     pub(crate) leaf: WeakTensor,
 }

@@ -214,7 +214,7 @@ impl Tensor {
 
     /// The node that has this tensor's hooks, and which of its outputs the tensor is.
     fn hooked_edge(&self) -> Edge {
-        self.history().unwrap_or_else(|| Edge { node: self.accumulator(), output: 0 })
+        self.history().unwrap_or_else(|| Edge { node: self.hooked_accumulator(), output: 0 })
     }
 
     /// From now on calls `hook` with this leaf whenever a backward pass has added into its `.grad`.
@@ -237,7 +237,7 @@ impl Tensor {
                 "post accumulate grad hooks cannot be registered on non-leaf tensors",
             ));
         }
-        let node = self.accumulator();
+        let node = self.hooked_accumulator();
         let id = node.extra_or_default().hooks.lock().accumulated.add(hook);
         Ok(HookHandle { id, node: node.downgrade(), place: Place::Accumulated })
     }
@@ -280,6 +280,7 @@ impl NodeRef {
 
     /// [`NodeRef::register_prehook`] for a hook that is not a closure.
     pub fn add_prehook(&self, hook: Arc<dyn NodePreHook>) -> HookHandle {
+        self.loosen();
         let id = self.extra_or_default().hooks.lock().before.add(hook);
         HookHandle { id, node: self.downgrade(), place: Place::Before }
     }
@@ -294,6 +295,7 @@ impl NodeRef {
 
     /// [`NodeRef::register_hook`] for a hook that is not a closure.
     pub fn add_hook(&self, hook: Arc<dyn NodeHook>) -> HookHandle {
+        self.loosen();
         let id = self.extra_or_default().hooks.lock().after.add(hook);
         HookHandle { id, node: self.downgrade(), place: Place::After }
     }

@@ -250,6 +250,14 @@ impl NodeRef {
         WeakNode(Some(self.0.downgrade()))
     }
 
+    /// Leaves the node to graphs and to whoever looks at it, if it is an accumulator that its leaf keeps for speed alone: what
+    /// is attached to it then goes with them.
+    pub fn loosen(&self) {
+        if let Some(leaf) = self.leaf() {
+            leaf.loosen_accumulator();
+        }
+    }
+
     /// Whether both are the same node.
     pub fn is(&self, other: &Self) -> bool {
         self.0.is(&other.0)

@@ -19,8 +19,8 @@ const REACH: usize = 256;
 
 /// Shows everything foreign that `x` owns alone through its graph.
 pub fn each_owned_by_tensor(x: &Tensor, show: &mut dyn FnMut(&dyn Any)) {
-    if let Some((history, accumulator)) = x.owned_nodes() {
-        walk([history, accumulator].into_iter().flatten().collect(), show);
+    if let Some((history, hooked)) = x.owned_nodes() {
+        walk([history, hooked].into_iter().flatten().collect(), show);
     }
 }
 

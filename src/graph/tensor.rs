@@ -12,7 +12,7 @@ use crate::array::counted::{Counted, WeakCounted};
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::node::{Edge, NodeRef, OutputMeta};
+use crate::graph::node::{Edge, NodeRef, OutputMeta, WeakNode};
 use crate::graph::saved::Saved;
 use crate::graph::{forward, mode, seen, vector_space, view};
 
@@ -51,11 +51,28 @@ struct Inner {
 #[derive(Default)]
 struct Extra {
     grad: Mutex<Option<Tensor>>,
-    /// The end of every graph that leads to this leaf, which has its hooks; it knows the leaf weakly.
-    accumulator: Mutex<Option<NodeRef>>,
+    accumulator: Mutex<Accumulator>,
     forward: forward::State,
     /// Anything the embedding language wants to keep with the tensor.
     attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+}
+
+/// The end of every graph that leads to a leaf; it knows the leaf weakly.
+#[derive(Default)]
+struct Accumulator {
+    /// Most leaves are used again, so they keep it from one graph to the next, unless somebody else looks at it and it has
+    /// no hooks of the leaf's: what is attached to a node goes with the graphs.
+    kept: Option<NodeRef>,
+    /// The one that is not kept.
+    loose: WeakNode,
+    /// Whether it has hooks of the leaf's.
+    is_hooked: bool,
+}
+
+impl Accumulator {
+    fn node(&self) -> Option<NodeRef> {
+        self.kept.clone().or_else(|| self.loose.upgrade())
+    }
 }
 
 /// A leaf that wants a gradient.
@@ -231,15 +248,38 @@ impl Tensor {
         self.0.extra.get_or_init(Box::default)
     }
 
-    /// If this is the only reference to the tensor: the node that made it and its accumulator, unless another thread is at
-    /// work on them.
+    /// If this is the only reference to the tensor: the node that made it and the accumulator that has its hooks, unless
+    /// another thread is at work on them.
     pub(crate) fn owned_nodes(&self) -> Option<(Option<NodeRef>, Option<NodeRef>)> {
         if self.0.holders() != 1 {
             return None;
         }
         let history = self.0.state.try_read()?.history.as_ref().map(|edge| edge.node.clone());
-        let accumulator = self.0.extra.get().and_then(|extra| extra.accumulator.try_lock()?.clone());
-        Some((history, accumulator))
+        let hooked = self.0.extra.get().and_then(|extra| {
+            let accumulator = extra.accumulator.try_lock()?;
+            accumulator.kept.clone().filter(|_| accumulator.is_hooked)
+        });
+        Some((history, hooked))
+    }
+
+    /// The accumulator, for a hook of the leaf's: from now on it lives as long as the leaf.
+    pub(crate) fn hooked_accumulator(&self) -> NodeRef {
+        let node = self.accumulator();
+        let mut slot = self.extra().accumulator.lock();
+        (slot.kept, slot.is_hooked) = (Some(node.clone()), true);
+        node
+    }
+
+    /// Keeps the accumulator no longer than graphs do, unless it has hooks of the leaf's.
+    pub(crate) fn loosen_accumulator(&self) {
+        let Some(extra) = self.0.extra.get() else { return };
+        let mut slot = extra.accumulator.lock();
+        if !slot.is_hooked
+            && let Some(node) = slot.kept.take()
+        {
+            slot.loose = node.downgrade();
+            drop(slot); // before the node
+        }
     }
 
     /// Whether an operation on this tensor would be recorded.
@@ -344,11 +384,11 @@ impl Tensor {
             .then(|| Edge { node: self.accumulator(), output: 0 })
     }
 
-    /// The node that adds into `.grad`: the same one for all graphs, and kept by the leaf, since most leaves are used again.
-    pub(crate) fn accumulator(&self) -> NodeRef {
+    /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.
+    fn accumulator(&self) -> NodeRef {
         let mut slot = self.extra().accumulator.lock();
-        if let Some(node) = &*slot {
-            return node.clone();
+        if let Some(node) = slot.node() {
+            return node;
         }
         let meta = {
             let state = self.state();
@@ -356,18 +396,20 @@ impl Tensor {
         };
         let rule = AccumulateGrad { leaf: self.downgrade() };
         let node = NodeRef::new(rule, smallvec![], smallvec![meta], Saved::Nothing);
-        *slot = Some(node.clone());
+        slot.kept = Some(node.clone());
         node
     }
 
     /// The accumulator, if a graph or a hook asked for one.
     pub fn existing_accumulator(&self) -> Option<NodeRef> {
-        self.0.extra.get()?.accumulator.lock().clone()
+        self.0.extra.get()?.accumulator.lock().node()
     }
 
-    /// Makes what is recorded from now on end in another accumulator than what was recorded so far, and answers with that.
+    /// Makes what is recorded from now on end in another accumulator than what was recorded so far; answers with that if it
+    /// has hooks of the leaf's.
     fn part_with_accumulator(&self) -> Option<NodeRef> {
-        self.0.extra.get()?.accumulator.lock().take()
+        let before = std::mem::take(&mut *self.0.extra.get()?.accumulator.lock());
+        before.kept.filter(|_| before.is_hooked)
     }
 
     /// The accumulated gradient.
@@ -463,11 +505,8 @@ impl Tensor {
         }
         self.set_state(|state| state.array = array);
         // A gradient that is still on its way belongs to the old shape.
-        if !same
-            && let Some(before) = self.part_with_accumulator()
-            && before.extra().is_some()
-        {
-            self.accumulator().take_hooks(&before);
+        if !same && let Some(before) = self.part_with_accumulator() {
+            self.hooked_accumulator().take_hooks(&before);
         }
         Ok(())
     }

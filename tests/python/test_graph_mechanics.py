@@ -121,8 +121,13 @@ def cycle(place, token):
         x.register_hook(holding(token, x))
     elif place == "hook on a node":
         y.grad_fn.register_hook(holding(token, y))
+    elif place == "hook on a leaf's node":
+        y.grad_fn.next_functions[0][0].register_hook(holding(token, x))
     elif place == "metadata":
         y.grad_fn.metadata["kept"] = (token, y)
+    elif place == "metadata of a leaf's node":
+        x.node = y.grad_fn.next_functions[0][0]
+        x.node.metadata["kept"] = (token, x)
     elif place == "context":
         z = Twice.apply(x)
         z.grad_fn.kept = (token, z)
@@ -138,7 +143,9 @@ def cycle(place, token):
         "hook on a tensor",
         "hook on a leaf",
         "hook on a node",
+        "hook on a leaf's node",
         "metadata",
+        "metadata of a leaf's node",
         "context",
         "hook further down",
     ],
@@ -153,6 +160,24 @@ def test_a_cycle_through_python_is_collected(place):
     del token
     gc.collect()
     assert alive() is None
+
+
+@pytest.mark.parametrize("place", ["register_hook", "register_prehook"])
+def test_a_hook_on_a_leafs_node_goes_with_the_graphs_that_lead_there(place):
+    x = leaf(1.0)
+    (x * 4).sum().backward()
+    y = x * 2
+    z = x * 5
+    seen = []
+    getattr(y.grad_fn.next_functions[0][0], place)(lambda *grads: seen.append(len(grads)))
+    del y
+    z.sum().backward()
+    count = len(seen)
+    assert count == 1
+    del z
+    (x * 3).sum().backward()
+    assert len(seen) == count
+    assert x.grad.tolist() == [12.0]
 
 
 @pytest.mark.parametrize("keep", ["hook", "metadata", "context"])
