@@ -1,7 +1,7 @@
 //! Polynomials, written from the constant term up, and the one step of which they are made.
 //!
 //! The coefficients in this folder are Chebyshev interpolants of the functions named beside them, made in 200 bits and
-//! rounded; the interval is the one to which the argument has been reduced.
+//! rounded, unless something else is said beside them; the interval is the one to which the argument has been reduced.
 
 /// A number that can be multiplied and added in one step.
 pub trait MulAdd {
@@ -25,7 +25,8 @@ mul_add!(f32, f64);
 /// `c0 + x c1 + x^2 c2 + ...`: `polynomial!(FUSED; x; c0, c1, ...)`, its steps fused if `FUSED`, which may be left out.
 ///
 /// Horner's rule is one long chain of dependent steps, and a processor cannot look far enough ahead to fill the gaps
-/// with the next numbers. From four terms up the even and the odd powers are summed apart, from eight every fourth.
+/// with the next numbers. From four terms up the even and the odd powers are summed apart, from eight every fourth;
+/// `polynomial!(FUSED; x, x * x; ...)` sums the even and the odd ones apart, however many there are: the square is at hand.
 macro_rules! polynomial {
     // Horner's rule with every second or fourth coefficient.
     (@horner $fused:tt $x:ident; $last:expr) => { $last };
@@ -56,9 +57,12 @@ macro_rules! polynomial {
         square.mul_add_if::<$fused>(high, low)
     }};
     ($fused:tt; $x:expr; $c0:expr, $c1:expr, $c2:expr, $c3:expr $(, $rest:expr)* $(,)?) => {{
-        use $crate::array::kernels::real::polynomial::MulAdd;
         let x = $x;
-        let square = x * x;
+        polynomial!($fused; x, x * x; $c0, $c1, $c2, $c3 $(, $rest)*)
+    }};
+    ($fused:tt; $x:expr, $square:expr; $c0:expr, $c1:expr, $c2:expr, $c3:expr $(, $rest:expr)* $(,)?) => {{
+        use $crate::array::kernels::real::polynomial::MulAdd;
+        let (x, square) = ($x, $square);
         x.mul_add_if::<$fused>(
             polynomial!(@second $fused square; $c1, $c2, $c3 $(, $rest)*),
             polynomial!(@second $fused square; $c0, $c1, $c2, $c3 $(, $rest)*),
