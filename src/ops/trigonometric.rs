@@ -31,7 +31,7 @@ rows! {
     real cosh(x) -> y = x.cosh(), { dx(g, x) = g * x.sinh() };
     /// Hyperbolic tangent.
     /// Within 2.6 ulp in float32 and 2.7 in float64.
-    real tanh(x) -> y = x.tanh(), { dx(g, y) = g * (1.0 - y * y) };
+    exponential tanh(x) -> y = x.tanh_within(), { dx(g, y) = g * (1.0 - y * y) };
     /// Inverse hyperbolic sine.
     /// Within 2.2 ulp in float32 and 1.9 in float64.
     real asinh(x) -> y = x.asinh(), { dx(g, x) = g * (x * x + 1.0).rsqrt() };

@@ -19,18 +19,20 @@ pub trait Formula<const ARITY: usize> {
     type I: Copy;
     /// The result's element type.
     type O: Copy;
-    /// How it is noted of elements that `at` does not hold for them.
+    /// What is noted of elements.
     type Note: Note;
     /// The formula for elements of every kind, itself or a slower one; where `at` holds, its values are the same to the bit.
     type Total: Formula<ARITY, I = Self::I, O = Self::O>;
     /// Whether `at` holds for every element.
     const IS_TOTAL: bool = true;
+    /// The largest note of an element for which `at` holds.
+    const REACH: Self::Note = Self::Note::LEAST;
     /// The value at one element. Must be `#[inline(always)]`: it is compiled into loops of several instruction sets.
     fn at(x: [Self::I; ARITY]) -> Self::O;
-    /// Whether `at` does not hold for an element. Must be `#[inline(always)]` too.
+    /// Beyond [`REACH`](Formula::REACH) where `at` does not hold for an element. Must be `#[inline(always)]` too.
     #[inline(always)]
     fn note(_x: [Self::I; ARITY]) -> Self::Note {
-        Self::Note::default()
+        Self::Note::LEAST
     }
 }
 
@@ -53,13 +55,13 @@ unsafe fn body<const ARITY: usize, F: Formula<ARITY>>(
         let operands: [&[F::I]; ARITY] =
             std::array::from_fn(|i| std::slice::from_raw_parts(inputs[i].cast::<F::I>(), n));
         let results = std::slice::from_raw_parts_mut(output.cast::<F::O>(), n);
-        let mut note = F::Note::default();
+        let mut note = F::Note::LEAST;
         for (i, y) in results.iter_mut().enumerate() {
             let x = std::array::from_fn(|k| *operands[k].get_unchecked(i));
-            note = note | F::note(x);
+            note = note.max(F::note(x));
             *y = F::at(x);
         }
-        if note.is_noted() {
+        if note > F::REACH {
             total(inputs, output, n);
         }
     }
@@ -211,22 +213,24 @@ impl<const ARITY: usize, T: Real, F: RealFormula<ARITY>> Formula<ARITY> for OfAn
     }
 }
 
-/// A formula with exponentials, or else logarithms, of its operand: of most numbers they take fewer steps.
+/// A formula with exponentials, or else logarithms, of its operand: of most numbers they take fewer steps. Since something is
+/// noted of each, the compiler takes four registers at a time, whose steps fill each other's gaps; of other loops it does not.
 struct OfMost<T, F, const EXPONENT: bool>(std::marker::PhantomData<(T, F)>);
 
 impl<T: Real, F: RealFormula<1>, const EXPONENT: bool> Formula<1> for OfMost<T, F, EXPONENT> {
     type I = T;
     type O = T;
-    type Note = T::Word;
+    type Note = T::Measure;
     type Total = OfReal<T, F, true>;
     const IS_TOTAL: bool = false;
+    const REACH: T::Measure = if EXPONENT { T::EXPONENT_REACH } else { T::LOGARITHM_REACH };
     #[inline(always)]
     fn at(x: [T; 1]) -> T {
         F::at::<T, false>(x.map(V)).0
     }
     #[inline(always)]
-    fn note([x]: [T; 1]) -> T::Word {
-        if EXPONENT { x.beyond_exponent() } else { x.beyond_logarithm() }
+    fn note([x]: [T; 1]) -> T::Measure {
+        if EXPONENT { x.exponent_measure() } else { x.logarithm_measure() }
     }
 }
 

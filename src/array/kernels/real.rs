@@ -18,7 +18,7 @@
 #![allow(clippy::inline_always, clippy::float_cmp)]
 
 use std::fmt::Debug;
-use std::ops::{Add, BitOr, Div, Mul, Neg, Rem, Sub};
+use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 mod bessel;
 mod error_function;
@@ -34,32 +34,23 @@ mod rounding;
 mod separate;
 mod trigonometric;
 
-/// What is noted of many numbers while something is computed of each: in the highest bit, so that notes are put together in
-/// one step, whatever the instruction set.
-pub trait Note: Copy + Default + BitOr<Output = Self> {
-    /// Whether one of them was noted.
-    fn is_noted(self) -> bool;
+/// What is noted of many numbers while something is computed of each: the largest measure of them, so that one step adds to it.
+pub trait Note: Copy + Ord {
+    /// Of no number.
+    const LEAST: Self;
 }
 
 impl Note for bool {
-    #[inline(always)]
-    fn is_noted(self) -> bool {
-        self
-    }
+    const LEAST: Self = false;
 }
 
-impl Note for u32 {
-    #[inline(always)]
-    fn is_noted(self) -> bool {
-        self >> 31 == 1
-    }
+// Signed: those are what vectors of every width compare.
+impl Note for i32 {
+    const LEAST: Self = i32::MIN;
 }
 
-impl Note for u64 {
-    #[inline(always)]
-    fn is_noted(self) -> bool {
-        self >> 63 == 1
-    }
+impl Note for i64 {
+    const LEAST: Self = i64::MIN;
 }
 
 /// A floating-point number and the functions of it, with the special values of C's `math.h` and the conventions of PyTorch.
@@ -111,23 +102,29 @@ pub trait Real:
     /// The same number as an `f64`, exact.
     fn to_f64(self) -> f64;
 
-    /// An integer with as many bits.
-    type Word: Note;
+    /// A measure of a number.
+    type Measure: Note;
+    /// The measure of the largest magnitude that the `_near` exponentials take.
+    const EXPONENT_REACH: Self::Measure;
+    /// The measure of the largest number that the `_near` logarithms take; they take numbers that are positive, normal and finite.
+    const LOGARITHM_REACH: Self::Measure;
 
-    /// Notes whether the magnitude of a number is beyond the `_near` exponentials (or it is NaN).
-    fn beyond_exponent(self) -> Self::Word;
-    /// Notes whether a number is none that the `_near` logarithms take: positive, normal and finite.
-    fn beyond_logarithm(self) -> Self::Word;
+    /// What is at most [`EXPONENT_REACH`](Self::EXPONENT_REACH) where the `_near` exponentials take a number.
+    fn exponent_measure(self) -> Self::Measure;
+    /// What is at most [`LOGARITHM_REACH`](Self::LOGARITHM_REACH) where the `_near` logarithms take a number.
+    fn logarithm_measure(self) -> Self::Measure;
 
     /// `e^x`. Hot.
     fn exp(self) -> Self;
-    /// [`exp`](Self::exp), to the bit, of numbers that are not [beyond](Self::beyond_exponent); faster. Hot.
+    /// [`exp`](Self::exp), to the bit, of numbers [within reach](Self::EXPONENT_REACH); faster. Hot.
     fn exp_near(self) -> Self;
     /// [`exp2`](Self::exp2) of such numbers. Hot.
     fn exp2_near(self) -> Self;
     /// [`sigmoid`](Self::sigmoid) of such numbers. Hot.
     fn sigmoid_near(self) -> Self;
-    /// [`ln`](Self::ln) of numbers that are not [beyond](Self::beyond_logarithm). Hot.
+    /// [`tanh`](Self::tanh) of such numbers. Hot.
+    fn tanh_near(self) -> Self;
+    /// [`ln`](Self::ln) of numbers [within reach](Self::LOGARITHM_REACH). Hot.
     fn ln_near(self) -> Self;
     /// [`log2`](Self::log2) of such numbers. Hot.
     fn log2_near(self) -> Self;
@@ -374,7 +371,7 @@ impl<T> Bare for Fused<T> {
 
 /// `Real` for one type: hot functions from the module of its width, the others through `f64`.
 macro_rules! real {
-    ($float:ident, $word:ty, reach: $reach:literal) => {
+    ($float:ident, $measure:ty, reach: $reach:literal) => {
         impl Bare for $float {
             type Float = $float;
             #[inline(always)]
@@ -383,23 +380,27 @@ macro_rules! real {
             }
         }
 
-        real!(@all $float, $word, $reach, $float, false, bare);
-        real!(@all $float, $word, $reach, Fused<$float>, true, Fused);
+        real!(@all $float, $measure, $reach, $float, false, bare);
+        real!(@all $float, $measure, $reach, Fused<$float>, true, Fused);
     };
-    (@all $float:ident, $word:ty, $reach:literal, $type:ty, $fused:literal, $wrap:ident) => {
+    (@all $float:ident, $measure:ty, $reach:literal, $type:ty, $fused:literal, $wrap:ident) => {
         impl Real for $type {
             type Fused = Fused<$float>;
-            type Word = $word;
+            type Measure = $measure;
+
+            // Below the bits of a bound are those of what is less, and those of NaN are above.
+            const EXPONENT_REACH: $measure = ($reach as $float).to_bits().cast_signed();
+            const LOGARITHM_REACH: $measure = <$measure>::MIN + ($float::MAX.to_bits() - $float::MIN_POSITIVE.to_bits()).cast_signed();
 
             #[inline(always)]
-            fn beyond_exponent(self) -> $word {
-                // Below the bits of the bound there is a sign; those of NaN are above.
-                const { ($reach as $float).to_bits() }.wrapping_sub(self.float().abs().to_bits())
+            fn exponent_measure(self) -> $measure {
+                self.float().abs().to_bits().cast_signed()
             }
+            /// What is not positive, or less than a normal number, is measured as if it were large.
             #[inline(always)]
-            fn beyond_logarithm(self) -> $word {
-                let bits = self.float().to_bits();
-                bits.wrapping_sub($float::MIN_POSITIVE.to_bits()) | $float::MAX.to_bits().wrapping_sub(bits)
+            fn logarithm_measure(self) -> $measure {
+                const ORIGIN: $measure = <$measure>::MIN.wrapping_sub($float::MIN_POSITIVE.to_bits().cast_signed());
+                self.float().to_bits().cast_signed().wrapping_add(ORIGIN)
             }
 
             const ZERO: Self = $wrap(0.0);
@@ -469,7 +470,7 @@ macro_rules! real {
             real!(@polynomial $float $fused $wrap exponential: exp, exp_nonpositive, exp2, expm1, sigmoid, exp_near, exp2_near, sigmoid_near);
             real!(@polynomial $float $fused $wrap logarithm: ln, ln_1p, log2, log10, log_sigmoid, entr, ln_near, log2_near, log10_near);
             real!(@polynomial_pair $float $fused $wrap logarithm: logaddexp, logaddexp2, xlogy, xlog1py);
-            real!(@polynomial $float $fused $wrap hyperbolic: sinh, cosh, tanh, asinh, acosh, atanh);
+            real!(@polynomial $float $fused $wrap hyperbolic: sinh, cosh, tanh, tanh_near, asinh, acosh, atanh);
             real!(@polynomial $float $fused $wrap trigonometric: sin, cos, tan, atan, sinc);
             real!(@polynomial $float $fused $wrap error_function: erf, erfc, ndtr, normal_density);
             real!(@polynomial $float $fused $wrap gelu: gelu, gelu_beyond);
@@ -556,6 +557,6 @@ macro_rules! real {
     )*};
 }
 
-// Powers of two that are normal numbers, and so are their products with what is left.
-real!(f32, u32, reach: 64.0);
-real!(f64, u64, reach: 600.0);
+// Powers of two that are normal numbers, and so are their squares' and the products with what is left.
+real!(f32, i32, reach: 43.0);
+real!(f64, i64, reach: 350.0);

@@ -256,7 +256,7 @@ impl<T: Real, const FAR: bool> V<T, FAR> {
         frac
     );
     functions_within!(
-        exp_within: exp exp_near, exp2_within: exp2 exp2_near, sigmoid_within: sigmoid sigmoid_near,
+        exp_within: exp exp_near, exp2_within: exp2 exp2_near, sigmoid_within: sigmoid sigmoid_near, tanh_within: tanh tanh_near,
         ln_within: ln ln_near, log2_within: log2 log2_near, log10_within: log10 log10_near
     );
     functions_of_an_angle!(sin sin_far, cos cos_far, tan tan_far, sinc sinc_far);

@@ -13,6 +13,9 @@ macro_rules! exponential {
             /// Adding this and taking it away rounds to a whole number, which the low bits of the sum hold meanwhile.
             pub const MAGIC: $float = $magic;
 
+            /// The same, and a sum's low bits are the exponent's of a power of two.
+            pub const EXPONENT: $float = MAGIC + $bias as $float;
+
             /// `x = n ln 2 + r + tail`, with `n` whole and `r + tail` within `ln 2 / 2` of zero.
             struct Reduced {
                 n: $float,
@@ -20,10 +23,10 @@ macro_rules! exponential {
                 tail: $float,
             }
 
-            /// `MAGIC + n`.
+            /// `EXPONENT + n`.
             #[inline(always)]
             fn sum_of_powers<const FUSED: bool>(x: $float) -> $float {
-                x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, MAGIC)
+                x.mul_add_if::<FUSED>(std::$float::consts::LOG2_E, EXPONENT)
             }
 
             /// `r`, without the tail.
@@ -34,7 +37,7 @@ macro_rules! exponential {
 
             #[inline(always)]
             fn reduce<const FUSED: bool>(x: $float) -> Reduced {
-                let n = sum_of_powers::<FUSED>(x) - MAGIC;
+                let n = sum_of_powers::<FUSED>(x) - EXPONENT;
                 let near = n.mul_add_if::<FUSED>(-$ln2_high, x);
                 let correction = n * $ln2_low;
                 let r = near - correction;
@@ -53,17 +56,17 @@ macro_rules! exponential {
                 (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), r)
             }
 
-            /// `2^n` for the whole `n` of a sum `MAGIC + n`.
+            /// `2^n` for the whole `n` of a sum `EXPONENT + n`.
             #[inline(always)]
             pub fn power_of_two(sum: $float) -> $float {
-                $float::from_bits(sum.to_bits().wrapping_add($bias) << $shift)
+                $float::from_bits(sum.to_bits() << $shift)
             }
 
             /// Two powers of two whose product is `2^n`, so that `n` may leave the range of exponents by as much again.
             #[inline(always)]
             pub fn two_powers(n: $float) -> ($float, $float) {
-                let half = n * 0.5 + MAGIC;
-                (power_of_two(half), power_of_two((n - (half - MAGIC)) + MAGIC))
+                let half = n * 0.5 + EXPONENT;
+                (power_of_two(half), power_of_two((n - (half - EXPONENT)) + EXPONENT))
             }
 
             #[inline(always)]
@@ -83,7 +86,7 @@ macro_rules! exponential {
             #[inline(always)]
             pub fn exp_shifted<const FUSED: bool>(x: $float, shift: $float) -> $float {
                 let x = within(x, $exp_least, $exp_most);
-                let n = sum_of_powers::<FUSED>(x) - MAGIC;
+                let n = sum_of_powers::<FUSED>(x) - EXPONENT;
                 let (first, second) = two_powers(n + shift);
                 scaled::<FUSED>(first, rest::<FUSED>(x, n)) * second
             }
@@ -103,7 +106,7 @@ macro_rules! exponential {
             #[inline(always)]
             fn exp_once<const FUSED: bool>(x: $float, less: $float, shift: $word) -> $float {
                 let sum = sum_of_powers::<FUSED>(x);
-                let r = rest::<FUSED>(x, sum - MAGIC) - less;
+                let r = rest::<FUSED>(x, sum - EXPONENT) - less;
                 scaled::<FUSED>(power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift))), r)
             }
 
@@ -127,37 +130,38 @@ macro_rules! exponential {
             #[inline(always)]
             pub fn exp2<const FUSED: bool>(x: $float) -> $float {
                 let x = within(x, $exp2_least, $exp2_most);
-                let n = (x + MAGIC) - MAGIC;
+                let n = (x + EXPONENT) - EXPONENT;
                 let (first, second) = two_powers(n);
                 scaled::<FUSED>(first, (x - n) * std::$float::consts::LN_2) * second
             }
 
             #[inline(always)]
             pub fn exp2_near<const FUSED: bool>(x: $float) -> $float {
-                let sum = x + MAGIC;
-                scaled::<FUSED>(power_of_two(sum), (x - (sum - MAGIC)) * std::$float::consts::LN_2)
+                let sum = x + EXPONENT;
+                scaled::<FUSED>(power_of_two(sum), (x - (sum - EXPONENT)) * std::$float::consts::LN_2)
             }
 
             /// `2^n (e^r - 1) + (2^n - 1)`, the small parts of it added last.
             #[inline(always)]
             pub fn expm1<const FUSED: bool>(x: $float) -> $float {
                 let Reduced { n, r, tail } = reduce::<FUSED>(within(x, $expm1_least, $exp_most));
-                let half = n * 0.5 + MAGIC;
-                let other = n - (half - MAGIC);
-                let (first, second) = (power_of_two(half), power_of_two(other + MAGIC));
-                let one = power_of_two(MAGIC - other);
+                let half = n * 0.5 + EXPONENT;
+                let other = n - (half - EXPONENT);
+                let (first, second) = (power_of_two(half), power_of_two(EXPONENT + other));
+                let one = power_of_two(EXPONENT - other);
                 let rest = (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), tail);
                 let value = first.mul_add_if::<FUSED>(rest, first.mul_add_if::<FUSED>(r, first - one)) * second;
                 value.copysign(x)
             }
 
-            /// `expm1` of `x` in `[0, 80]`.
+            /// `expm1` of `x` in `[-86, 0]`. Where there is a power of two to be multiplied by, the value is beyond 0.29 in magnitude,
+            /// and of `r` and `ln 2` no more than their first digits counts.
             #[inline(always)]
-            pub fn expm1_near<const FUSED: bool>(x: $float) -> $float {
-                let Reduced { n, r, tail } = reduce::<FUSED>(x);
-                let power = power_of_two(n + MAGIC);
-                let rest = (r * r).mul_add_if::<FUSED>(remainder::<FUSED>(r), tail);
-                power.mul_add_if::<FUSED>(rest, power.mul_add_if::<FUSED>(r, power - 1.0))
+            pub fn expm1_nonpositive<const FUSED: bool>(x: $float) -> $float {
+                let sum = sum_of_powers::<FUSED>(x);
+                let r = (sum - EXPONENT).mul_add_if::<FUSED>(-std::$float::consts::LN_2, x);
+                let power = power_of_two(sum);
+                power.mul_add_if::<FUSED>(expm1_reduced::<FUSED>(r), power - 1.0)
             }
 
             /// `1 / (1 + e^-x)` with all terms lowered, so that `e^-x` does not overflow before the quotient underflows.

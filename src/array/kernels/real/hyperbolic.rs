@@ -3,7 +3,7 @@
 macro_rules! hyperbolic {
     ($float:ident, saturated: $saturated:expr, far: $far:expr, sinh: $($coefficient:expr),+) => {
         pub mod $float {
-            use super::super::exponential::$float::{exp_shifted, expm1_near};
+            use super::super::exponential::$float::{exp_shifted, expm1_nonpositive};
             use super::super::logarithm::$float::ln_1p;
             use super::super::polynomial::{MulAdd, polynomial};
 
@@ -31,12 +31,22 @@ macro_rules! hyperbolic {
                 up + down
             }
 
+            /// `-tanh(y)` of `y` in `[0, 43]`: `(e^(-2y) - 1) / (e^(-2y) + 1)`.
+            #[inline(always)]
+            fn minus_tanh<const FUSED: bool>(y: $float) -> $float {
+                let fall = expm1_nonpositive::<FUSED>(-(y + y));
+                fall / (2.0 + fall)
+            }
+
             #[inline(always)]
             pub fn tanh<const FUSED: bool>(x: $float) -> $float {
                 let y = x.abs();
-                let y = if y > $saturated { $saturated } else { y };
-                let grown = expm1_near::<FUSED>(2.0 * y);
-                (grown / (grown + 2.0)).copysign(x)
+                minus_tanh::<FUSED>(if y > $saturated { $saturated } else { y }).copysign(x)
+            }
+
+            #[inline(always)]
+            pub fn tanh_near<const FUSED: bool>(x: $float) -> $float {
+                minus_tanh::<FUSED>(x.abs()).copysign(x)
             }
 
             /// Where `x` is so large that its square could overflow, both inverses are `ln(2x)`.

@@ -43,7 +43,7 @@ macro_rules! by_squaring {
 }
 
 pub mod f32 {
-    use super::super::exponential::f64::{MAGIC, power_of_two};
+    use super::super::exponential::f64::{EXPONENT, power_of_two};
     use super::super::logarithm::f64::parts;
     use super::super::polynomial::{MulAdd, polynomial};
 
@@ -62,11 +62,11 @@ pub mod f32 {
         let t = f64::from(y) * ln;
         let t = if t < -110.0 { -110.0 } else { t };
         let t = if t > 90.0 { 90.0 } else { t };
-        let n = t.mul_add_if::<FUSED>(std::f64::consts::LOG2_E, MAGIC) - MAGIC;
+        let n = t.mul_add_if::<FUSED>(std::f64::consts::LOG2_E, EXPONENT) - EXPONENT;
         let r = n.mul_add_if::<FUSED>(-std::f64::consts::LN_2, t);
         let remainder = polynomial!(FUSED; r; 0.500_000_001_348_722_6, 0.166_666_666_816_470_16, 0.041_666_464_711_379_08,
             0.008_333_310_901_725_97, 0.001_393_367_373_293_185_2, 0.000_198_910_171_843_020_3);
-        ((1.0 + (r * r).mul_add_if::<FUSED>(remainder, r)) * power_of_two(n + MAGIC)) as f32
+        ((1.0 + (r * r).mul_add_if::<FUSED>(remainder, r)) * power_of_two(n + EXPONENT)) as f32
     }
 
     #[inline(always)]
@@ -88,7 +88,7 @@ pub mod f32 {
 }
 
 pub mod f64 {
-    use super::super::exponential::f64::{MAGIC, remainder, two_powers};
+    use super::super::exponential::f64::{EXPONENT, remainder, two_powers};
     use super::super::logarithm::f64::parts_of_any;
     use super::super::polynomial::polynomial;
 
@@ -160,7 +160,7 @@ pub mod f64 {
     fn exp_of_two<const FUSED: bool>(x: f64, rest: f64) -> f64 {
         let bounded = if x < -746.0 { -746.0 } else { x };
         let bounded = if bounded > 712.0 { 712.0 } else { bounded };
-        let n = (bounded * std::f64::consts::LOG2_E + MAGIC) - MAGIC;
+        let n = (bounded * std::f64::consts::LOG2_E + EXPONENT) - EXPONENT;
         // The first product is exact, and so is the difference.
         let r = (bounded - n * 0.693_147_180_369_123_8) + (rest - n * 1.908_214_929_270_587_7e-10);
         let r = if bounded == x { r } else { 0.0 };
