@@ -115,7 +115,7 @@ pub struct Extra {
     pub(crate) tangents: Mutex<Vec<(usize, Arc<Slot>)>>,
     /// What was noted of the node while somebody watched.
     pub(crate) seen: Mutex<Seen>,
-    /// Anything the embedding language wants to keep with the node.
+    /// Anything the embedding language wants to keep with the node, which it [loosens](NodeRef::loosen) first.
     pub attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// A slot for the embedding language's object of this node.
     pub foreign: Mutex<Option<Box<dyn Any + Send + Sync>>>,

@@ -465,12 +465,7 @@ where
     if history.is_some() && x.base_and_origin().is_none() {
         x.raise_generation();
     }
-    x.set_state(|state| {
-        state.array = y;
-        if history.is_some() {
-            state.history = history;
-        }
-    });
+    x.set_array(y, history);
     if forward::propagates() {
         let itself = || Ok(smallvec![x.tangent().map(|t| itself(&t)).transpose()?]);
         forward::propagate(Place::View, &[x], std::slice::from_ref(x), None, itself)?;

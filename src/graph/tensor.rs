@@ -178,6 +178,24 @@ impl Tensor {
         drop(old); // after the lock: dropping may free a graph
     }
 
+    /// Replaces the array, and the history if there is a new one.
+    ///
+    /// What is recorded of a leaf of another shape or dtype ends in another accumulator, which takes the hooks along: a
+    /// gradient that is still on its way belongs to what the leaf was.
+    pub(crate) fn set_array(&self, array: Array, history: Option<Edge>) {
+        let mut is_same = true;
+        self.set_state(|state| {
+            is_same = state.array.shape() == array.shape() && state.array.dtype() == array.dtype();
+            state.array = array;
+            if history.is_some() {
+                state.history = history;
+            }
+        });
+        if !is_same && let Some(before) = self.part_with_accumulator() {
+            self.hooked_accumulator().take_hooks(&before);
+        }
+    }
+
     /// The numbers: shares the storage, without the history.
     #[inline]
     pub fn array(&self) -> Array {
@@ -264,8 +282,8 @@ impl Tensor {
 
     /// The accumulator, for a hook of the leaf's: from now on it lives as long as the leaf.
     pub(crate) fn hooked_accumulator(&self) -> NodeRef {
-        let node = self.accumulator();
         let mut slot = self.extra().accumulator.lock();
+        let node = self.accumulator_in(&mut slot);
         (slot.kept, slot.is_hooked) = (Some(node.clone()), true);
         node
     }
@@ -386,7 +404,10 @@ impl Tensor {
 
     /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.
     fn accumulator(&self) -> NodeRef {
-        let mut slot = self.extra().accumulator.lock();
+        self.accumulator_in(&mut self.extra().accumulator.lock())
+    }
+
+    fn accumulator_in(&self, slot: &mut Accumulator) -> NodeRef {
         if let Some(node) = slot.node() {
             return node;
         }
@@ -503,11 +524,7 @@ impl Tensor {
             // A tangent belongs to its shape.
             self.set_slot(None);
         }
-        self.set_state(|state| state.array = array);
-        // A gradient that is still on its way belongs to the old shape.
-        if !same && let Some(before) = self.part_with_accumulator() {
-            self.hooked_accumulator().take_hooks(&before);
-        }
+        self.set_array(array, None);
         Ok(())
     }
 

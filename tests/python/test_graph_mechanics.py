@@ -180,6 +180,40 @@ def test_a_hook_on_a_leafs_node_goes_with_the_graphs_that_lead_there(place):
     assert x.grad.tolist() == [12.0]
 
 
+RESHAPED = {
+    "t_": lambda x: x.t_(),
+    "transpose_": lambda x: x.transpose_(0, 1),
+    "swapaxes_": lambda x: x.swapaxes_(0, 1),
+    "unsqueeze_": lambda x: x.unsqueeze_(0),
+    "squeeze_": lambda x: x.squeeze_(0),
+    "as_strided_": lambda x: x.as_strided_((3, 3), (0, 1)),
+    "data": lambda x: setattr(x, "data", torch.ones(4)),
+    "set_": lambda x: x.set_(torch.ones(5)),
+}
+
+
+@pytest.mark.parametrize("before", ["nothing", "backward", "hook", "graph"])
+@pytest.mark.parametrize("owner", ["leaf", "leaf that is a view"])
+@pytest.mark.parametrize("change", RESHAPED)
+def test_a_leaf_of_another_shape_has_gradients_of_that_shape(change, owner, before):
+    x = (torch.ones(1, 3) if owner == "leaf" else torch.ones(6)[3:].view(1, 3)).requires_grad_()
+    shapes, kept = [], []
+    if before == "backward":
+        (x * 2).sum().backward()
+        x.grad = None
+    elif before == "hook":
+        x.register_hook(lambda g: shapes.append(tuple(g.shape)))
+    elif before == "graph":
+        kept.append(x * 3)
+    with torch.no_grad():
+        RESHAPED[change](x)
+    (x * 2).sum().backward()
+    assert x.grad.shape == x.shape
+    assert x.grad.tolist() == torch.full(tuple(x.shape), 2.0).tolist()
+    if before == "hook" and change != "set_":
+        assert shapes == [tuple(x.shape)]
+
+
 @pytest.mark.parametrize("keep", ["hook", "metadata", "context"])
 def test_what_a_living_graph_owns_is_not_collected(keep):
     x = leaf(1.0)

@@ -110,7 +110,7 @@ macro_rules! exponential {
                 scaled::<FUSED>(power_of_two($float::from_bits(sum.to_bits().wrapping_add(shift))), r)
             }
 
-            /// `e^x` of `x` in `[-80, 80]`.
+            /// `e^x` of `x` not beyond the reach of near forms.
             #[inline(always)]
             pub fn exp_near<const FUSED: bool>(x: $float) -> $float {
                 exp_once::<FUSED>(x, 0.0, 0)
