@@ -6,14 +6,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
-use smallvec::smallvec;
 
 use crate::array::counted::{Counted, WeakCounted};
 use crate::array::{Array, DType, Element, Scalar};
 use crate::error::{Error, Result};
-use crate::graph::accumulate::AccumulateGrad;
-use crate::graph::node::{Edge, NodeRef, OutputMeta, WeakNode};
-use crate::graph::saved::Saved;
+use crate::graph::accumulate::Slot;
+use crate::graph::node::{Edge, NodeRef};
 use crate::graph::{forward, mode, seen, vector_space, view};
 
 /// A counted reference to a tensor. Clones are the same tensor: in-place changes and `.grad` are seen through each.
@@ -51,28 +49,10 @@ struct Inner {
 #[derive(Default)]
 struct Extra {
     grad: Mutex<Option<Tensor>>,
-    accumulator: Mutex<Accumulator>,
+    accumulator: Mutex<Slot>,
     forward: forward::State,
     /// Anything the embedding language wants to keep with the tensor.
     attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
-}
-
-/// The end of every graph that leads to a leaf; it knows the leaf weakly.
-#[derive(Default)]
-struct Accumulator {
-    /// Most leaves are used again, so they keep it from one graph to the next, unless somebody else looks at it and it has
-    /// no hooks of the leaf's: what is attached to a node goes with the graphs.
-    kept: Option<NodeRef>,
-    /// The one that is not kept.
-    loose: WeakNode,
-    /// Whether it has hooks of the leaf's.
-    is_hooked: bool,
-}
-
-impl Accumulator {
-    fn node(&self) -> Option<NodeRef> {
-        self.kept.clone().or_else(|| self.loose.upgrade())
-    }
 }
 
 /// A leaf that wants a gradient.
@@ -266,6 +246,18 @@ impl Tensor {
         self.0.extra.get_or_init(Box::default)
     }
 
+    /// Where a leaf has its accumulator.
+    #[inline]
+    pub(super) fn accumulator_slot(&self) -> &Mutex<Slot> {
+        &self.extra().accumulator
+    }
+
+    /// [`Tensor::accumulator_slot`], if anything was ever there.
+    #[inline]
+    pub(super) fn existing_accumulator_slot(&self) -> Option<&Mutex<Slot>> {
+        self.0.extra.get().map(|extra| &extra.accumulator)
+    }
+
     /// If this is the only reference to the tensor: the node that made it and the accumulator that has its hooks, unless
     /// another thread is at work on them.
     pub(crate) fn owned_nodes(&self) -> Option<(Option<NodeRef>, Option<NodeRef>)> {
@@ -273,31 +265,8 @@ impl Tensor {
             return None;
         }
         let history = self.0.state.try_read()?.history.as_ref().map(|edge| edge.node.clone());
-        let hooked = self.0.extra.get().and_then(|extra| {
-            let accumulator = extra.accumulator.try_lock()?;
-            accumulator.kept.clone().filter(|_| accumulator.is_hooked)
-        });
+        let hooked = self.existing_accumulator_slot().and_then(|slot| slot.try_lock()?.hooked());
         Some((history, hooked))
-    }
-
-    /// The accumulator, for a hook of the leaf's: from now on it lives as long as the leaf.
-    pub(crate) fn hooked_accumulator(&self) -> NodeRef {
-        let mut slot = self.extra().accumulator.lock();
-        let node = self.accumulator_in(&mut slot);
-        (slot.kept, slot.is_hooked) = (Some(node.clone()), true);
-        node
-    }
-
-    /// Keeps the accumulator no longer than graphs do, unless it has hooks of the leaf's.
-    pub(crate) fn loosen_accumulator(&self) {
-        let Some(extra) = self.0.extra.get() else { return };
-        let mut slot = extra.accumulator.lock();
-        if !slot.is_hooked
-            && let Some(node) = slot.kept.take()
-        {
-            slot.loose = node.downgrade();
-            drop(slot); // before the node
-        }
     }
 
     /// Whether an operation on this tensor would be recorded.
@@ -383,54 +352,18 @@ impl Tensor {
         }
         // A leaf's state has nothing to say, and to read it costs two locked instructions.
         let state = (self.0.base.is_some() || self.flag(HISTORY)).then(|| self.state());
-        self.edge_of(state.as_deref())
+        self.gradient_edge_in(state.as_deref())
     }
 
-    /// [`Tensor::gradient_edge`] of a tensor that requires a gradient, for who reads its state already.
+    /// [`Tensor::gradient_edge`] of a tensor that requires a gradient, for who reads its state already, if it has to be read.
     #[inline]
-    pub(crate) fn gradient_edge_in(&self, state: &State) -> Option<Edge> {
-        self.edge_of(Some(state))
-    }
-
-    #[inline]
-    fn edge_of(&self, state: Option<&State>) -> Option<Edge> {
+    pub(crate) fn gradient_edge_in(&self, state: Option<&State>) -> Option<Edge> {
         if let Some(edge) = state.and_then(|state| state.history.as_ref()) {
             return Some(edge.clone());
         }
         // A view without a history of its own, made before its base was asked for a gradient, wants none: it is no leaf.
         (self.0.base.is_none() || self.flag(REQUIRES_GRAD))
             .then(|| Edge { node: self.accumulator(), output: 0 })
-    }
-
-    /// The node that adds into `.grad`: the same one for all graphs that are alive at a time.
-    fn accumulator(&self) -> NodeRef {
-        self.accumulator_in(&mut self.extra().accumulator.lock())
-    }
-
-    fn accumulator_in(&self, slot: &mut Accumulator) -> NodeRef {
-        if let Some(node) = slot.node() {
-            return node;
-        }
-        let meta = {
-            let state = self.state();
-            OutputMeta { layout: state.array.layout().clone(), dtype: state.array.dtype() }
-        };
-        let rule = AccumulateGrad { leaf: self.downgrade() };
-        let node = NodeRef::new(rule, smallvec![], smallvec![meta], Saved::Nothing);
-        slot.kept = Some(node.clone());
-        node
-    }
-
-    /// The accumulator, if a graph or a hook asked for one.
-    pub fn existing_accumulator(&self) -> Option<NodeRef> {
-        self.0.extra.get()?.accumulator.lock().node()
-    }
-
-    /// Makes what is recorded from now on end in another accumulator than what was recorded so far; answers with that if it
-    /// has hooks of the leaf's.
-    fn part_with_accumulator(&self) -> Option<NodeRef> {
-        let before = std::mem::take(&mut *self.0.extra.get()?.accumulator.lock());
-        before.kept.filter(|_| before.is_hooked)
     }
 
     /// The accumulated gradient.

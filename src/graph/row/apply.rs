@@ -76,9 +76,9 @@ pub fn apply<const N: usize>(row: &'static Row, operands: [Operand<'_>; N]) -> R
         Call { tile, compute, inputs: &sources, result: gives, output: &y }.run_fresh();
         let tracked = wanted != 0 && result.is_differentiable();
         let recorded = tracked.then(|| {
-            let edge = |i: usize| match (operands[i], &states[i]) {
-                (Operand::Tensor(x), Some(state)) => x.gradient_edge_in(state),
-                _ => None,
+            let edge = |i: usize| match operands[i] {
+                Operand::Tensor(x) => x.gradient_edge_in(states[i].as_deref()),
+                Operand::Scalar(_) => None,
             };
             (keep(row, wanted, &sources, &y), edges::<N>(wanted, edge))
         });
