@@ -47,6 +47,10 @@ const IN_PLACE_ROWS: usize = 256;
 /// Multiply-adds below which no second thread is asked: some 40 microseconds of them, for waking a thread costs 3.
 const PARALLEL_WORK: usize = 1 << 21;
 
+/// Bytes of A and B together from which on a second thread is asked whatever the work: a product of one row is as fast as
+/// its matrix is read, and half of one that is too large for a core's second-level cache may stay there.
+const PARALLEL_READ: usize = 2 << 20;
+
 /// Multiply-adds in a part at least.
 const PART_WORK: usize = 1 << 17;
 
@@ -150,7 +154,8 @@ impl<T: Element> Problem<T> {
     pub unsafe fn compute_in_parts<R: Register<Element = T>>(&self, threads: usize) {
         let way = self.way::<R>();
         let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
-        if threads <= 1 || work < PARALLEL_WORK {
+        let read = (self.m.saturating_add(self.n)).saturating_mul(self.k).saturating_mul(size_of::<T>());
+        if threads <= 1 || work < PARALLEL_WORK && read < PARALLEL_READ {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.compute::<R>(way) };
         }
