@@ -153,7 +153,7 @@ def test_batch_norm_of_a_line_is_only_for_nothing():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 70, 8), (200, 3)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 70, 8), (200, 3), (254, 2), (2, 2, 530, 40)])
 def test_attention_without_a_mask_is_attention_with_one_that_hides_the_same(shape, causal):
     draw = np.random.RandomState(0)
     keys = shape[-2] + 3
@@ -170,6 +170,46 @@ def test_attention_without_a_mask_is_attention_with_one_that_hides_the_same(shap
         answers.append(torch.autograd.grad(y.sin().sum(), leaves))
     for tiled, plain in zip(*answers, strict=True):
         np.testing.assert_allclose(tiled.numpy(), plain.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_attention_of_heads_that_lie_between_one_another_is_that_of_heads_apart():
+    source = np.random.RandomState(2)
+    between = [torch.from_numpy(source.standard_normal((2, 300, 3, 8))).transpose(1, 2) for _ in range(3)]
+    answers = []
+    for inputs in (between, [x.contiguous() for x in between]):
+        leaves = [x.requires_grad_() for x in inputs]
+        y = F.scaled_dot_product_attention(*leaves)
+        answers.append([y, *torch.autograd.grad(y.sin().sum(), leaves)])
+    assert all(torch.equal(x, y) for x, y in zip(*answers, strict=True))
+
+
+@pytest.mark.parametrize("keys", [200, 600])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_attention_follows_scores_that_are_infinite_far_apart_or_no_numbers(keys, dtype):
+    source = np.random.RandomState(3)
+    with np.errstate(invalid="ignore"):
+        for case in range(12):
+            scores = source.standard_normal(keys).astype(dtype)
+            if case % 6 == 1:  # the first block weighs nothing
+                scores[: keys // 2] = -np.inf
+            elif case % 6 == 2:  # nothing does
+                scores[:] = -np.inf
+            elif case % 6 == 3:
+                scores[source.randint(keys)] = np.inf
+            elif case % 6 == 4:
+                scores[source.randint(keys)] = np.nan
+            elif case % 6 == 5:  # each block makes the one before it weigh nothing, or weighs nothing itself
+                scores = np.sort(scores * 300)[:: 1 if case < 6 else -1].copy()
+            v = source.standard_normal((keys, 2)).astype(dtype)
+            q, k, v = (
+                torch.ones(1, 1, dtype=torch.from_numpy(v).dtype),
+                torch.from_numpy(scores[:, None]),
+                torch.from_numpy(v),
+            )
+            weights = np.exp(scores.astype(np.float64) - scores.max())
+            y = F.scaled_dot_product_attention(q, k, v, scale=1.0).numpy()
+            tolerance = 1e-5 if dtype == np.float32 else 1e-12
+            np.testing.assert_allclose(y[0], weights / weights.sum() @ v.numpy(), rtol=tolerance, atol=tolerance)
 
 
 def standardized(x, axes, eps):

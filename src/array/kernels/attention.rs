@@ -1,32 +1,47 @@
-//! Attention, a few queries at a time: the scores of all queries with all keys are never held together.
+//! Attention, some queries and some keys at a time: the scores of all queries with all keys are never held together.
 //!
-//! Note [A block of queries]: the scores of some queries with all keys fit the second-level cache, and what is wanted of
-//! them, the weighted sum of values and later the gradients, is made before the next queries come. From the forward pass
-//! only the logarithm of each query's sum is kept; the scores are computed again. A head is one task of the backward pass,
-//! which adds the blocks' parts to the gradients of keys and values in order.
+//! Note [Blocks of queries and keys]: the scores of a block of queries with a block of keys stay in the second-level cache
+//! while what is wanted of them, the weighted sum of values and later the gradients, is made. Between the blocks of keys of
+//! the forward pass a query carries its highest score, the sum of its exponentials below that, and its sum of values,
+//! which both shrink when a higher score comes. From there only the logarithm of each query's sum is kept for the backward
+//! pass, which computes the scores again. A head is one task of the backward pass, which adds the blocks' parts to the
+//! gradients in order.
 
 // What is compiled into loops of several instruction sets must be inlined into each of them.
 #![allow(clippy::inline_always)]
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::array::kernels::isa;
 use crate::array::kernels::leveled::{Task, leveled};
-use crate::array::kernels::product::{MOST_ROWS, Matrix, MatrixMut, Product, Vector, dot, gemm};
+use crate::array::kernels::product::{DEPTH, MOST_ROWS, Matrix, MatrixMut, Product, copy_matrix, dot, gemm};
 use crate::array::kernels::real::Real;
 use crate::array::kernels::reduce::extreme::{Bounded, Extreme};
 use crate::array::kernels::reduce::fold;
 use crate::array::kernels::reduce::moments::plain;
 use crate::array::kernels::reduce::sum::Float;
-use crate::array::kernels::scratch::{Shared, with_scratch};
+use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::{Array, DType, pool};
 use crate::error::{Error, Result};
 
-/// Scores of a block: half a megabyte of single precision.
-const SCORES: usize = 128 * 1024;
+/// The most keys of a block: their values are read where they lie, and no sum over them is cut.
+const KEYS: usize = DEPTH;
 
-/// The most queries of a block, which is a multiple of the rows of every register tile.
-const QUERIES: usize = 4 * MOST_ROWS;
+/// The most queries of a block, and the most of one where that would make few blocks: multiples of the rows of every
+/// register tile.
+const QUERIES: usize = 16 * MOST_ROWS;
+const FEW_QUERIES: usize = 4 * MOST_ROWS;
+
+/// Numbers that are worth a visit to the pool to turn.
+const TURNING: usize = 1 << 17;
+
+/// Blocks of queries that are enough to keep any number of threads busy.
+const BLOCKS: usize = 32;
+
+/// Numbers between the rows of a block beyond its columns: rows whose distance is a power of two would fall on the same
+/// sets of the first-level cache.
+const BESIDE: usize = 16;
 
 /// What the scores are put through before they weigh values.
 #[derive(Clone, Copy)]
@@ -35,6 +50,13 @@ pub struct Rule {
     pub scale: f64,
     /// Whether query `i` sees keys `0..=i` only.
     pub causal: bool,
+}
+
+impl Rule {
+    /// How many of the keys from `start` on query `first` sees, if that is not all of them.
+    fn first_sees(self, first: usize, start: usize) -> Option<isize> {
+        self.causal.then(|| (first as isize + 1).saturating_sub_unsigned(start))
+    }
 }
 
 /// Numbers that attention is computed in.
@@ -89,9 +111,15 @@ impl Sizes {
         }
     }
 
-    /// Queries of a block.
+    /// Queries of a block of the forward pass, none of whose numbers depends on it.
     fn block(&self) -> usize {
-        (SCORES / self.keys.max(1) / MOST_ROWS * MOST_ROWS).clamp(MOST_ROWS, QUERIES)
+        let even = self.heads.saturating_mul(self.queries).div_ceil(BLOCKS);
+        even.next_multiple_of(MOST_ROWS).clamp(FEW_QUERIES, QUERIES)
+    }
+
+    /// The distance of the rows of a block that has a column for each key.
+    fn row(&self) -> usize {
+        self.keys.min(KEYS) + BESIDE
     }
 
     /// Keys that some of the queries `..end` see.
@@ -100,15 +128,64 @@ impl Sizes {
     }
 }
 
-/// Turns a block of scores into weights, and notes the logarithm of each sum, or takes it as known.
+/// Where blocks of keys, or of their values, begin and end among the first of them.
+fn blocks_of(keys: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..keys).step_by(KEYS).map(move |start| start..keys.min(start + KEYS))
+}
+
+/// The rows of a matrix of each head as columns, turned block by block.
+struct Turned<T> {
+    memory: Cached<T>,
+    /// Numbers of a head, of a block in it, and of a row in that.
+    head: usize,
+    block: usize,
+    row: usize,
+}
+
+impl<T: Number> Turned<T> {
+    fn new(x: &Heads<'_, T>, sizes: &Sizes, columns: usize) -> Self {
+        let (row, blocks) = (sizes.row(), sizes.keys.div_ceil(KEYS));
+        let block = row.saturating_mul(columns);
+        // Heads that are one, repeated, may be more than there is memory for.
+        let length = sizes.heads.saturating_mul(blocks).saturating_mul(block);
+        let mut memory = Cached::filled(<T as Real>::ZERO, length);
+        let all = Shared(memory.as_mut_ptr());
+        pool::for_each_if(sizes.heads * sizes.keys * columns >= TURNING, sizes.heads * blocks, &|task| {
+            let (head, start) = (task / blocks, task % blocks * KEYS);
+            let from = x.rows_from(head, start).transposed();
+            // SAFETY: this block is this task's alone.
+            let to = unsafe { all.slice(task * block, block) };
+            copy_matrix(columns, KEYS.min(sizes.keys - start), from, to, row);
+        });
+        Self { memory, head: blocks * block, block, row }
+    }
+
+    /// The matrix with a column for each key of a block, which begins with key `start`.
+    fn columns_from(&self, head: usize, start: usize) -> Matrix<'_, T> {
+        Matrix::new(&self.memory, head * self.head + start / KEYS * self.block, self.row as isize, 1)
+    }
+}
+
+/// Turns a block of scores into weights.
 struct Weights<T> {
     scores: *mut T,
-    logs: *mut T,
-    known: bool,
     rows: usize,
     columns: usize,
-    /// The number of the first query, if it sees only keys up to its own number.
-    causal: Option<usize>,
+    /// From one row to the next.
+    row: usize,
+    /// How many of the columns the first row sees, if each sees one more than the row before it: none, where it is negative.
+    causal: Option<isize>,
+    /// The logarithms of the queries' sums, if they are known; otherwise their highest scores up to here.
+    logs: *mut T,
+    sums: Sums<T>,
+}
+
+/// What queries carry from one block of keys to the next.
+enum Sums<T> {
+    /// All is known, and the weights come out as they are.
+    Known,
+    /// The sums of the exponentials, the weighted sums of values with so many columns, and whether there was a block before.
+    Carried { sums: *mut f64, values: *mut T, outer: usize, begun: bool },
 }
 
 impl<T: Number> Weights<T> {
@@ -130,31 +207,57 @@ impl<T: Number, const FUSED: bool> Task for WeightsBy<'_, T, FUSED> {
     fn run(&self, _: usize) {
         let Self(all) = self;
         for i in 0..all.rows {
-            // SAFETY: the rows of scores and their logarithms are this call's alone.
-            let (row, log) = unsafe {
-                let row = std::slice::from_raw_parts_mut(all.scores.add(i * all.columns), all.columns);
-                (row, &mut *all.logs.add(i))
-            };
-            let seen = all.causal.map_or(all.columns, |first| all.columns.min(first + i + 1));
-            let (row, unseen) = row.split_at_mut(seen);
-            unseen.fill(<T as Real>::ZERO);
-            if all.known {
-                for x in row {
-                    *x = (*x - *log).exp_nonpositive_if::<FUSED>();
+            // SAFETY: the rows of scores, and what their queries carry, are this call's alone.
+            unsafe {
+                let row = std::slice::from_raw_parts_mut(all.scores.add(i * all.row), all.columns);
+                let log = &mut *all.logs.add(i);
+                let seen = all.causal.map_or(all.columns, |first| {
+                    all.columns.min(first.saturating_add_unsigned(i).max(0) as usize)
+                });
+                let (row, unseen) = row.split_at_mut(seen);
+                unseen.fill(<T as Real>::ZERO);
+                match all.sums {
+                    Sums::Known => {
+                        for x in row {
+                            *x = (*x - *log).exp_nonpositive_if::<FUSED>();
+                        }
+                    }
+                    Sums::Carried { sums, values, outer, begun } => {
+                        let before = if begun { Some((*log, *sums.add(i))) } else { None };
+                        let values = std::slice::from_raw_parts_mut(values.add(i * outer), outer);
+                        (*log, *sums.add(i)) = Self::carry(row, before, values);
+                    }
                 }
-                continue;
             }
-            let most = fold::run(&Extreme::<T, true>(PhantomData), row);
-            for x in row.iter_mut() {
-                *x = (*x - most).exp_nonpositive_if::<FUSED>();
-            }
-            let sum = fold::run(&plain::<T>(), row);
-            let share = T::of(1.0 / sum);
-            for x in row.iter_mut() {
-                *x = *x * share;
-            }
-            *log = most + T::of(sum.ln());
         }
+    }
+}
+
+impl<T: Number, const FUSED: bool> WeightsBy<'_, T, FUSED> {
+    /// Exponentials of a query's scores below its highest so far, which it answers with, and their sum. What the query has
+    /// from `before`, its sum and its `values`, shrinks to as far below.
+    #[inline(always)]
+    fn carry(row: &mut [T], before: Option<(T, f64)>, values: &mut [T]) -> (T, f64) {
+        let mut most = fold::run(&Extreme::<T, true>(PhantomData), row);
+        let mut sum = 0.0;
+        if let Some((highest, carried)) = before {
+            // A score that is no number stays the highest; so does one before it.
+            if most <= highest || highest.is_nan() {
+                (most, sum) = (highest, carried);
+            } else {
+                let shrunk = (highest - most).exp_nonpositive_if::<FUSED>();
+                sum = carried * Real::to_f64(shrunk);
+                for x in values {
+                    *x = *x * shrunk;
+                }
+            }
+        }
+        // Where every score is minus infinity, none weighs anything yet.
+        let base = if most == T::NEG_INFINITY { <T as Real>::ZERO } else { most };
+        for x in row.iter_mut() {
+            *x = (*x - base).exp_nonpositive_if::<FUSED>();
+        }
+        (most, sum + fold::run(&plain::<T>(), row))
     }
 }
 
@@ -166,6 +269,7 @@ struct ScoreGradients<T> {
     scale: T,
     rows: usize,
     columns: usize,
+    row: usize,
 }
 
 impl<T: Number> Task for ScoreGradients<T> {
@@ -177,8 +281,8 @@ impl<T: Number> Task for ScoreGradients<T> {
             // SAFETY: the rows are this call's alone.
             let (p, dp, shift) = unsafe {
                 (
-                    std::slice::from_raw_parts(self.weights.add(i * n), n),
-                    std::slice::from_raw_parts_mut(self.grads.add(i * n), n),
+                    std::slice::from_raw_parts(self.weights.add(i * self.row), n),
+                    std::slice::from_raw_parts_mut(self.grads.add(i * self.row), n),
                     *self.shifts.add(i),
                 )
             };
@@ -187,12 +291,9 @@ impl<T: Number> Task for ScoreGradients<T> {
     }
 }
 
-/// The last two axes exchanged, in memory.
-fn turned(x: &Array) -> Result<Array> {
-    let mut axes: Vec<usize> = (0..x.ndim()).collect();
-    let last = axes.len() - 1;
-    axes.swap(last - 1, last);
-    x.permute(&axes)?.contiguous()
+/// Rows that lie together, where there are so many that it costs little beside what is done with them.
+fn together(x: &Array) -> Result<Array> {
+    if x.shape()[x.ndim() - 2] > KEYS { x.contiguous() } else { Ok(x.clone()) }
 }
 
 fn with_columns(x: &Array, columns: usize) -> Vec<usize> {
@@ -220,16 +321,17 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
     let sizes = Sizes::new(q, k, v);
     let y = Array::empty(&with_columns(q, sizes.outer), T::DTYPE)?;
     let logs = Array::empty(&q.shape()[..q.ndim() - 1], T::DTYPE)?;
-    let kt = turned(k)?;
-    let (q, kt, v) = (Heads::<T>::new(q), Heads::<T>::new(&kt), Heads::<T>::new(v));
+    let v = together(v)?;
+    let [q, k, v] = [q, k, &v].map(Heads::<T>::new);
+    let kt = Turned::new(&k, &sizes, sizes.inner);
     let (all_y, all_logs) = (places::<T>(&y), places::<T>(&logs));
     let Sizes { heads, queries, inner, outer, .. } = sizes;
-    let block = sizes.block();
+    let (zero, one) = (<T as Real>::ZERO, <T as Real>::ONE);
+    let (block, row) = (sizes.block(), sizes.row());
     let blocks = queries.div_ceil(block);
     pool::for_each(heads * blocks, &|task| {
         let (head, first) = (task / blocks, task % blocks * block);
         let m = block.min(queries - first);
-        let n = sizes.seen(rule, first + m);
         // SAFETY: these queries' places are this task's alone.
         let (y, logs) = unsafe {
             (
@@ -237,17 +339,33 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
                 all_logs.slice(head * queries + first, m),
             )
         };
-        with_scratch(m * n, |scores: &mut [T]| {
-            let c = MatrixMut::new(scores, 0, n as isize, 1);
-            let (a, b) = (q.rows_from(head, first), kt.rows_from(head, 0));
-            gemm(m, n, inner, T::of(rule.scale), a, b, <T as Real>::ZERO, c, 1);
-            let causal = rule.causal.then_some(first);
-            let (scores_at, logs) = (scores.as_mut_ptr(), logs.as_mut_ptr());
-            Weights { scores: scores_at, logs, known: false, rows: m, columns: n, causal }.fill();
-            let a = Matrix::new(scores, 0, n as isize, 1);
-            let c = MatrixMut::new(y, 0, outer as isize, 1);
-            gemm(m, outer, n, <T as Real>::ONE, a, v.rows_from(head, 0), <T as Real>::ZERO, c, 1);
+        let mut sums = [0.0; QUERIES];
+        with_scratch(m * row, |scores: &mut [T]| {
+            for keys in blocks_of(sizes.seen(rule, first + m)) {
+                let (start, n) = (keys.start, keys.len());
+                let (a, b) = (q.rows_from(head, first), kt.columns_from(head, start));
+                gemm(m, n, inner, T::of(rule.scale), a, b, zero, into(scores, row), 1);
+                let (sums, values) = (sums.as_mut_ptr(), y.as_mut_ptr());
+                Weights {
+                    scores: scores.as_mut_ptr(),
+                    rows: m,
+                    columns: n,
+                    row,
+                    causal: rule.first_sees(first, start),
+                    logs: logs.as_mut_ptr(),
+                    sums: Sums::Carried { sums, values, outer, begun: start > 0 },
+                }
+                .fill();
+                let a = Matrix::new(scores, 0, row as isize, 1);
+                let beta = if start > 0 { one } else { zero };
+                gemm(m, outer, n, one, a, v.rows_from(head, start), beta, into(y, outer), 1);
+            }
         });
+        for i in 0..m {
+            let share = T::of(1.0 / sums[i]);
+            y[i * outer..(i + 1) * outer].iter_mut().for_each(|x| *x = *x * share);
+            logs[i] = logs[i] + T::of(sums[i].ln());
+        }
     });
     Ok([y, logs])
 }
@@ -282,13 +400,13 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
     let dq = Array::empty(known.q.shape(), T::DTYPE)?;
     let dk = Array::zeros(known.k.shape(), T::DTYPE)?;
     let dv = Array::zeros(known.v.shape(), T::DTYPE)?;
-    let (kt, vt) = (turned(known.k)?, turned(known.v)?);
-    let [g, q, k, kt, vt, y, logs] =
-        [g, known.q, known.k, &kt, &vt, known.y, known.logs].map(Heads::<T>::new);
+    let [g, q, k] = [together(g)?, together(known.q)?, together(known.k)?];
+    let [g, q, k, v, y, logs] = [&g, &q, &k, known.v, known.y, known.logs].map(Heads::<T>::new);
+    let (kt, vt) = (Turned::new(&k, &sizes, sizes.inner), Turned::new(&v, &sizes, sizes.outer));
     let (all_dq, all_dk, all_dv) = (places::<T>(&dq), places::<T>(&dk), places::<T>(&dv));
     let Sizes { heads, queries, keys, inner, outer } = sizes;
     let (zero, one) = (<T as Real>::ZERO, <T as Real>::ONE);
-    let (block, threads) = (sizes.block(), inner_threads(heads));
+    let (row, threads) = (sizes.row(), inner_threads(heads));
     pool::for_each(heads, &|head| {
         // SAFETY: this head's places are this task's alone.
         let (dq, dk, dv) = unsafe {
@@ -298,52 +416,49 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
                 all_dv.slice(head * keys * outer, keys * outer),
             )
         };
-        for first in (0..queries).step_by(block) {
-            let m = block.min(queries - first);
-            let n = sizes.seen(rule, first + m);
-            let causal = rule.causal.then_some(first);
-            with_scratch(2 * m * n + 2 * m, |scratch: &mut [T]| {
-                let (p, rest) = scratch.split_at_mut(m * n);
-                let (dp, rest) = rest.split_at_mut(m * n);
+        for first in (0..queries).step_by(QUERIES) {
+            let m = QUERIES.min(queries - first);
+            let (q, g) = (q.rows_from(head, first), g.rows_from(head, first));
+            let dq = &mut dq[first * inner..][..m * inner];
+            with_scratch(2 * m * (row + 1), |scratch: &mut [T]| {
+                let (p, rest) = scratch.split_at_mut(m * row);
+                let (dp, rest) = rest.split_at_mut(m * row);
                 let (logs_here, shifts) = rest.split_at_mut(m);
-                let (queries_here, g_here) = (q.rows_from(head, first), g.rows_from(head, first));
                 logs_here.copy_from_slice(&logs.data[head * queries + first..][..m]);
-                let alpha = T::of(rule.scale);
-                gemm(m, n, inner, alpha, queries_here, kt.rows_from(head, 0), zero, into(p, n), threads);
-                let (scores, logs) = (p.as_mut_ptr(), logs_here.as_mut_ptr());
-                Weights { scores, logs, known: true, rows: m, columns: n, causal }.fill();
-                gemm(m, n, outer, one, g_here, vt.rows_from(head, 0), zero, into(dp, n), threads);
                 for (i, shift) in shifts.iter_mut().enumerate() {
-                    *shift = dot(outer, g.row(head, first + i), y.row(head, first + i));
+                    *shift = dot(outer, g.from_row(i).first_row(), y.rows_from(head, first + i).first_row());
                 }
-                let (weights, grads, shifts) = (p.as_ptr(), dp.as_mut_ptr(), shifts.as_ptr());
-                leveled(&ScoreGradients { weights, grads, shifts, scale: alpha, rows: m, columns: n }, 0);
-                let over_queries = |x| Matrix::new(x, 0, 1, n as isize);
-                gemm(n, outer, m, one, over_queries(p), g_here, one, into(dv, outer), threads);
-                gemm(n, inner, m, one, over_queries(dp), queries_here, one, into(dk, inner), threads);
-                let dq = MatrixMut::new(dq, first * inner, inner as isize, 1);
-                gemm(
-                    m,
-                    inner,
-                    n,
-                    one,
-                    Matrix::new(dp, 0, n as isize, 1),
-                    k.rows_from(head, 0),
-                    zero,
-                    dq,
-                    threads,
-                );
+                for seen in blocks_of(sizes.seen(rule, first + m)) {
+                    let (start, n) = (seen.start, seen.len());
+                    let alpha = T::of(rule.scale);
+                    gemm(m, n, inner, alpha, q, kt.columns_from(head, start), zero, into(p, row), threads);
+                    Weights {
+                        scores: p.as_mut_ptr(),
+                        rows: m,
+                        columns: n,
+                        row,
+                        causal: rule.first_sees(first, start),
+                        logs: logs_here.as_mut_ptr(),
+                        sums: Sums::Known,
+                    }
+                    .fill();
+                    gemm(m, n, outer, one, g, vt.columns_from(head, start), zero, into(dp, row), threads);
+                    let (weights, grads, shifts) = (p.as_ptr(), dp.as_mut_ptr(), shifts.as_ptr());
+                    let (rows, columns) = (m, n);
+                    leveled(&ScoreGradients { weights, grads, shifts, scale: alpha, rows, columns, row }, 0);
+                    let over_queries = |x| Matrix::new(x, 0, 1, row as isize);
+                    let dv = into(&mut dv[start * outer..], outer);
+                    gemm(n, outer, m, one, over_queries(p), g, one, dv, threads);
+                    let dk = into(&mut dk[start * inner..], inner);
+                    gemm(n, inner, m, one, over_queries(dp), q, one, dk, threads);
+                    let beta = if start > 0 { one } else { zero };
+                    let (a, b) = (Matrix::new(dp, 0, row as isize, 1), k.rows_from(head, start));
+                    gemm(m, inner, n, one, a, b, beta, into(dq, inner), threads);
+                }
             });
         }
     });
     Ok([dq, dk, dv])
-}
-
-impl<'a, T> Heads<'a, T> {
-    /// A row of a head.
-    fn row(&self, head: usize, row: usize) -> Vector<'a, T> {
-        self.rows_from(head, row).first_row()
-    }
 }
 
 /// The gradients of queries, keys and values from the gradient `g` of the result.

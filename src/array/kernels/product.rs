@@ -153,11 +153,11 @@ mod sealed {
         /// As `compute`, and B has slack.
         unsafe fn compute_gathered(product: &Gathered<'_, Self>);
 
-        /// Copies a matrix into rows that lie one after the other.
+        /// Copies a matrix into rows so far apart.
         ///
         /// # Safety
         /// The matrix is valid, there is room for it at `to`, and the two do not overlap.
-        unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: *mut Self);
+        unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: (*mut Self, usize));
     }
 }
 
@@ -205,8 +205,7 @@ macro_rules! product {
                 }
             }
 
-            unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: *mut Self) {
-                let to = (to, shape.1);
+            unsafe fn copy(from: (*const Self, isize, isize), shape: (usize, usize), to: (*mut Self, usize)) {
                 // SAFETY: the caller's promise, and each register type only where its instructions are.
                 unsafe {
                     #[cfg(target_arch = "x86_64")]
@@ -286,20 +285,22 @@ pub fn gemm<T: Product>(
     unsafe { solve(problem, threads) }
 }
 
-/// Copies a matrix of `rows` by `cols` into `to`, row after row; one whose columns are contiguous is turned in registers.
+/// Copies a matrix of `rows` by `cols` into rows of `to` that are `to_row` apart; one whose columns are contiguous is
+/// turned in registers. What lies between the rows of `to` stays as it is.
 ///
 /// # Panics
-/// If the matrix reaches outside its slice, or `to` has no room for it.
-pub fn copy_matrix<T: Product>(rows: usize, cols: usize, from: Matrix<'_, T>, to: &mut [T]) {
+/// If the matrix reaches outside its slice, `to` has no room for it, or its rows overlap there.
+pub fn copy_matrix<T: Product>(rows: usize, cols: usize, from: Matrix<'_, T>, to: &mut [T], to_row: usize) {
     let strides = [from.row_stride, from.col_stride];
     assert!(
         within(from.data.len(), from.offset, [rows, cols], strides),
         "the matrix reaches outside its memory"
     );
-    assert!(rows.checked_mul(cols).is_some_and(|n| n <= to.len()), "no room for the matrix");
+    let (row, column) = (isize::try_from(to_row).unwrap_or(isize::MAX), 1);
+    assert!(to_row >= cols && within(to.len(), 0, [rows, cols], [row, column]), "no room for the matrix");
     let first = from.data.as_ptr().wrapping_add(from.offset);
     // SAFETY: both were checked; `to` is borrowed exclusively, so they do not overlap.
-    unsafe { T::copy((first, from.row_stride, from.col_stride), (rows, cols), to.as_mut_ptr()) }
+    unsafe { T::copy((first, from.row_stride, from.col_stride), (rows, cols), (to.as_mut_ptr(), to_row)) }
 }
 
 /// Brings a problem to contiguous columns of C and computes it.

@@ -77,33 +77,38 @@ impl<T> DerefMut for Cached<T> {
     }
 }
 
+/// The unit of a thread's memory, a line of the cache: no register of numbers at its beginning straddles two.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "read as the numbers that a task keeps there")] [u64; 8]);
+
 thread_local! {
-    static KEPT: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    static KEPT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
 /// Bytes that a thread keeps for its next task; what is longer goes back to the system.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Calls `body` with `length` elements of any value, which are kept for the next call unless they are many.
+/// Calls `body` with `length` elements of any value, which begin a line of the cache and are kept for the next call unless they are many.
 ///
 /// # Panics
 ///
 /// When there is no memory for them; the panic reaches the caller of the operation as an error.
 pub fn with_scratch<T: Product, R>(length: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
-    const { assert!(align_of::<T>() <= align_of::<u64>()) };
-    let mut words = KEPT.take();
-    let needed = length.saturating_mul(size_of::<T>()).div_ceil(size_of::<u64>());
-    if let Some(more) = needed.checked_sub(words.len()) {
-        words
+    const { assert!(align_of::<T>() <= align_of::<Line>()) };
+    let mut lines = KEPT.take();
+    let needed = length.saturating_mul(size_of::<T>()).div_ceil(size_of::<Line>());
+    if let Some(more) = needed.checked_sub(lines.len()) {
+        lines
             .try_reserve_exact(more)
-            .unwrap_or_else(|_| panic!("{}", AllocError { bytes: needed.saturating_mul(8) }));
-        words.resize(needed, 0);
+            .unwrap_or_else(|_| panic!("{}", AllocError { bytes: needed.saturating_mul(size_of::<Line>()) }));
+        lines.resize(needed, Line([0; 8]));
     }
-    // SAFETY: the words hold at least `length` elements, aligned, and every bit pattern is a number.
-    let elements = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<T>(), length) };
+    // SAFETY: the lines hold at least `length` elements, aligned, and every bit pattern is a number.
+    let elements = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<T>(), length) };
     let answer = body(elements);
-    if size_of_val(&words[..]) <= KEPT_BYTES {
-        KEPT.set(words);
+    if size_of_val(&lines[..]) <= KEPT_BYTES {
+        KEPT.set(lines);
     }
     answer
 }

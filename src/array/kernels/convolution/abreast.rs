@@ -110,7 +110,7 @@ impl Part {
         pool::for_each_if(self.geometry.is_large(), rows, &|row| {
             let from = Matrix::new(x, (self.first + row * side) * size, 1, size as isize);
             // SAFETY: this row's numbers are this task's alone.
-            copy_matrix(size, side, from, unsafe { all.slice(row * side * size, side * size) });
+            copy_matrix(size, side, from, unsafe { all.slice(row * side * size, side * size) }, side);
         });
         to
     }
@@ -123,7 +123,7 @@ impl Part {
             let from = Matrix::new(y, row * side * size, 1, side as isize);
             let first = (self.first + row * side) * size;
             // SAFETY: these images' numbers are this task's alone.
-            copy_matrix(side, size, from, unsafe { all.slice(first, side * size) });
+            copy_matrix(side, size, from, unsafe { all.slice(first, side * size) }, size);
         });
     }
 

@@ -349,6 +349,6 @@ fn transpose<T: Number>(x: &[T], length: usize, y: &mut [T]) {
     let rows = y.len() / length.max(1);
     for start in (0..length).step_by(PIECE) {
         let x = Matrix::new(x, start, 1, length as isize);
-        copy_matrix(PIECE.min(length - start), rows, x, &mut y[start * rows..]);
+        copy_matrix(PIECE.min(length - start), rows, x, &mut y[start * rows..], rows);
     }
 }

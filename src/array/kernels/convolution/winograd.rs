@@ -248,7 +248,7 @@ pub fn weight_grad(geo: &Geometry, x: &[f32], g: &[f32], dw: &mut [f32]) {
             unsafe { enter::<f32, _>(Sums { from: sum, place: count, count, taps: of_tap }) };
             // SAFETY: these windows are this task's alone.
             let dw = unsafe { dw_all.slice(first * taps, count * taps) };
-            copy_matrix(count, taps, Matrix::new(of_tap, 0, 1, count as isize), dw);
+            copy_matrix(count, taps, Matrix::new(of_tap, 0, 1, count as isize), dw, taps);
         });
     });
     if !super::are_finite(dw) {
@@ -295,7 +295,7 @@ impl Filters {
         let all = Shared(numbers.as_mut_ptr());
         for_each_run(windows, &|first, count| {
             with_scratch(taps * count, |of_tap: &mut [f32]| {
-                copy_matrix(taps, count, Matrix::new(w, first * taps, 1, taps as isize), of_tap);
+                copy_matrix(taps, count, Matrix::new(w, first * taps, 1, taps as isize), of_tap, count);
                 if !are_large(of_tap) {
                     is_small.store(true, Ordering::Relaxed);
                 }
