@@ -207,6 +207,38 @@ proptest! {
     }
 }
 
+/// Threads keep rows of A packed from one part to the next, and must not take those of the product before.
+#[test]
+fn a_product_after_another_of_the_same_place_and_shape_is_its_own() {
+    for [m, n, k] in [[100, 300, 600], [30, 900, 300], [500, 70, 300], [700, 700, 1000]] {
+        // Matrices by columns begin three elements on.
+        let b: Vec<f32> = numbers(k * n + 3, 2).into_iter().map(|x| x as f32).collect();
+        let mut a = vec![0.0_f32; m * k + 3];
+        for (seed, lies) in
+            [(3, [Lie::Rows; 2]), (4, [Lie::Rows; 2]), (5, [Lie::Columns; 2]), (6, [Lie::Columns; 2])]
+        {
+            a.iter_mut().zip(numbers(m * k + 3, seed)).for_each(|(a, x)| *a = x as f32);
+            let (la, lb) = (layout(lies[0], m, k), layout(lies[1], k, n));
+            let [alone, parted] = [1, 4].map(|threads| {
+                let mut c = vec![0.0_f32; m * n];
+                gemm(
+                    m,
+                    n,
+                    k,
+                    1.0,
+                    la.of(&a),
+                    lb.of(&b),
+                    0.0,
+                    MatrixMut::new(&mut c, 0, n as isize, 1),
+                    threads,
+                );
+                c
+            });
+            assert!(alone == parted, "{m} x {n} x {k}, {lies:?}");
+        }
+    }
+}
+
 fn check_integers(
     m: usize,
     n: usize,

@@ -1,6 +1,6 @@
 //! Products by tiles: small ones where the matrices lie, large ones from packed blocks.
 
-use super::pack;
+use super::pack::{self, Contents};
 use super::problem::Problem;
 use super::register::{Element, Register};
 use super::tile::{self, ACROSS, DEPTH, PACKED_ROW, Tile};
@@ -15,6 +15,9 @@ const BLOCK_B: usize = 2 << 20;
 /// fall on the same sets of the first-level cache.
 const FEW_PANELS: usize = 8;
 const NEAR_ROWS: usize = 1 << 10;
+
+/// Bytes of A, along the whole inner index, that a thread keeps packed for the next part of the same rows.
+const KEPT_A: usize = 2 << 20;
 
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;
@@ -95,11 +98,23 @@ pub unsafe fn with_copied_b<R: Register>(p: &Problem<R::Element>) {
     }
 }
 
+/// Elements of so many packed rows of A, along the whole inner index.
+fn all_of_a(rows: usize, depth: usize) -> usize {
+    rows.saturating_mul(PACKED_ROW).saturating_mul(depth.div_ceil(DEPTH))
+}
+
+/// Whether a thread keeps so many rows of A packed for its next part.
+pub fn keeps_rows<T>(rows: usize, depth: usize) -> bool {
+    all_of_a(rows, depth) <= KEPT_A / size_of::<T>()
+}
+
 /// A large product: B packed by panels of two registers, A by blocks of rows, which all panels meet while they are near.
+/// `rows` names the rows of A, if other products of the same rows may follow on this thread: it packs A once for them all.
 ///
 /// # Safety
-/// The machine has `R`'s instructions and the problem's matrices are valid. Needs contiguous columns of C.
-pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
+/// The machine has `R`'s instructions and the problem's matrices are valid. Needs contiguous columns of C. Two problems
+/// of which A is not the same in every respect have different names for their rows.
+pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents>) {
     debug_assert!(p.c_col == 1);
     let size = size_of::<R::Element>();
     let width = ACROSS * R::LANES;
@@ -108,9 +123,14 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
     let most_cols = if p.m <= most_rows { width } else { BLOCK_B / size / DEPTH / width * width };
     let packs_a =
         p.a_col != 1 || p.n > FEW_PANELS * width || p.a_row.unsigned_abs().saturating_mul(size) > NEAR_ROWS;
-    let a_room = if packs_a { p.m.min(most_rows) * PACKED_ROW } else { 0 };
+    let rows = rows.filter(|_| packs_a && keeps_rows::<R::Element>(p.m, p.k));
+    let a_room = match rows {
+        Some(_) => all_of_a(p.m, p.k),
+        None if packs_a => p.m.min(most_rows) * PACKED_ROW,
+        None => 0,
+    };
     let b_room = p.n.min(most_cols).next_multiple_of(width) * DEPTH;
-    pack::with_scratch(a_room + b_room, |a_packed: *mut R::Element| {
+    pack::with_contents(a_room + b_room, rows, |a_packed: *mut R::Element, is_there| {
         // SAFETY: the scratch has a_room + b_room elements.
         let b_packed = unsafe { a_packed.add(a_room) };
         for first in (0..p.k).step_by(DEPTH) {
@@ -121,29 +141,33 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>) {
                     beta: if first == 0 { p.beta } else { R::Element::ONE },
                     b: b_packed,
                 };
-                // SAFETY: rows first.. and columns left.. of B are within k x n, and the copies within the scratch; rows
-                // top.. and columns first.. of A within m x k; the tiles of C within m x n.
+                // SAFETY: rows first.. and columns left.. of B are within k x n, and the copy within the scratch.
                 unsafe {
                     block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
-                    for top in (0..p.m).step_by(most_rows) {
-                        let rows = most_rows.min(p.m - top);
+                }
+                for_each_group(p.m, most_rows, |top, count| {
+                    // SAFETY: rows top.. and columns first.. of A are within m x k, their copies within the scratch, the
+                    // tiles of C within m x n.
+                    unsafe {
                         let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
                         let c = p.c.offset(top as isize * p.c_row).add(left);
                         if !packs_a {
-                            block.compute::<R>(p, (a, p.a_row, tile::direct::<R>), rows, c);
-                            continue;
+                            return block.compute::<R>(p, (a, p.a_row, tile::direct::<R>), count, c);
                         }
-                        // All of A, if it is one block, stays packed.
-                        if left == 0 || p.m > most_rows {
-                            pack::copy::<R>(
-                                (a, p.a_row, p.a_col),
-                                (rows, block.depth),
-                                (a_packed, PACKED_ROW),
-                            );
+                        // A block's place, and whether it is there: a kept one since the first part, and all of A, if
+                        // it is one block, since the first columns.
+                        let (place, is_packed) = match rows {
+                            Some(_) => (first / DEPTH * p.m + top, is_there || left > 0),
+                            None => (0, left > 0 && p.m <= most_rows),
+                        };
+                        let to = a_packed.add(place * PACKED_ROW);
+                        if !is_packed {
+                            let from = (a, p.a_row, p.a_col);
+                            pack::copy::<R>(from, (count, block.depth), (to, PACKED_ROW));
                         }
-                        block.compute::<R>(p, (a_packed, PACKED_ROW as isize, tile::packed::<R>), rows, c);
+                        block.compute::<R>(p, (to, PACKED_ROW as isize, tile::packed::<R>), count, c);
                     }
-                }
+                });
             }
         }
     });

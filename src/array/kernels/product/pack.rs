@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::register::{Element, Kernel, Register};
 use super::tile::{ACROSS, prefetch};
@@ -135,24 +136,69 @@ struct Line(#[expect(dead_code, reason = "only its size and alignment matter")] 
 /// What a thread keeps between products; beyond this the memory goes back.
 const KEPT_LINES: usize = (4 << 20) / 64;
 
+/// A thread's packing memory, and what it is known to begin with.
+#[derive(Default)]
+struct Kept {
+    memory: Vec<MaybeUninit<Line>>,
+    contents: Option<Contents>,
+}
+
+/// Rows of A, all of them along the whole inner index, of one product in parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    product: u64,
+    rows: usize,
+}
+
+/// Names for the rows of A of one product in parts; no other product has them.
+#[derive(Clone, Copy)]
+pub struct Naming(u64);
+
+impl Naming {
+    /// The names of one more product.
+    pub fn new() -> Self {
+        static PRODUCTS: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: only that no two are the same matters.
+        Self(PRODUCTS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The name of those rows that so many others come before.
+    pub fn rows(self, before: usize) -> Contents {
+        Contents { product: self.0, rows: before }
+    }
+}
+
 thread_local! {
-    static KEPT: Cell<Vec<MaybeUninit<Line>>> = const { Cell::new(Vec::new()) };
+    static KEPT: Cell<Kept> = const { Cell::new(Kept { memory: Vec::new(), contents: None }) };
 }
 
 /// Calls `body` with uninitialised memory for `count` elements, aligned to a cache line and kept by the thread.
 pub fn with_scratch<T, O>(count: usize, body: impl FnOnce(*mut T) -> O) -> O {
+    with_contents(count, None, |memory, _| body(memory))
+}
+
+/// As [`with_scratch`]; after the call the memory begins with `contents`, and the body hears whether it does so before,
+/// because the thread's last call was for the same.
+pub fn with_contents<T, O>(
+    count: usize,
+    contents: Option<Contents>,
+    body: impl FnOnce(*mut T, bool) -> O,
+) -> O {
     let lines = (count * size_of::<T>()).div_ceil(64);
     // Taken, not borrowed: a product that starts inside `body` finds an empty vector and makes its own.
-    let mut memory = KEPT.take();
-    if memory.len() < lines {
-        memory.clear();
-        memory.reserve_exact(lines);
+    let mut kept = KEPT.take();
+    if kept.memory.len() < lines {
+        kept.contents = None;
+        kept.memory.clear();
+        kept.memory.reserve_exact(lines);
         // SAFETY: the capacity was just reserved, and MaybeUninit needs no initialisation.
-        unsafe { memory.set_len(lines) };
+        unsafe { kept.memory.set_len(lines) };
     }
-    let result = body(memory.as_mut_ptr().cast());
-    if memory.len() <= KEPT_LINES {
-        KEPT.set(memory);
+    let is_there = contents.is_some() && kept.contents == contents;
+    let result = body(kept.memory.as_mut_ptr().cast(), is_there);
+    if kept.memory.len() <= KEPT_LINES {
+        kept.contents = contents;
+        KEPT.set(kept);
     }
     result
 }

@@ -1,7 +1,8 @@
 //! One product as raw pointers and strides, after its bounds were checked; and the choice of a way to compute it.
 
+use super::pack::{Contents, Naming};
 use super::register::{Element, Register};
-use super::tile::DEPTH;
+use super::tile::{ACROSS, DEPTH};
 use super::{inner, outer, rows};
 
 /// `C = alpha A B + beta C`. Strides are in elements.
@@ -113,11 +114,18 @@ impl<T: Element> Problem<T> {
     #[inline]
     pub unsafe fn compute<R: Register<Element = T>>(&self, way: Way) {
         // SAFETY: the caller's promise, passed on.
+        unsafe { self.compute_rows::<R>(way, None) }
+    }
+
+    /// [`compute`](Self::compute), of rows of A with a name, if others of the same may follow.
+    #[inline]
+    unsafe fn compute_rows<R: Register<Element = T>>(&self, way: Way, rows: Option<Contents>) {
+        // SAFETY: the caller's promise, passed on.
         unsafe {
             match way {
                 Way::InPlace => outer::in_place::<R>(self),
                 Way::CopiedB => outer::with_copied_b::<R>(self),
-                Way::Packed => outer::packed::<R>(self),
+                Way::Packed => outer::packed::<R>(self, rows),
                 Way::Streamed => rows::streamed::<R>(self),
                 Way::Inner => inner::products::<R>(self),
             }
@@ -160,33 +168,39 @@ impl<T: Element> Problem<T> {
             return unsafe { self.compute::<R>(way) };
         }
         let wanted = (4 * threads).min(work / PART_WORK);
-        let (tall, wide) = (4 * R::ROWS, 4 * R::LANES);
-        let (most_down, most_across) = (self.m.div_ceil(tall), self.n.div_ceil(wide));
-        let (down, across) = grid(wanted, (self.m, most_down), (self.n, most_across));
-        let (rows, cols) =
-            (self.m.div_ceil(down).next_multiple_of(R::ROWS), self.n.div_ceil(across).next_multiple_of(wide));
-        let (down, across) = (self.m.div_ceil(rows), self.n.div_ceil(cols));
+        let (down, across) = self.cuts::<R>(way, wanted, threads);
+        let (width, naming) = (ACROSS * R::LANES, Naming::new());
+        let panels = self.n.div_ceil(width);
+        // A thread's parts lie side by side in the same rows, as far as they can.
         super::for_each(down * across, &|part| {
-            let (i, j) = (part / across * rows, part % across * cols);
-            let part = self.part(i..self.m.min(i + rows), j..self.n.min(j + cols));
+            let (i, j) = (part / across, part % across);
+            let (top, bottom) = (i * self.m / down, (i + 1) * self.m / down);
+            let (left, right) = (j * panels / across * width, (j + 1) * panels / across * width);
+            let part = self.part(top..bottom, left..right.min(self.n));
             // SAFETY: the caller's promise holds for every part, and no two parts share an element of C.
-            unsafe { part.compute::<R>(way) };
+            unsafe { part.compute_rows::<R>(way, Some(naming.rows(top))) };
         });
     }
-}
 
-/// About `wanted` parts, as cuts down and across: those with the least edge, since a part reads what its edges span.
-fn grid(wanted: usize, (m, most_down): (usize, usize), (n, most_across): (usize, usize)) -> (usize, usize) {
-    let mut best = (1, 1);
-    let mut least = usize::MAX;
-    for down in 1..=wanted.min(most_down) {
-        let across = (wanted / down).clamp(1, most_across);
-        // First as many parts as can be had, then the shortest edges.
-        let missing = wanted.saturating_sub(down * across) * (m + n);
-        let edge = missing + m.div_ceil(down) + n.div_ceil(across);
-        if edge < least {
-            (least, best) = (edge, (down, across));
-        }
+    /// Cuts down and across into about as many parts as wanted: first as many as can be had, then those that copy least,
+    /// then those with the shortest edges, since a part reads what its edges span.
+    fn cuts<R: Register<Element = T>>(&self, way: Way, wanted: usize, threads: usize) -> (usize, usize) {
+        let (most_down, most_across) = (self.m.div_ceil(4 * R::ROWS), self.n.div_ceil(4 * R::LANES));
+        let cuts = (1..=wanted.min(most_down)).map(|down| (down, (wanted / down).clamp(1, most_across)));
+        let cost = |&(down, across): &(usize, usize)| {
+            let rows = self.m.div_ceil(down);
+            let copied = if way == Way::Packed { self.copied(down, across, threads) } else { 0 };
+            (wanted.saturating_sub(down * across), copied, rows + self.n.div_ceil(across))
+        };
+        cuts.min_by_key(cost).unwrap_or((1, 1))
     }
-    best
+
+    /// Elements that threads copy for each step of the inner index, those that they turn counted twice, when every part
+    /// copies its columns of B, and a thread its rows of A once for all of its parts, if it can keep them.
+    fn copied(&self, down: usize, across: usize, threads: usize) -> usize {
+        let a = self.m * if self.a_col == 1 { 1 } else { 2 };
+        let b = self.n * if self.b_col == 1 { 1 } else { 2 };
+        let keeps = outer::keeps_rows::<T>(self.m.div_ceil(down), self.k);
+        a * if keeps { threads.div_ceil(down) } else { across } + b * down
+    }
 }
