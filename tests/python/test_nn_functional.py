@@ -183,6 +183,18 @@ def test_attention_of_heads_that_lie_between_one_another_is_that_of_heads_apart(
     assert all(torch.equal(x, y) for x, y in zip(*answers, strict=True))
 
 
+def test_attention_without_columns_is_the_mean_of_the_values():
+    nothing = torch.ones(2, 3, 0, requires_grad=True)
+    v = torch.arange(30.0).reshape(2, 5, 3).requires_grad_()
+    for options in ({}, {"attn_mask": torch.ones(3, 5, dtype=torch.bool)}):
+        y = F.scaled_dot_product_attention(nothing, torch.ones(2, 5, 0), v, **options)
+        assert torch.allclose(y, v.mean(1, keepdim=True).expand(2, 3, 3))
+        dq, dv = torch.autograd.grad(y.sum(), [nothing, v])
+        assert dq.shape == (2, 3, 0)
+        assert torch.allclose(dv, torch.full((2, 5, 3), 0.6))
+    assert F.scaled_dot_product_attention(nothing, nothing, nothing).shape == (2, 3, 0)
+
+
 @pytest.mark.parametrize("keys", [200, 600])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_attention_follows_scores_that_are_infinite_far_apart_or_no_numbers(keys, dtype):

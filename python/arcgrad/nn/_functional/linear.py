@@ -97,7 +97,8 @@ def scaled_dot_product_attention(
         groups = query.size(-3) // key.size(-3)
         key = key.repeat_interleave(groups, -3)
         value = value.repeat_interleave(groups, -3)
-    scale = query.size(-1) ** -0.5 if scale is None else scale
+    # Without columns all scores are zero, whatever the scale.
+    scale = max(query.size(-1), 1) ** -0.5 if scale is None else scale
     if attn_mask is None and dropout_p == 0.0 and _alike(query, key, value):
         return _nn._attention(query, key, value, is_causal, scale)
     # Half of the scale on each side keeps the products within range.
