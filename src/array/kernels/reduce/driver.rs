@@ -74,6 +74,13 @@ impl<'a, T> Rows<'a, T> {
         Self { first, stride, count, width, _life: std::marker::PhantomData }
     }
 
+    /// The same rows without the columns before `first` and those after the next `width`.
+    #[inline(always)]
+    pub fn columns(self, first: usize, width: usize) -> Self {
+        assert!(first <= self.width && width <= self.width - first, "columns beyond the rows' ends");
+        Self { first: self.first.wrapping_add(first), width, ..self }
+    }
+
     /// How many rows there are.
     #[inline(always)]
     pub fn count(&self) -> usize {

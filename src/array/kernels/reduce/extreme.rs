@@ -76,6 +76,7 @@ fn beats<T: Element, const MAX: bool>(x: T, best: T) -> bool {
 pub struct Extreme<T, const MAX: bool>(pub PhantomData<T>);
 
 impl<T: Bounded, const MAX: bool> Fold for Extreme<T, MAX> {
+    const IS_SHORT: bool = false;
     type In = T;
     type Lane = T;
     type Partial = T;
@@ -120,6 +121,7 @@ impl<T: Bounded, const MAX: bool> Fold for Extreme<T, MAX> {
 pub struct Magnitude<T, const MAX: bool>(pub Extreme<T, MAX>);
 
 impl<T: Float + Bounded, const MAX: bool> Fold for Magnitude<T, MAX> {
+    const IS_SHORT: bool = false;
     type In = T;
     type Lane = T;
     type Partial = T;

@@ -18,6 +18,9 @@ pub trait Fold: Sync {
     /// The dtype of the result.
     type Out: Element;
 
+    /// Whether a step is so short that columns are folded fastest in registers, a few of them at a time.
+    const IS_SHORT: bool = true;
+
     /// What the lanes of a long run come to, by a shorter way, where there is one and it holds.
     #[inline(always)]
     fn leaf(&self, _x: &[Self::In]) -> Option<Self::Lane> {
@@ -147,10 +150,46 @@ pub fn run<F: Fold>(fold: &F, x: &[F::In]) -> F::Partial {
     }
 }
 
+/// Columns whose lanes, of at most so many bytes, stay in registers while the rows pass by.
+const STRIP: usize = 64;
+const STRIP_LANE: usize = 4;
+
 /// Folds each column of a block of rows.
 #[inline(always)]
 pub fn columns<F: Fold>(fold: &F, rows: Rows<'_, F::In>, out: &mut [F::Partial]) {
-    columns_by(rows, out, |_| fold);
+    let in_strips =
+        if F::IS_SHORT && size_of::<F::Lane>() <= STRIP_LANE { out.len() - out.len() % STRIP } else { 0 };
+    let (strips, rest) = out.split_at_mut(in_strips);
+    for (i, out) in strips.as_chunks_mut::<STRIP>().0.iter_mut().enumerate() {
+        strip(fold, rows.columns(i * STRIP, STRIP), out);
+    }
+    if !rest.is_empty() {
+        columns_by(rows.columns(in_strips, rest.len()), rest, |_| fold);
+    }
+}
+
+/// Folds each column of a strip, by the steps of [`columns_by`].
+#[inline(always)]
+fn strip<F: Fold>(fold: &F, rows: Rows<'_, F::In>, out: &mut [F::Partial; STRIP]) {
+    let mut at = 0;
+    loop {
+        let end = rows.count().min(at + STEPS);
+        let mut lanes = [fold.start(); STRIP];
+        for i in at..end {
+            let row = &rows.row(i)[..STRIP];
+            for j in 0..STRIP {
+                lanes[j] = fold.step(lanes[j], row[j]);
+            }
+        }
+        for j in 0..STRIP {
+            let partial = fold.widen(lanes[j]);
+            out[j] = if at == 0 { partial } else { fold.combine(out[j], partial) };
+        }
+        at = end;
+        if at >= rows.count() {
+            return;
+        }
+    }
 }
 
 /// Folds each column of a block of rows, with a fold of its own.
