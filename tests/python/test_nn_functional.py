@@ -153,7 +153,7 @@ def test_batch_norm_of_a_line_is_only_for_nothing():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 70, 8), (200, 3), (254, 2), (2, 2, 530, 40)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 70, 8), (200, 3), (254, 2), (1, 1), (2, 2, 530, 40)])
 def test_attention_without_a_mask_is_attention_with_one_that_hides_the_same(shape, causal):
     draw = np.random.RandomState(0)
     keys = shape[-2] + 3
@@ -193,6 +193,23 @@ def test_attention_without_columns_is_the_mean_of_the_values():
         assert dq.shape == (2, 3, 0)
         assert torch.allclose(dv, torch.full((2, 5, 3), 0.6))
     assert F.scaled_dot_product_attention(nothing, nothing, nothing).shape == (2, 3, 0)
+
+
+@pytest.mark.parametrize("keys", [2, 257, 700])
+def test_attention_of_the_largest_values_does_not_overflow(keys):
+    large = float(np.finfo(np.float32).max) / 2
+    q, k, v = torch.zeros(3, 4), torch.zeros(keys, 4), torch.full((keys, 2), large, requires_grad=True)
+    y = F.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(y, torch.full((3, 2), large), rtol=1e-5)
+    # One key that outweighs all others, in the last block.
+    k = torch.zeros(keys, 1).index_fill(0, torch.tensor([keys - 1]), 300.0)
+    v = torch.full((keys, 1), large).index_fill(0, torch.tensor([keys - 1]), 1.0)
+    assert F.scaled_dot_product_attention(torch.ones(1, 1), k, v, scale=1.0).tolist() == [[1.0]]
+
+
+def test_attention_of_nothing_takes_no_time_however_many_heads_it_has():
+    nothing = torch.empty(2**36, 0, 0)
+    assert F.scaled_dot_product_attention(nothing, torch.empty(2**36, 1, 0), torch.empty(2**36, 1, 0)).numel() == 0
 
 
 @pytest.mark.parametrize("keys", [200, 600])

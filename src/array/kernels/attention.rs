@@ -2,8 +2,8 @@
 //!
 //! Note [Blocks of queries and keys]: the scores of a block of queries with a block of keys stay in the second-level cache
 //! while what is wanted of them, the weighted sum of values and later the gradients, is made. Between the blocks of keys of
-//! the forward pass a query carries its highest score, the sum of its exponentials below that, and its sum of values,
-//! which both shrink when a higher score comes. From there only the logarithm of each query's sum is kept for the backward
+//! the forward pass a query carries its highest score, the sum of its exponentials below that, and the mean of the values so
+//! far, weighted by them: never a sum, which could be too large where the mean is not. From there only the logarithm of each query's sum is kept for the backward
 //! pass, which computes the scores again. A head is one task of the backward pass, which adds the blocks' parts to the
 //! gradients in order.
 
@@ -25,7 +25,7 @@ use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::{Array, DType, pool};
 use crate::error::{Error, Result};
 
-/// The most keys of a block: their values are read where they lie, and no sum over them is cut.
+/// The most keys of a block: values of up to 64 columns are then read where they lie, and no sum over keys is cut.
 const KEYS: usize = DEPTH;
 
 /// The most queries of a block, and the most of one where that would make few blocks: multiples of the rows of every
@@ -36,12 +36,13 @@ const FEW_QUERIES: usize = 4 * MOST_ROWS;
 /// Numbers that are worth a visit to the pool to turn.
 const TURNING: usize = 1 << 17;
 
-/// Blocks of queries that are enough to keep any number of threads busy.
-const BLOCKS: usize = 32;
+/// Blocks of queries that keep many threads busy.
+const BLOCKS: usize = 64;
 
-/// Numbers between the rows of a block beyond its columns: rows whose distance is a power of two would fall on the same
-/// sets of the first-level cache.
+/// Numbers between the rows of a block of more than so many columns: long rows whose distance is a power of two would fall
+/// on the same sets of the first-level cache.
 const BESIDE: usize = 16;
+const SHORT_ROW: usize = 64;
 
 /// What the scores are put through before they weigh values.
 #[derive(Clone, Copy)]
@@ -117,9 +118,21 @@ impl Sizes {
         even.next_multiple_of(MOST_ROWS).clamp(FEW_QUERIES, QUERIES)
     }
 
+    /// Keys of a block: as many in each as can be.
+    fn keys_of_block(&self) -> usize {
+        self.keys.div_ceil(self.keys.div_ceil(KEYS).max(1))
+    }
+
     /// The distance of the rows of a block that has a column for each key.
     fn row(&self) -> usize {
-        self.keys.min(KEYS) + BESIDE
+        let keys = self.keys_of_block();
+        if keys > SHORT_ROW { keys + BESIDE } else { keys }
+    }
+
+    /// Where blocks of keys begin and end among the first `keys` of them.
+    fn blocks_of(&self, keys: usize) -> impl Iterator<Item = Range<usize>> {
+        let block = self.keys_of_block();
+        (0..keys).step_by(block.max(1)).map(move |start| start..keys.min(start + block))
     }
 
     /// Keys that some of the queries `..end` see.
@@ -128,14 +141,11 @@ impl Sizes {
     }
 }
 
-/// Where blocks of keys, or of their values, begin and end among the first of them.
-fn blocks_of(keys: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..keys).step_by(KEYS).map(move |start| start..keys.min(start + KEYS))
-}
-
 /// The rows of a matrix of each head as columns, turned block by block.
 struct Turned<T> {
     memory: Cached<T>,
+    /// Keys of a block.
+    keys: usize,
     /// Numbers of a head, of a block in it, and of a row in that.
     head: usize,
     block: usize,
@@ -144,29 +154,32 @@ struct Turned<T> {
 
 impl<T: Number> Turned<T> {
     fn new(x: &Heads<'_, T>, sizes: &Sizes, columns: usize) -> Self {
-        let (row, blocks) = (sizes.row(), sizes.keys.div_ceil(KEYS));
+        let (row, keys) = (sizes.row(), sizes.keys_of_block());
+        let blocks = sizes.keys.div_ceil(keys);
         let block = row.saturating_mul(columns);
         // Heads that are one, repeated, may be more than there is memory for.
         let length = sizes.heads.saturating_mul(blocks).saturating_mul(block);
         let mut memory = Cached::filled(<T as Real>::ZERO, length);
         let all = Shared(memory.as_mut_ptr());
-        pool::for_each_if(sizes.heads * sizes.keys * columns >= TURNING, sizes.heads * blocks, &|task| {
-            let (head, start) = (task / blocks, task % blocks * KEYS);
+        // Without columns there is nothing to turn, however many heads there are.
+        let tasks = if length == 0 { 0 } else { sizes.heads * blocks };
+        pool::for_each_if(length >= TURNING, tasks, &|task| {
+            let (head, start) = (task / blocks, task % blocks * keys);
             let from = x.rows_from(head, start).transposed();
             // SAFETY: this block is this task's alone.
             let to = unsafe { all.slice(task * block, block) };
-            copy_matrix(columns, KEYS.min(sizes.keys - start), from, to, row);
+            copy_matrix(columns, keys.min(sizes.keys - start), from, to, row);
         });
-        Self { memory, head: blocks * block, block, row }
+        Self { memory, keys, head: blocks * block, block, row }
     }
 
     /// The matrix with a column for each key of a block, which begins with key `start`.
     fn columns_from(&self, head: usize, start: usize) -> Matrix<'_, T> {
-        Matrix::new(&self.memory, head * self.head + start / KEYS * self.block, self.row as isize, 1)
+        Matrix::new(&self.memory, head * self.head + start / self.keys * self.block, self.row as isize, 1)
     }
 }
 
-/// Turns a block of scores into weights.
+/// Turns a block of scores into weights: shares of all keys if their sums are known, or else of the keys up to here.
 struct Weights<T> {
     scores: *mut T,
     rows: usize,
@@ -184,7 +197,7 @@ struct Weights<T> {
 enum Sums<T> {
     /// All is known, and the weights come out as they are.
     Known,
-    /// The sums of the exponentials, the weighted sums of values with so many columns, and whether there was a block before.
+    /// The sums of the exponentials, the weighted means of values with so many columns, and whether there was a block before.
     Carried { sums: *mut f64, values: *mut T, outer: usize, begun: bool },
 }
 
@@ -234,22 +247,19 @@ impl<T: Number, const FUSED: bool> Task for WeightsBy<'_, T, FUSED> {
 }
 
 impl<T: Number, const FUSED: bool> WeightsBy<'_, T, FUSED> {
-    /// Exponentials of a query's scores below its highest so far, which it answers with, and their sum. What the query has
-    /// from `before`, its sum and its `values`, shrinks to as far below.
+    /// A query's weights among the keys up to here, over its scores of a block. What it has from `before`, its highest
+    /// score and its sum, is brought up to date and answered with; `values`, the mean of values so far, is left with its
+    /// share of the mean that comes.
     #[inline(always)]
     fn carry(row: &mut [T], before: Option<(T, f64)>, values: &mut [T]) -> (T, f64) {
         let mut most = fold::run(&Extreme::<T, true>(PhantomData), row);
-        let mut sum = 0.0;
-        if let Some((highest, carried)) = before {
+        let mut carried = 0.0;
+        if let Some((highest, sum)) = before {
             // A score that is no number stays the highest; so does one before it.
             if most <= highest || highest.is_nan() {
-                (most, sum) = (highest, carried);
+                (most, carried) = (highest, sum);
             } else {
-                let shrunk = (highest - most).exp_nonpositive_if::<FUSED>();
-                sum = carried * Real::to_f64(shrunk);
-                for x in values {
-                    *x = *x * shrunk;
-                }
+                carried = sum * Real::to_f64((highest - most).exp_nonpositive_if::<FUSED>());
             }
         }
         // Where every score is minus infinity, none weighs anything yet.
@@ -257,7 +267,20 @@ impl<T: Number, const FUSED: bool> WeightsBy<'_, T, FUSED> {
         for x in row.iter_mut() {
             *x = (*x - base).exp_nonpositive_if::<FUSED>();
         }
-        (most, sum + fold::run(&plain::<T>(), row))
+        let sum = carried + fold::run(&plain::<T>(), row);
+        if sum != 0.0 {
+            let share = T::of(1.0 / sum);
+            for x in row.iter_mut() {
+                *x = *x * share;
+            }
+            if before.is_some() {
+                let kept = T::of(carried / sum);
+                for x in values {
+                    *x = *x * kept;
+                }
+            }
+        }
+        (most, sum)
     }
 }
 
@@ -291,9 +314,11 @@ impl<T: Number> Task for ScoreGradients<T> {
     }
 }
 
-/// Rows that lie together, where there are so many that it costs little beside what is done with them.
+/// A head's rows one after the other, where there are so many that it costs little beside what is done with them.
 fn together(x: &Array) -> Result<Array> {
-    if x.shape()[x.ndim() - 2] > KEYS { x.contiguous() } else { Ok(x.clone()) }
+    let (last, shape, strides) = (x.ndim() - 1, x.shape(), x.strides());
+    let are_apart = strides[last] != 1 || strides[last - 1] != shape[last] as isize;
+    if are_apart && shape[last - 1] > KEYS { x.contiguous() } else { Ok(x.clone()) }
 }
 
 fn with_columns(x: &Array, columns: usize) -> Vec<usize> {
@@ -341,7 +366,7 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
         };
         let mut sums = [0.0; QUERIES];
         with_scratch(m * row, |scores: &mut [T]| {
-            for keys in blocks_of(sizes.seen(rule, first + m)) {
+            for keys in sizes.blocks_of(sizes.seen(rule, first + m)) {
                 let (start, n) = (keys.start, keys.len());
                 let (a, b) = (q.rows_from(head, first), kt.columns_from(head, start));
                 gemm(m, n, inner, T::of(rule.scale), a, b, zero, into(scores, row), 1);
@@ -362,8 +387,10 @@ fn forward_of<T: Number>(q: &Array, k: &Array, v: &Array, rule: Rule) -> Result<
             }
         });
         for i in 0..m {
-            let share = T::of(1.0 / sums[i]);
-            y[i * outer..(i + 1) * outer].iter_mut().for_each(|x| *x = *x * share);
+            if sums[i] == 0.0 {
+                // Nothing weighs anything: a share of nothing is no number.
+                y[i * outer..(i + 1) * outer].fill(T::of(f64::NAN));
+            }
             logs[i] = logs[i] + T::of(sums[i].ln());
         }
     });
@@ -428,7 +455,7 @@ fn backward_of<T: Number>(g: &Array, known: &Known<'_>, rule: Rule) -> Result<[A
                 for (i, shift) in shifts.iter_mut().enumerate() {
                     *shift = dot(outer, g.from_row(i).first_row(), y.rows_from(head, first + i).first_row());
                 }
-                for seen in blocks_of(sizes.seen(rule, first + m)) {
+                for seen in sizes.blocks_of(sizes.seen(rule, first + m)) {
                     let (start, n) = (seen.start, seen.len());
                     let alpha = T::of(rule.scale);
                     gemm(m, n, inner, alpha, q, kt.columns_from(head, start), zero, into(p, row), threads);

@@ -24,7 +24,7 @@ pub struct Problem<T> {
     pub c_col: isize,
 }
 
-// SAFETY: a problem is handed to other threads only in parts whose C do not overlap (see `split`); A and B are read.
+// SAFETY: a problem is handed to other threads only in parts whose C do not overlap (see `part`); A and B are read.
 unsafe impl<T: Sync> Sync for Problem<T> {}
 
 /// A B of at most this many elements stays in the first-level cache, wherever it lies: packing it gains nothing.
@@ -48,7 +48,7 @@ const IN_PLACE_ROWS: usize = 256;
 /// Multiply-adds below which no second thread is asked: some 40 microseconds of them, for waking a thread costs 3.
 const PARALLEL_WORK: usize = 1 << 21;
 
-/// Bytes of A and B together from which on a second thread is asked whatever the work: a product of one row is as fast as
+/// Bytes of A and B together from which on a second thread is asked for less work too: a product of one row is as fast as
 /// its matrix is read, and half of one that is too large for a core's second-level cache may stay there.
 const PARALLEL_READ: usize = 2 << 20;
 
