@@ -91,7 +91,7 @@ impl<'a, T> Heads<'a, T> {
     }
 }
 
-/// Extents: heads, queries, keys, and columns of queries and of values.
+/// Extents: heads, queries, keys, of which there is one at least, and columns of queries and of values.
 struct Sizes {
     heads: usize,
     queries: usize,
@@ -118,9 +118,14 @@ impl Sizes {
         even.next_multiple_of(MOST_ROWS).clamp(FEW_QUERIES, QUERIES)
     }
 
-    /// Keys of a block: as many in each as can be.
+    /// Blocks of keys.
+    fn blocks(&self) -> usize {
+        self.keys.div_ceil(KEYS)
+    }
+
+    /// Keys of a block; the last one may have fewer.
     fn keys_of_block(&self) -> usize {
-        self.keys.div_ceil(self.keys.div_ceil(KEYS).max(1))
+        self.keys.div_ceil(self.blocks())
     }
 
     /// The distance of the rows of a block that has a column for each key.
@@ -132,7 +137,7 @@ impl Sizes {
     /// Where blocks of keys begin and end among the first `keys` of them.
     fn blocks_of(&self, keys: usize) -> impl Iterator<Item = Range<usize>> {
         let block = self.keys_of_block();
-        (0..keys).step_by(block.max(1)).map(move |start| start..keys.min(start + block))
+        (0..keys).step_by(block).map(move |start| start..keys.min(start + block))
     }
 
     /// Keys that some of the queries `..end` see.
@@ -141,21 +146,16 @@ impl Sizes {
     }
 }
 
-/// The rows of a matrix of each head as columns, turned block by block.
-struct Turned<T> {
+/// The rows of a matrix of each head, so many numbers each, as columns, turned block by block.
+struct Turned<'s, T> {
     memory: Cached<T>,
-    /// Keys of a block.
-    keys: usize,
-    /// Numbers of a head, of a block in it, and of a row in that.
-    head: usize,
-    block: usize,
-    row: usize,
+    sizes: &'s Sizes,
+    columns: usize,
 }
 
-impl<T: Number> Turned<T> {
-    fn new(x: &Heads<'_, T>, sizes: &Sizes, columns: usize) -> Self {
-        let (row, keys) = (sizes.row(), sizes.keys_of_block());
-        let blocks = sizes.keys.div_ceil(keys);
+impl<'s, T: Number> Turned<'s, T> {
+    fn new(x: &Heads<'_, T>, sizes: &'s Sizes, columns: usize) -> Self {
+        let (row, keys, blocks) = (sizes.row(), sizes.keys_of_block(), sizes.blocks());
         let block = row.saturating_mul(columns);
         // Heads that are one, repeated, may be more than there is memory for.
         let length = sizes.heads.saturating_mul(blocks).saturating_mul(block);
@@ -170,12 +170,14 @@ impl<T: Number> Turned<T> {
             let to = unsafe { all.slice(task * block, block) };
             copy_matrix(columns, keys.min(sizes.keys - start), from, to, row);
         });
-        Self { memory, keys, head: blocks * block, block, row }
+        Self { memory, sizes, columns }
     }
 
     /// The matrix with a column for each key of a block, which begins with key `start`.
     fn columns_from(&self, head: usize, start: usize) -> Matrix<'_, T> {
-        Matrix::new(&self.memory, head * self.head + start / self.keys * self.block, self.row as isize, 1)
+        let (row, block) =
+            (self.sizes.row(), head * self.sizes.blocks() + start / self.sizes.keys_of_block());
+        Matrix::new(&self.memory, block * row * self.columns, row as isize, 1)
     }
 }
 
@@ -292,6 +294,7 @@ struct ScoreGradients<T> {
     scale: T,
     rows: usize,
     columns: usize,
+    /// From one row to the next.
     row: usize,
 }
 

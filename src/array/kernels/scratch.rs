@@ -89,7 +89,8 @@ thread_local! {
 /// Bytes that a thread keeps for its next task; what is longer goes back to the system.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Calls `body` with `length` elements of any value, which begin a line of the cache and are kept for the next call unless they are many.
+/// Calls `body` with `length` elements of any value, which begin a line of the cache and are kept for the next call unless
+/// they are many.
 ///
 /// # Panics
 ///

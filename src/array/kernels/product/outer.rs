@@ -18,6 +18,8 @@ const NEAR_ROWS: usize = 1 << 10;
 
 /// Bytes of A, along the whole inner index, that a thread keeps packed for the next part of the same rows.
 const KEPT_A: usize = 2 << 20;
+// With less room beside B, no rows would ever be found again.
+const _: () = assert!(KEPT_A + BLOCK_B <= pack::KEPT);
 
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;

@@ -133,8 +133,8 @@ unsafe fn zero_beyond<T: Element>(to: *mut T, rows: usize, cols: usize, width: u
 #[repr(align(64))]
 struct Line(#[expect(dead_code, reason = "only its size and alignment matter")] [u8; 64]);
 
-/// What a thread keeps between products; beyond this the memory goes back.
-const KEPT_LINES: usize = (4 << 20) / 64;
+/// Bytes that a thread keeps between products; what is longer goes back.
+pub const KEPT: usize = 4 << 20;
 
 /// A thread's packing memory, and what it is known to begin with.
 #[derive(Default)]
@@ -169,7 +169,7 @@ impl Naming {
 }
 
 thread_local! {
-    static KEPT: Cell<Kept> = const { Cell::new(Kept { memory: Vec::new(), contents: None }) };
+    static MEMORY: Cell<Kept> = const { Cell::new(Kept { memory: Vec::new(), contents: None }) };
 }
 
 /// Calls `body` with uninitialised memory for `count` elements, aligned to a cache line and kept by the thread.
@@ -186,7 +186,7 @@ pub fn with_contents<T, O>(
 ) -> O {
     let lines = (count * size_of::<T>()).div_ceil(64);
     // Taken, not borrowed: a product that starts inside `body` finds an empty vector and makes its own.
-    let mut kept = KEPT.take();
+    let mut kept = MEMORY.take();
     if kept.memory.len() < lines {
         kept.contents = None;
         kept.memory.clear();
@@ -196,9 +196,9 @@ pub fn with_contents<T, O>(
     }
     let is_there = contents.is_some() && kept.contents == contents;
     let result = body(kept.memory.as_mut_ptr().cast(), is_there);
-    if kept.memory.len() <= KEPT_LINES {
+    if size_of_val(&kept.memory[..]) <= KEPT {
         kept.contents = contents;
-        KEPT.set(kept);
+        MEMORY.set(kept);
     }
     result
 }
