@@ -210,6 +210,29 @@ def test_reductions_of_views_equal_those_of_their_copies(name, view):
         assert_close(getattr(x, name)(dim), getattr(x.contiguous(), name)(dim).numpy(), slack=8)
 
 
+DOWN = {
+    "sum": lambda x: x.sum(0),
+    "mean": lambda x: x.mean(0),
+    "prod": lambda x: x.prod(0),
+    "norm": lambda x: np.sqrt((x * x).sum(0)),
+    "var": lambda x: x.var(0, ddof=1),
+    "amax": lambda x: x.max(0),
+    "any": lambda x: (x > 1).any(0),
+}
+
+
+@pytest.mark.parametrize("name", DOWN)
+@pytest.mark.parametrize("columns", [63, 64, 65, 130, 200])
+@pytest.mark.parametrize("rows", [2, 31, 33, 65, 150])
+def test_each_of_many_columns_is_reduced_over_all_of_its_rows(name, columns, rows):
+    x = np.random.RandomState(rows * columns).uniform(0.9, 1.1, (rows, columns)).astype(np.float32)
+    # Each row counts in some column: where it is left out, that column's answer is another.
+    x[np.arange(rows), np.arange(rows) % columns] = 2.0
+    t = torch.from_numpy(x)
+    got = (t > 1).any(0) if name == "any" else torch.norm(t, dim=0) if name == "norm" else getattr(t, name)(0)
+    np.testing.assert_allclose(got.numpy(), DOWN[name](x.astype(np.float64)), rtol=2e-5)
+
+
 def test_softmax_and_log_softmax_sum_to_one_and_survive_large_input():
     x = torch.tensor([[1000.0, 1001.0], [-1000.0, -1001.0], [0.0, -INF]])
     y = torch.softmax(x, dim=1)
