@@ -31,7 +31,7 @@ pub use gathered::{Lines, SLACK, gemm_gathered};
 use problem::Problem;
 use register::{Baseline, Element, Lanes};
 pub(super) use register::{Kernel, Register};
-pub(super) use tile::{DEPTH, MOST_ROWS, PACKED_ROW};
+pub(super) use tile::{DEPTH, MOST_ROWS};
 
 /// A matrix to read: `data[offset + i * row_stride + j * col_stride]`, any strides, zero and negative too.
 /// Its shape comes with the product that reads it, which checks the bounds once.
@@ -411,11 +411,12 @@ mod tests {
     /// C by registers of type `R`, however long they are for the shape.
     fn by<R: Register<Element = f32>>(
         [m, n, k]: [usize; 3],
-        b_transposed: bool,
+        [a_transposed, b_transposed]: [bool; 2],
         a: &[f32],
         b: &[f32],
     ) -> Vec<u32> {
         let mut c = numbers(m * n, 3);
+        let (a_row, a_col) = if a_transposed { (1, m as isize) } else { (k as isize, 1) };
         let (b_row, b_col) = if b_transposed { (1, k as isize) } else { (n as isize, 1) };
         let problem = Problem {
             m,
@@ -423,8 +424,8 @@ mod tests {
             k,
             alpha: 0.7,
             a: a.as_ptr(),
-            a_row: k as isize,
-            a_col: 1,
+            a_row,
+            a_col,
             b: b.as_ptr(),
             b_row,
             b_col,
@@ -438,7 +439,9 @@ mod tests {
         c.into_iter().map(f32::to_bits).collect()
     }
 
-    const SHAPES: [[usize; 3]; 8] = [
+    const TRANSPOSED: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+    const SHAPES: [[usize; 3]; 10] = [
         [3, 4, 5],
         [8, 8, 8],
         [1, 600, 300],
@@ -447,6 +450,8 @@ mod tests {
         [50, 5, 270],
         [70, 65, 300],
         [300, 40, 260],
+        [13, 300, 259],
+        [500, 290, 30],
     ];
 
     #[test]
@@ -456,10 +461,10 @@ mod tests {
         }
         for shape @ [m, n, k] in SHAPES {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-            for b_transposed in [false, true] {
-                let wide = by::<arch::__m512>(shape, b_transposed, &a, &b);
-                assert!(by::<arch::__m256>(shape, b_transposed, &a, &b) == wide, "{shape:?} by eight lanes");
-                assert!(by::<arch::__m128>(shape, b_transposed, &a, &b) == wide, "{shape:?} by four lanes");
+            for transposed in TRANSPOSED {
+                let wide = by::<arch::__m512>(shape, transposed, &a, &b);
+                assert!(by::<arch::__m256>(shape, transposed, &a, &b) == wide, "{shape:?} by eight lanes");
+                assert!(by::<arch::__m128>(shape, transposed, &a, &b) == wide, "{shape:?} by four lanes");
             }
         }
     }
@@ -469,13 +474,14 @@ mod tests {
         for shape @ [m, n, k] in SHAPES {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let before = numbers(m * n, 3);
-            for b_transposed in [false, true] {
-                let plain = by::<Lanes<f32, 4, Baseline>>(shape, b_transposed, &a, &b);
+            for transposed @ [a_transposed, b_transposed] in TRANSPOSED {
+                let plain = by::<Lanes<f32, 4, Baseline>>(shape, transposed, &a, &b);
                 for (at, bits) in plain.into_iter().enumerate() {
                     let (i, j) = (at / n, at % n);
                     let terms = (0..k).map(|p| {
                         let b = if b_transposed { b[j * k + p] } else { b[p * n + j] };
-                        f64::from(a[i * k + p]) * f64::from(b)
+                        let a = if a_transposed { a[p * m + i] } else { a[i * k + p] };
+                        f64::from(a) * f64::from(b)
                     });
                     let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
                     let kept = f64::from(0.3_f32) * f64::from(before[at]);

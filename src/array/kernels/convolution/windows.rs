@@ -11,7 +11,7 @@ use padded::{Band, Lined, Windows, bands};
 use super::geometry::Geometry;
 use super::{CHUNKS, Number, PARTIAL_ELEMENTS};
 use crate::array::kernels::product::{
-    DEPTH, Lines, Matrix, MatrixMut, PACKED_ROW, SLACK, copy_matrix, gemm, gemm_gathered,
+    DEPTH, Lines, Matrix, MatrixMut, SLACK, copy_matrix, gemm, gemm_gathered,
 };
 use crate::array::kernels::scratch::{Cached, Shared, with_scratch};
 use crate::array::pool;
@@ -27,6 +27,10 @@ const OUTPUTS: usize = 24;
 
 /// With so many channels (or outputs), a weight's gradient is computed with them side by side in a register.
 pub const LANES: usize = 8;
+
+/// From one output's gradient to the next where they are copied: a cache line more than a block, so that they do not
+/// fall on the same cache set.
+const GRADIENT_ROW: usize = DEPTH + 16;
 
 /// Fewer weights of an output channel than this do not pay for turning its gradient.
 const TURNED: usize = 32;
@@ -198,7 +202,7 @@ impl Band {
 impl Band {
     /// Adds to `sum`, `[taps, outputs, channels]`, what the band's positions of an image contribute to a group's weights:
     /// `turned` is the copy of its input with the channels of a place side by side, and [`SLACK`] behind the last; `grads`
-    /// is room for [`DEPTH`] positions of the gradient, a row of [`PACKED_ROW`] for each output.
+    /// is room for [`DEPTH`] positions of the gradient, a row of [`GRADIENT_ROW`] for each output.
     fn weights_by_channel<T: Number>(
         &self,
         whole: &Geometry,
@@ -219,11 +223,11 @@ impl Band {
         let first =
             (image * whole.outputs + group * outputs) * whole.positions() + self.position(whole, 0, 0);
         for (chunk, places) in places.chunks(DEPTH).enumerate() {
-            for (o, row) in grads.chunks_exact_mut(PACKED_ROW).enumerate() {
+            for (o, row) in grads.chunks_exact_mut(GRADIENT_ROW).enumerate() {
                 let from = first + o * whole.positions() + chunk * DEPTH;
                 row[..places.len()].copy_from_slice(&g[from..from + places.len()]);
             }
-            let a = Matrix::new(grads, 0, PACKED_ROW as isize, 1);
+            let a = Matrix::new(grads, 0, GRADIENT_ROW as isize, 1);
             for (sum, &start) in sum.chunks_exact_mut(outputs * channels).zip(self.windows.starts.iter()) {
                 // SAFETY: the sum of a tap has so many rows, and is borrowed exclusively.
                 unsafe {
@@ -289,7 +293,7 @@ pub fn weight_grad<T: Number>(geo: &Geometry, x: &[T], g: &[T], dw: &mut [T]) {
             let windows = &band.windows;
             let (n, length) = (windows.columns, windows.length(&band.geometry));
             let (side, turned) = match (by_channel, by_output) {
-                (true, _) => (outputs * PACKED_ROW, channels * windows.size + SLACK),
+                (true, _) => (outputs * GRADIENT_ROW, channels * windows.size + SLACK),
                 (_, true) => (outputs * n, outputs * n),
                 _ => (outputs * n, 0),
             };

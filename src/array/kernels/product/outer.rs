@@ -1,9 +1,11 @@
 //! Products by tiles: small ones where the matrices lie, large ones from packed blocks.
 
+use std::ops::Range;
+
 use super::pack::{self, Contents};
 use super::problem::Problem;
 use super::register::{Element, Register};
-use super::tile::{self, ACROSS, DEPTH, PACKED_ROW, Tile};
+use super::tile::{self, ACROSS, DEPTH, Tile};
 
 /// Bytes of A packed at once: half of a small second-level cache, for all panels of B to pass by.
 const BLOCK_A: usize = 256 << 10;
@@ -24,19 +26,44 @@ const _: () = assert!(KEPT_A + BLOCK_B <= pack::KEPT);
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;
 
+/// `0..count`, not empty, in the fewest groups of at most so many, as even as can be.
+#[derive(Clone, Copy)]
+struct Groups {
+    count: usize,
+    length: usize,
+    longer: usize,
+}
+
+impl Groups {
+    #[inline]
+    fn of(count: usize, most: usize) -> Self {
+        let groups = count.div_ceil(most);
+        Self { count: groups, length: count / groups, longer: count % groups }
+    }
+
+    /// Where a group starts, and the last one ends.
+    #[inline]
+    fn start(self, group: usize) -> usize {
+        group * self.length + group.min(self.longer)
+    }
+
+    /// Where a group starts, and its length.
+    #[inline]
+    fn group(self, group: usize) -> (usize, usize) {
+        (self.start(group), self.length + usize::from(group < self.longer))
+    }
+}
+
 /// Cuts `0..count` into the fewest groups of at most `most`, as even as can be; calls `body(start, length)` for each.
 #[inline]
 pub fn for_each_group(count: usize, most: usize, mut body: impl FnMut(usize, usize)) {
     if count <= most {
         return body(0, count);
     }
-    let groups = count.div_ceil(most);
-    let (length, longer) = (count / groups, count % groups);
-    let mut start = 0;
-    for group in 0..groups {
-        let length = length + usize::from(group < longer);
+    let groups = Groups::of(count, most);
+    for group in 0..groups.count {
+        let (start, length) = groups.group(group);
         body(start, length);
-        start += length;
     }
 }
 
@@ -100,18 +127,19 @@ pub unsafe fn with_copied_b<R: Register>(p: &Problem<R::Element>) {
     }
 }
 
-/// Elements of so many packed rows of A, along the whole inner index.
-fn all_of_a(rows: usize, depth: usize) -> usize {
-    rows.saturating_mul(PACKED_ROW).saturating_mul(depth.div_ceil(DEPTH))
+/// Elements of so many packed groups of rows of A, along the whole inner index.
+fn all_of_a<R: Register>(groups: usize, depth: usize) -> usize {
+    groups.saturating_mul(pack::group::<R>()).saturating_mul(depth.div_ceil(DEPTH))
 }
 
 /// Whether a thread keeps so many rows of A packed for its next part.
-pub fn keeps_rows<T>(rows: usize, depth: usize) -> bool {
-    all_of_a(rows, depth) <= KEPT_A / size_of::<T>()
+pub fn keeps_rows<R: Register>(rows: usize, depth: usize) -> bool {
+    all_of_a::<R>(rows.div_ceil(R::ROWS), depth) <= KEPT_A / size_of::<R::Element>()
 }
 
-/// A large product: B packed by panels of two registers, A by blocks of rows, which all panels meet while they are near.
-/// `rows` names the rows of A, if other products of the same rows may follow on this thread: it packs A once for them all.
+/// A large product: B packed by panels of two registers, A by groups of rows, of which all panels meet a block while it
+/// is near. `rows` names the rows of A, if other products of the same rows may follow on this thread: it packs A once for
+/// them all.
 ///
 /// # Safety
 /// The machine has `R`'s instructions and the problem's matrices are valid. Needs contiguous columns of C. Two problems
@@ -120,15 +148,17 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents
     debug_assert!(p.c_col == 1);
     let size = size_of::<R::Element>();
     let width = ACROSS * R::LANES;
-    let most_rows = BLOCK_A / size / PACKED_ROW / R::ROWS * R::ROWS;
+    let group = pack::group::<R>();
+    let groups = Groups::of(p.m, R::ROWS);
+    let most_groups = BLOCK_A / size / group;
     // Where all of A is one block, a panel is done with when that has met it.
-    let most_cols = if p.m <= most_rows { width } else { BLOCK_B / size / DEPTH / width * width };
+    let most_cols = if groups.count <= most_groups { width } else { BLOCK_B / size / DEPTH / width * width };
     let packs_a =
         p.a_col != 1 || p.n > FEW_PANELS * width || p.a_row.unsigned_abs().saturating_mul(size) > NEAR_ROWS;
-    let rows = rows.filter(|_| packs_a && keeps_rows::<R::Element>(p.m, p.k));
+    let rows = rows.filter(|_| packs_a && keeps_rows::<R>(p.m, p.k));
     let a_room = match rows {
-        Some(_) => all_of_a(p.m, p.k),
-        None if packs_a => p.m.min(most_rows) * PACKED_ROW,
+        Some(_) => all_of_a::<R>(groups.count, p.k),
+        None if packs_a => groups.count.min(most_groups) * group,
         None => 0,
     };
     let b_room = p.n.min(most_cols).next_multiple_of(width) * DEPTH;
@@ -147,27 +177,30 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents
                 unsafe {
                     block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
                 }
-                for_each_group(p.m, most_rows, |top, count| {
-                    // SAFETY: rows top.. and columns first.. of A are within m x k, their copies within the scratch, the
-                    // tiles of C within m x n.
+                for_each_group(groups.count, most_groups, |top, count| {
+                    // SAFETY: the rows of the groups and columns first.. of A are within m x k, their copies within the
+                    // scratch, the tiles of C within m x n.
                     unsafe {
-                        let a = p.a.offset(top as isize * p.a_row + first as isize * p.a_col);
-                        let c = p.c.offset(top as isize * p.c_row).add(left);
+                        let a = p.a.offset(first as isize * p.a_col);
+                        let c = p.c.add(left);
                         if !packs_a {
-                            return block.compute::<R>(p, (a, p.a_row, tile::direct::<R>), count, c);
+                            return block.compute::<R>(p, groups, top..top + count, Rows::InPlace(a), c);
                         }
                         // A block's place, and whether it is there: a kept one since the first part, and all of A, if
                         // it is one block, since the first columns.
                         let (place, is_packed) = match rows {
-                            Some(_) => (first / DEPTH * p.m + top, is_there || left > 0),
-                            None => (0, left > 0 && p.m <= most_rows),
+                            Some(_) => (first / DEPTH * groups.count + top, is_there || left > 0),
+                            None => (0, left > 0 && groups.count <= most_groups),
                         };
-                        let to = a_packed.add(place * PACKED_ROW);
+                        let to = a_packed.add(place * group);
                         if !is_packed {
-                            let from = (a, p.a_row, p.a_col);
-                            pack::copy::<R>(from, (count, block.depth), (to, PACKED_ROW));
+                            for i in top..top + count {
+                                let (row, count) = groups.group(i);
+                                let from = (a.offset(row as isize * p.a_row), p.a_row, p.a_col);
+                                pack::steps::<R>(from, (count, block.depth), to.add((i - top) * group));
+                            }
                         }
-                        block.compute::<R>(p, (to, PACKED_ROW as isize, tile::packed::<R>), count, c);
+                        block.compute::<R>(p, groups, top..top + count, Rows::Packed(to), c);
                     }
                 });
             }
@@ -183,8 +216,14 @@ struct Block<T> {
     b: *mut T,
 }
 
-/// Where rows of A lie, whose elements are side by side, how far apart they are, and what computes a tile of them.
-type Rows<T> = (*const T, isize, unsafe fn(usize, usize, &Tile<T>));
+/// A block of A along the block of B.
+#[derive(Clone, Copy)]
+enum Rows<T> {
+    /// Where it lies: the place of A's first row.
+    InPlace(*const T),
+    /// Packed: the place of the block's first group.
+    Packed(*const T),
+}
 
 impl<T: Element> Block<T> {
     /// The panels: their first columns, and how many columns they have.
@@ -208,40 +247,47 @@ impl<T: Element> Block<T> {
         }
     }
 
-    /// Computes, or adds to, `rows` of C from the packed block and as many rows of A.
+    /// Computes, or adds to, some groups of rows of C, whose first row begins at `c`, from the packed block and as many
+    /// groups of rows of A.
     ///
     /// # Safety
-    /// The block is packed; `a` is so many rows for the tile's function; at `c` begin so many rows of the block's columns of C.
+    /// The block is packed; A is as `a` says; the rows of C have the block's columns.
     unsafe fn compute<R: Register<Element = T>>(
         &self,
         p: &Problem<T>,
-        (a, a_row, tile_of): Rows<T>,
-        rows: usize,
+        groups: Groups,
+        some: Range<usize>,
+        a: Rows<T>,
         c: *mut T,
     ) {
         let width = ACROSS * R::LANES;
         for (j, cols) in self.panels(width) {
             let wide = cols.div_ceil(R::LANES);
-            for_each_group(rows, R::ROWS, |i, rows| {
+            for i in some.clone() {
+                let (row, rows) = groups.group(i);
                 // SAFETY: the caller's promise.
                 unsafe {
+                    let (a, tile_of): (_, unsafe fn(usize, usize, &Tile<T>)) = match a {
+                        Rows::InPlace(a) => (a.offset(row as isize * p.a_row), tile::direct::<R>),
+                        Rows::Packed(a) => (a.add((i - some.start) * pack::group::<R>()), tile::packed::<R>),
+                    };
                     let tile = Tile {
                         depth: self.depth,
                         alpha: p.alpha,
-                        a: a.offset(i as isize * a_row),
-                        a_row,
+                        a,
+                        a_row: p.a_row,
                         a_col: 1,
                         b: self.b.add(j * DEPTH),
                         b_row: width as isize,
                         b_starts: std::ptr::null(),
                         beta: self.beta,
-                        c: c.offset(i as isize * p.c_row).add(j),
+                        c: c.offset(row as isize * p.c_row).add(j),
                         c_row: p.c_row,
                         last: cols - (wide - 1) * R::LANES,
                     };
                     tile_of(rows, wide, &tile);
                 }
-            });
+            }
         }
     }
 }

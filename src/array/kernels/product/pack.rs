@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::register::{Element, Kernel, Register};
-use super::tile::{ACROSS, prefetch};
+use super::tile::{ACROSS, DEPTH, prefetch};
 
 /// `to[j * to_row + i] = from[i * from_row + j]` for `i < rows`, `j < cols`.
 struct Transpose<T> {
@@ -65,6 +65,80 @@ impl<R: Register> Kernel<R> for Panel<R::Element> {
             }
         }
     }
+}
+
+/// Rows of A, at most `R::ROWS`, side by side: `to[step * R::ROWS + i] = from[i * from_row + step * from_col]`.
+struct Steps<T> {
+    from: *const T,
+    from_row: isize,
+    from_col: isize,
+    rows: usize,
+    depth: usize,
+    to: *mut T,
+}
+
+impl<R: Register> Kernel<R> for Steps<R::Element> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { from, from_row, from_col, rows, depth, to } = self;
+        // SAFETY: whoever made `self` vouches for rows x depth elements of A, and for depth x R::ROWS at `to`.
+        unsafe {
+            if from_row == 1 {
+                for step in 0..depth {
+                    let from = from.offset(step as isize * from_col);
+                    for first in (0..rows).step_by(R::LANES) {
+                        let at = step * R::ROWS + first;
+                        let count = R::LANES.min(rows - first);
+                        let x = R::load_first(from.add(first), count);
+                        // What a whole register writes too much, the next steps write over.
+                        if at + R::LANES <= depth * R::ROWS {
+                            x.store(to.add(at));
+                        } else {
+                            x.store_first(to.add(at), count);
+                        }
+                    }
+                }
+                return;
+            }
+            let side = R::SQUARE_OF_FEW;
+            let mut turned = 0;
+            if from_col == 1 && rows >= side {
+                turned = depth - depth % side;
+                // The last square of rows reaches up to the last row, and may turn some a second time.
+                for top in (0..rows).step_by(side).map(|top| top.min(rows - side)) {
+                    let from = from.offset(top as isize * from_row);
+                    for step in (0..turned).step_by(side) {
+                        R::transpose_few(from.add(step), from_row, to.add(step * R::ROWS + top), R::ROWS);
+                    }
+                }
+            }
+            for i in 0..rows {
+                let from = from.offset(i as isize * from_row);
+                for step in turned..depth {
+                    *to.add(step * R::ROWS + i) = *from.offset(step as isize * from_col);
+                }
+            }
+        }
+    }
+}
+
+/// Elements from one packed group of rows of A to the next.
+pub const fn group<R: Register>() -> usize {
+    R::ROWS * DEPTH
+}
+
+/// Packs rows of A, at most `R::ROWS`, along at most [`DEPTH`] steps of the inner index, for [`packed`](super::tile::packed) tiles.
+///
+/// # Safety
+/// As [`copy`], with room for a [`group`].
+pub unsafe fn steps<R: Register>(
+    (from, from_row, from_col): (*const R::Element, isize, isize),
+    (rows, depth): (usize, usize),
+    to: *mut R::Element,
+) {
+    debug_assert!(rows <= R::ROWS && depth <= DEPTH);
+    // SAFETY: the caller's promise.
+    unsafe { R::enter(Steps { from, from_row, from_col, rows, depth, to }) }
 }
 
 /// Copies `rows` by `cols` elements of B into a panel, with zeros beside them up to two registers.

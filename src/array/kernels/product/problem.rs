@@ -189,7 +189,7 @@ impl<T: Element> Problem<T> {
         let cuts = (1..=wanted.min(most_down)).map(|down| (down, (wanted / down).clamp(1, most_across)));
         let cost = |&(down, across): &(usize, usize)| {
             let rows = self.m.div_ceil(down);
-            let copied = if way == Way::Packed { self.copied(down, across, threads) } else { 0 };
+            let copied = if way == Way::Packed { self.copied::<R>(down, across, threads) } else { 0 };
             (wanted.saturating_sub(down * across), copied, rows + self.n.div_ceil(across))
         };
         cuts.min_by_key(cost).unwrap_or((1, 1))
@@ -197,10 +197,10 @@ impl<T: Element> Problem<T> {
 
     /// Elements that threads copy for each step of the inner index, those that they turn counted twice, when every part
     /// copies its columns of B, and a thread its rows of A once for all of its parts, if it can keep them.
-    fn copied(&self, down: usize, across: usize, threads: usize) -> usize {
-        let a = self.m * if self.a_col == 1 { 1 } else { 2 };
+    fn copied<R: Register<Element = T>>(&self, down: usize, across: usize, threads: usize) -> usize {
+        let a = self.m * if self.a_row == 1 { 1 } else { 2 };
         let b = self.n * if self.b_col == 1 { 1 } else { 2 };
-        let keeps = outer::keeps_rows::<T>(self.m.div_ceil(down), self.k);
+        let keeps = outer::keeps_rows::<R>(self.m.div_ceil(down), self.k);
         a * if keeps { threads.div_ceil(down) } else { across } + b * down
     }
 }

@@ -11,9 +11,6 @@ use super::register::{Element, InstructionSet, Kernel, Register};
 /// The inner index is cut into blocks of this length: one block of B, two registers wide, fills the first-level cache.
 pub const DEPTH: usize = 256;
 
-/// The distance of packed rows of A: a cache line more than a block, so that rows do not fall on the same cache set.
-pub const PACKED_ROW: usize = DEPTH + 16;
-
 /// Registers across a tile.
 pub const ACROSS: usize = 2;
 
@@ -52,7 +49,7 @@ pub fn prefetch<T>(place: *const T) {
 
 /// A and B where they lie.
 const DIRECT: u8 = 0;
-/// A in rows [`PACKED_ROW`] apart and B in whole registers, both from a packing buffer.
+/// Both from a packing buffer: A step by step, `R::ROWS` elements for each, and B in whole registers.
 const PACKED: u8 = 1;
 /// Rows of B each where `b_starts` says, in whole registers.
 const GATHERED: u8 = 2;
@@ -80,7 +77,15 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                     }
                 }
             }
-            for step in 0..tile.depth {
+            let mut step = 0;
+            if SOURCE == PACKED {
+                step = tile.depth - tile.depth % R::STEPS;
+                R::packed_steps(&mut sums, a, b, step);
+                (a, b) = (a.add(step * R::ROWS), b.add(step * ACROSS * R::LANES));
+            }
+            let (a_row, a_col) =
+                if SOURCE == PACKED { (1, R::ROWS as isize) } else { (tile.a_row, tile.a_col) };
+            while step < tile.depth {
                 if SOURCE == GATHERED {
                     b = tile.b.add(*tile.b_starts.add(step));
                 }
@@ -94,16 +99,16 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                     };
                 }
                 for i in 0..ROWS {
-                    let a_row = if SOURCE == PACKED { PACKED_ROW as isize } else { tile.a_row };
                     let x = R::splat(*a.offset(i as isize * a_row));
                     for v in 0..WIDE {
                         sums[i][v] = sums[i][v].multiply_add(x, row[v]);
                     }
                 }
-                a = a.offset(if SOURCE == PACKED { 1 } else { tile.a_col });
+                a = a.offset(a_col);
                 if SOURCE != GATHERED {
                     b = b.offset(tile.b_row);
                 }
+                step += 1;
             }
             let (alpha, beta) = (R::splat(tile.alpha), R::splat(tile.beta));
             let reads_c = tile.beta != R::Element::ZERO;
@@ -168,7 +173,7 @@ pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Eleme
     unsafe { Table::<R, R::Instructions>::DIRECT[rows - 1][wide - 1](tile) }
 }
 
-/// As [`direct`], with A in rows [`PACKED_ROW`] apart and whole registers of B to read.
+/// As [`direct`], from packed A, `R::ROWS` elements for each step, and packed B, [`ACROSS`] registers for each.
 ///
 /// # Safety
 /// As [`direct`].

@@ -236,6 +236,102 @@ unsafe fn quarters_in_order(x: __m256) -> __m256 {
     unsafe { _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(x))) }
 }
 
+/// A macro with a step, each row that a tile of AVX-512 can have, and a name.
+macro_rules! each_row {
+    ($row:ident, $step:literal, $name:ident) => {
+        each_row!($row, $step, $name, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    ($row:ident, $step:literal, $name:ident, $($i:literal)*) => {
+        $($row!($step, $i, $name);)*
+    };
+}
+
+/// [`Register::packed_steps`] of AVX-512.
+///
+/// Note [Few instructions a step]: where another thread shares the core, each is given half of the instructions that the
+/// core can begin, and these, not its multipliers, limit a tile. So four steps are written out, with addresses short
+/// enough for short instructions, and every second row has its element of A read and spread by the multiply-adds
+/// themselves, once for each register: that saves an instruction for one read more, of which the core has enough to
+/// spare. As assembly, for the compiler makes one read of the two, or reads all four steps ahead and runs out of
+/// registers.
+macro_rules! packed_steps {
+    ($load:literal, $spread:literal, $multiply_add:literal, $word:literal, $lanes:literal, $size:literal) => {
+        const STEPS: usize = 4;
+        // Registers as operands of assembly need the feature where they stand, and that cannot be inlined by decree.
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn packed_steps<const ROWS: usize, const WIDE: usize>(
+            all_sums: &mut [[Self; WIDE]; ROWS],
+            mut a: *const Self::Element,
+            mut b: *const Self::Element,
+            steps: usize,
+        ) {
+            let mut sums = *all_sums;
+            macro_rules! load {
+                ($at:expr) => {{
+                    let x: Self;
+                    std::arch::asm!(
+                        concat!($load, " {x}, zmmword ptr [{b} + {at}]"),
+                        x = out(zmm_reg) x, b = in(reg) b, at = const $at * 64,
+                        options(readonly, nostack, preserves_flags),
+                    );
+                    x
+                }};
+            }
+            macro_rules! row {
+                ($step:literal, $i:literal, $row:ident) => {
+                    if $i < ROWS && $i % 2 == 1 {
+                        for v in 0..WIDE {
+                            std::arch::asm!(
+                                concat!($multiply_add, " {sum}, {y}, ", $word, " ptr [{a} + {at}]", $lanes),
+                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $row[v], a = in(reg) a,
+                                at = const ($step * Self::ROWS + $i) * $size,
+                                options(readonly, nostack, preserves_flags),
+                            );
+                        }
+                    } else if $i < ROWS {
+                        let x: Self;
+                        std::arch::asm!(
+                            concat!($spread, " {x}, ", $word, " ptr [{a} + {at}]"),
+                            x = out(zmm_reg) x, a = in(reg) a,
+                            at = const ($step * Self::ROWS + $i) * $size,
+                            options(readonly, nostack, preserves_flags),
+                        );
+                        for v in 0..WIDE {
+                            std::arch::asm!(
+                                concat!($multiply_add, " {sum}, {y}, {x}"),
+                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $row[v], x = in(zmm_reg) x,
+                                options(readonly, nostack, preserves_flags),
+                            );
+                        }
+                    }
+                };
+            }
+            macro_rules! step {
+                ($step:literal) => {{
+                    let first = load!(2 * $step);
+                    let mut row = [first; WIDE];
+                    if WIDE == 2 {
+                        row[1] = load!(2 * $step + 1);
+                    }
+                    each_row!(row, $step, row);
+                }};
+            }
+            // SAFETY: the caller's promise: the machine has the instructions, and so many elements can be read.
+            unsafe {
+                for _ in 0..steps / Self::STEPS {
+                    step!(0);
+                    step!(1);
+                    step!(2);
+                    step!(3);
+                    a = a.add(Self::STEPS * Self::ROWS);
+                    b = b.add(Self::STEPS * 2 * Self::LANES);
+                }
+            }
+            *all_sums = sums;
+        }
+    };
+}
+
 macro_rules! register {
     (
         $name:ty, $t:ty, $set:ty, lanes $lanes:literal, rows $rows:literal, square $square:literal, $transpose:ident, $folded:ident,
@@ -327,6 +423,12 @@ register!(__m256, f32, Avx2, lanes 8, rows 6, square 8, transpose_f32, folded_ei
 _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_and_ps,
 load_first(from, count) _mm256_maskload_ps(from, mask(count)),
 store_first(to, count, value) _mm256_maskstore_ps(to, mask(count), value),
+const SQUARE_OF_FEW: usize = 4;
+#[inline(always)]
+unsafe fn transpose_few(from: *const f32, from_row: isize, to: *mut f32, to_row: usize) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { transpose_four(from, from_row, to, to_row) }
+}
 #[inline(always)]
 unsafe fn parted(self, other: Self) -> (Self, Self) {
     // SAFETY: the caller's promise: the machine has the instructions.
@@ -354,6 +456,7 @@ register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32, folde
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_and_ps,
     load_first(from, count) _mm512_maskz_loadu_ps((0xffff_u32 >> (16 - count)) as u16, from),
     store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value),
+packed_steps!("vmovups", "vbroadcastss", "vfmadd231ps", "dword", "{{1to16}}", 4);
 #[inline(always)]
 unsafe fn parted(self, other: Self) -> (Self, Self) {
     // SAFETY: the caller's promise: the machine has the instructions.
@@ -376,4 +479,5 @@ unsafe fn interleaved(self, other: Self) -> (Self, Self) {
 register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64, folded_eight_wide,
     _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_and_pd,
     load_first(from, count) _mm512_maskz_loadu_pd((0xff_u32 >> (8 - count)) as u8, from),
-    store_first(to, count, value) _mm512_mask_storeu_pd(to, (0xff_u32 >> (8 - count)) as u8, value));
+    store_first(to, count, value) _mm512_mask_storeu_pd(to, (0xff_u32 >> (8 - count)) as u8, value),
+    packed_steps!("vmovupd", "vbroadcastsd", "vfmadd231pd", "qword", "{{1to8}}", 8););
