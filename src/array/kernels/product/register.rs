@@ -2,8 +2,6 @@
 
 use std::marker::PhantomData;
 
-use super::tile::ACROSS;
-
 /// The arithmetic of one element; integers wrap.
 pub trait Element: Copy + PartialEq + Send + Sync + 'static {
     /// The sum's neutral element.
@@ -113,8 +111,6 @@ pub trait Register: Copy {
     const ROWS: usize;
     /// Rows of the result that fit in the machine's registers, at one register a row.
     const ROWS_ALONE: usize;
-    /// How many steps at a time [`packed_steps`](Register::packed_steps) takes.
-    const STEPS: usize = 1;
     /// The side of the square that [`transpose`](Register::transpose) turns.
     const SQUARE: usize;
     /// The side of the square that [`transpose_few`](Register::transpose_few) turns, at most `ROWS`.
@@ -149,30 +145,16 @@ pub trait Register: Copy {
     unsafe fn and(self, other: Self) -> Self;
     /// The sum of the lanes, folded in halves.
     unsafe fn folded(self) -> Self::Element;
-    /// Steps of the inner index of a packed tile, a multiple of `STEPS`: for each, `ROWS` elements of A and [`ACROSS`]
-    /// registers of B.
+    /// Takes as many of the first steps of a packed tile as the register knows better than the tile's own loop, and says
+    /// how many: for each step there are `ROWS` elements of A, and [`ACROSS`](super::tile::ACROSS) registers of B.
     #[inline(always)]
     unsafe fn packed_steps<const ROWS: usize, const WIDE: usize>(
-        sums: &mut [[Self; WIDE]; ROWS],
-        a: *const Self::Element,
-        b: *const Self::Element,
-        steps: usize,
-    ) {
-        // SAFETY: the caller's promise: so many elements can be read.
-        unsafe {
-            for step in 0..steps {
-                let mut row = [Self::splat(Self::Element::ZERO); WIDE];
-                for v in 0..WIDE {
-                    row[v] = Self::load(b.add((step * ACROSS + v) * Self::LANES));
-                }
-                for i in 0..ROWS {
-                    let x = Self::splat(*a.add(step * Self::ROWS + i));
-                    for v in 0..WIDE {
-                        sums[i][v] = sums[i][v].multiply_add(x, row[v]);
-                    }
-                }
-            }
-        }
+        _sums: &mut [[Self; WIDE]; ROWS],
+        _a: *const Self::Element,
+        _b: *const Self::Element,
+        _depth: usize,
+    ) -> usize {
+        0
     }
     /// Writes `to[j * to_row + i] = from[i * from_row + j]` for `i, j` in `0..SQUARE`.
     unsafe fn transpose(from: *const Self::Element, from_row: isize, to: *mut Self::Element, to_row: usize);

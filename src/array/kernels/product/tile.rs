@@ -77,15 +77,14 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                     }
                 }
             }
-            let mut step = 0;
+            let mut taken = 0;
             if SOURCE == PACKED {
-                step = tile.depth - tile.depth % R::STEPS;
-                R::packed_steps(&mut sums, a, b, step);
-                (a, b) = (a.add(step * R::ROWS), b.add(step * ACROSS * R::LANES));
+                taken = R::packed_steps(&mut sums, a, b, tile.depth);
+                (a, b) = (a.add(taken * R::ROWS), b.add(taken * ACROSS * R::LANES));
             }
             let (a_row, a_col) =
                 if SOURCE == PACKED { (1, R::ROWS as isize) } else { (tile.a_row, tile.a_col) };
-            while step < tile.depth {
+            for step in taken..tile.depth {
                 if SOURCE == GATHERED {
                     b = tile.b.add(*tile.b_starts.add(step));
                 }
@@ -108,7 +107,6 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                 if SOURCE != GATHERED {
                     b = b.offset(tile.b_row);
                 }
-                step += 1;
             }
             let (alpha, beta) = (R::splat(tile.alpha), R::splat(tile.beta));
             let reads_c = tile.beta != R::Element::ZERO;

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::register::{InstructionSet, Kernel, Register};
+use super::tile::ACROSS;
 
 /// AVX2 with FMA.
 #[derive(Clone, Copy)]
@@ -236,13 +237,10 @@ unsafe fn quarters_in_order(x: __m256) -> __m256 {
     unsafe { _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(x))) }
 }
 
-/// A macro with a step, each row that a tile of AVX-512 can have, and a name.
+/// A macro with a step, each of some rows, and the registers of B; here, for a macro in a macro cannot repeat.
 macro_rules! each_row {
-    ($row:ident, $step:literal, $name:ident) => {
-        each_row!($row, $step, $name, 0 1 2 3 4 5 6 7 8 9 10 11)
-    };
-    ($row:ident, $step:literal, $name:ident, $($i:literal)*) => {
-        $($row!($step, $i, $name);)*
+    ($row:ident, $step:literal, $($i:literal)*, $b:ident) => {
+        $($row!($step, $i, $b);)*
     };
 }
 
@@ -256,15 +254,15 @@ macro_rules! each_row {
 /// registers.
 macro_rules! packed_steps {
     ($load:literal, $spread:literal, $multiply_add:literal, $word:literal, $lanes:literal, $size:literal) => {
-        const STEPS: usize = 4;
         // Registers as operands of assembly need the feature where they stand, and that cannot be inlined by decree.
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         unsafe fn packed_steps<const ROWS: usize, const WIDE: usize>(
             all_sums: &mut [[Self; WIDE]; ROWS],
             mut a: *const Self::Element,
             mut b: *const Self::Element,
-            steps: usize,
-        ) {
+            depth: usize,
+        ) -> usize {
+            const STEPS: usize = 4;
             let mut sums = *all_sums;
             macro_rules! load {
                 ($at:expr) => {{
@@ -278,12 +276,12 @@ macro_rules! packed_steps {
                 }};
             }
             macro_rules! row {
-                ($step:literal, $i:literal, $row:ident) => {
+                ($step:literal, $i:literal, $b:ident) => {
                     if $i < ROWS && $i % 2 == 1 {
                         for v in 0..WIDE {
                             std::arch::asm!(
                                 concat!($multiply_add, " {sum}, {y}, ", $word, " ptr [{a} + {at}]", $lanes),
-                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $row[v], a = in(reg) a,
+                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $b[v], a = in(reg) a,
                                 at = const ($step * Self::ROWS + $i) * $size,
                                 options(readonly, nostack, preserves_flags),
                             );
@@ -299,7 +297,7 @@ macro_rules! packed_steps {
                         for v in 0..WIDE {
                             std::arch::asm!(
                                 concat!($multiply_add, " {sum}, {y}, {x}"),
-                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $row[v], x = in(zmm_reg) x,
+                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $b[v], x = in(zmm_reg) x,
                                 options(readonly, nostack, preserves_flags),
                             );
                         }
@@ -308,26 +306,26 @@ macro_rules! packed_steps {
             }
             macro_rules! step {
                 ($step:literal) => {{
-                    let first = load!(2 * $step);
-                    let mut row = [first; WIDE];
-                    if WIDE == 2 {
-                        row[1] = load!(2 * $step + 1);
+                    let mut registers = [load!(ACROSS * $step); WIDE];
+                    if WIDE == ACROSS {
+                        registers[1] = load!(ACROSS * $step + 1);
                     }
-                    each_row!(row, $step, row);
+                    each_row!(row, $step, 0 1 2 3 4 5 6 7 8 9 10 11, registers);
                 }};
             }
             // SAFETY: the caller's promise: the machine has the instructions, and so many elements can be read.
             unsafe {
-                for _ in 0..steps / Self::STEPS {
+                for _ in 0..depth / STEPS {
                     step!(0);
                     step!(1);
                     step!(2);
                     step!(3);
-                    a = a.add(Self::STEPS * Self::ROWS);
-                    b = b.add(Self::STEPS * 2 * Self::LANES);
+                    a = a.add(STEPS * Self::ROWS);
+                    b = b.add(STEPS * ACROSS * Self::LANES);
                 }
             }
             *all_sums = sums;
+            depth - depth % STEPS
         }
     };
 }
