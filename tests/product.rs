@@ -207,16 +207,37 @@ proptest! {
     }
 }
 
-/// Threads keep rows of A packed from one part to the next, and must not take those of the product before.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of which the transposed is computed where B is, and turned.
+    #[test]
+    fn many_columns_of_few_rows_too(
+        m in 13..80_usize, n in 300..1000_usize, k in prop_oneof![70..90_usize, 250..520_usize],
+        lies in (any_lie(), prop_oneof![3 => Just(Lie::Columns), 1 => any_lie()], any_lie_of_c()),
+        factors in (any_factor(), any_factor()),
+        threads in 1..4_usize,
+    ) {
+        check::<f32>([m, n, k], lies, factors, threads)?;
+        check::<f64>([m, n, k], lies, factors, threads)?;
+    }
+}
+
+/// Threads keep rows of A, or columns of B, packed from one part to the next, and must not take those of the product before.
 #[test]
 fn a_product_after_another_of_the_same_place_and_shape_is_its_own() {
-    for [m, n, k] in [[100, 300, 600], [30, 900, 300], [500, 70, 300], [700, 700, 1000]] {
+    for [m, n, k] in [[100, 300, 600], [30, 900, 300], [500, 70, 300], [60, 1500, 700], [700, 700, 1000]] {
         // Matrices by columns begin three elements on.
         let b: Vec<f32> = numbers(k * n + 3, 2).into_iter().map(|x| x as f32).collect();
         let mut a = vec![0.0_f32; m * k + 3];
-        for (seed, lies) in
-            [(3, [Lie::Rows; 2]), (4, [Lie::Rows; 2]), (5, [Lie::Columns; 2]), (6, [Lie::Columns; 2])]
-        {
+        for (seed, lies) in [
+            (3, [Lie::Rows; 2]),
+            (4, [Lie::Rows; 2]),
+            (5, [Lie::Columns; 2]),
+            (6, [Lie::Columns; 2]),
+            (7, [Lie::Rows, Lie::Columns]),
+            (8, [Lie::Rows, Lie::Columns]),
+        ] {
             a.iter_mut().zip(numbers(m * k + 3, seed)).for_each(|(a, x)| *a = x as f32);
             let (la, lb) = (layout(lies[0], m, k), layout(lies[1], k, n));
             let [alone, parted] = [1, 4].map(|threads| {
@@ -268,7 +289,7 @@ fn check_integers(
 }
 
 /// Shapes that take every way of computing: tiny, narrow, rows and columns alone, deep, and large.
-const SHAPES: [[usize; 3]; 14] = [
+const SHAPES: [[usize; 3]; 15] = [
     [4, 4, 4],
     [8, 8, 8],
     [40, 4, 2000],
@@ -281,6 +302,7 @@ const SHAPES: [[usize; 3]; 14] = [
     [300, 65, 20],
     [257, 130, 270],
     [100, 300, 257],
+    [60, 1100, 300],
     [3000, 8, 8],
     [1300, 40, 33],
 ];

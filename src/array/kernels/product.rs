@@ -441,7 +441,7 @@ mod tests {
 
     const TRANSPOSED: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
 
-    const SHAPES: [[usize; 3]; 10] = [
+    const SHAPES: [[usize; 3]; 11] = [
         [3, 4, 5],
         [8, 8, 8],
         [1, 600, 300],
@@ -452,6 +452,7 @@ mod tests {
         [300, 40, 260],
         [13, 300, 259],
         [500, 290, 30],
+        [90, 1100, 300],
     ];
 
     #[test]

@@ -144,6 +144,7 @@ impl<T: Element> Gathered<'_, T> {
                             a_col: self.a_col,
                             b: self.b.add(line * b_step + j),
                             b_row: 0,
+                            b_packed: std::ptr::null_mut(),
                             b_starts: self.starts.as_ptr(),
                             beta: self.beta,
                             c: self.c.offset(i as isize * self.c_row).add(line * c_step + j),

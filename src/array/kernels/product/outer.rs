@@ -13,15 +13,23 @@ const BLOCK_A: usize = 256 << 10;
 /// Bytes of B packed at once, for all blocks of A to pass by: they come from the third-level cache, once for each.
 const BLOCK_B: usize = 2 << 20;
 
-/// A is not packed for fewer columns of C, in panels, if its rows are no further apart than this: more of them would
-/// fall on the same sets of the first-level cache.
+/// A is not packed for fewer columns of C, in panels.
 const FEW_PANELS: usize = 8;
+
+/// Rows of A further apart are packed for fewer panels too, unless the register reads them as well: more of them would
+/// fall on the same sets of the first-level cache.
 const NEAR_ROWS: usize = 1 << 10;
 
-/// Bytes of A, along the whole inner index, that a thread keeps packed for the next part of the same rows.
-const KEPT_A: usize = 2 << 20;
-// With less room beside B, no rows would ever be found again.
-const _: () = assert!(KEPT_A + BLOCK_B <= pack::KEPT);
+/// A page of memory: rows of B further apart are copied into a panel first, not while a tile reads them.
+const PAGE: usize = 4 << 10;
+
+/// Bytes of A, or of B, along the whole inner index, that a thread keeps packed for the next part of the same product.
+const KEPT_WHOLE: usize = 2 << 20;
+// With less room beside the other, they would never be found again.
+const _: () = assert!(KEPT_WHOLE + BLOCK_B <= pack::KEPT);
+
+/// Bytes of C that are computed turned before they are turned back.
+const TURNED_C: usize = 256 << 10;
 
 /// Elements of B that a small product may copy to the stack.
 const STACKED: usize = 512;
@@ -93,6 +101,7 @@ pub unsafe fn in_place<R: Register>(p: &Problem<R::Element>) {
                         a_col: p.a_col,
                         b: p.b.offset(first as isize * p.b_row).add(j),
                         b_row: p.b_row,
+                        b_packed: std::ptr::null_mut(),
                         b_starts: std::ptr::null(),
                         beta,
                         c: p.c.offset(i as isize * p.c_row).add(j),
@@ -134,17 +143,44 @@ fn all_of_a<R: Register>(groups: usize, depth: usize) -> usize {
 
 /// Whether a thread keeps so many rows of A packed for its next part.
 pub fn keeps_rows<R: Register>(rows: usize, depth: usize) -> bool {
-    all_of_a::<R>(rows.div_ceil(R::ROWS), depth) <= KEPT_A / size_of::<R::Element>()
+    all_of_a::<R>(rows.div_ceil(R::ROWS), depth) <= KEPT_WHOLE / size_of::<R::Element>()
+}
+
+/// Elements of the panels of so many columns of B, along the whole inner index.
+fn all_of_b<R: Register>(cols: usize, depth: usize) -> usize {
+    cols.next_multiple_of(ACROSS * R::LANES).saturating_mul(depth.next_multiple_of(DEPTH))
+}
+
+/// Whether a thread keeps so many columns of B packed for its next part.
+pub fn keeps_cols<R: Register>(cols: usize, depth: usize) -> bool {
+    all_of_b::<R>(cols, depth) <= KEPT_WHOLE / size_of::<R::Element>()
+}
+
+/// Whether a product of so many columns packs its A, which lies anyhow.
+pub fn packs_a<R: Register>(cols: usize, (a_row, a_col): (isize, isize)) -> bool {
+    let near = a_row.unsigned_abs().saturating_mul(size_of::<R::Element>()) <= NEAR_ROWS;
+    a_col != 1 || cols > FEW_PANELS * ACROSS * R::LANES || !(near || R::READS_FAR_ROWS)
+}
+
+/// What a thread keeps packed of a large product for its next part, and by which name it finds that again.
+#[derive(Clone, Copy)]
+pub enum Keeps {
+    /// The rows of A, if they are packed.
+    Rows(Contents),
+    /// The columns of B.
+    Columns(Contents),
+    /// Nothing.
+    Nothing,
 }
 
 /// A large product: B packed by panels of two registers, A by groups of rows, of which all panels meet a block while it
-/// is near. `rows` names the rows of A, if other products of the same rows may follow on this thread: it packs A once for
-/// them all.
+/// is near; or A where it lies, if its rows are contiguous and meet few panels. What `keeps` names is packed once for all
+/// parts that follow on this thread.
 ///
 /// # Safety
 /// The machine has `R`'s instructions and the problem's matrices are valid. Needs contiguous columns of C. Two problems
-/// of which A is not the same in every respect have different names for their rows.
-pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents>) {
+/// of which the named matrix is not the same in every respect have different names for it.
+pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, keeps: Keeps) {
     debug_assert!(p.c_col == 1);
     let size = size_of::<R::Element>();
     let width = ACROSS * R::LANES;
@@ -153,33 +189,48 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents
     let most_groups = BLOCK_A / size / group;
     // Where all of A is one block, a panel is done with when that has met it.
     let most_cols = if groups.count <= most_groups { width } else { BLOCK_B / size / DEPTH / width * width };
-    let packs_a =
-        p.a_col != 1 || p.n > FEW_PANELS * width || p.a_row.unsigned_abs().saturating_mul(size) > NEAR_ROWS;
-    let rows = rows.filter(|_| packs_a && keeps_rows::<R>(p.m, p.k));
-    let a_room = match rows {
-        Some(_) => all_of_a::<R>(groups.count, p.k),
-        None if packs_a => groups.count.min(most_groups) * group,
-        None => 0,
+    let packs_a = packs_a::<R>(p.n, (p.a_row, p.a_col));
+    let keeps = match keeps {
+        Keeps::Rows(_) if !packs_a || !keeps_rows::<R>(p.m, p.k) => Keeps::Nothing,
+        Keeps::Columns(_) if !keeps_cols::<R>(p.n, p.k) => Keeps::Nothing,
+        _ => keeps,
     };
-    let b_room = p.n.min(most_cols).next_multiple_of(width) * DEPTH;
-    pack::with_contents(a_room + b_room, rows, |a_packed: *mut R::Element, is_there| {
-        // SAFETY: the scratch has a_room + b_room elements.
-        let b_packed = unsafe { a_packed.add(a_room) };
+    let a_room = match keeps {
+        _ if !packs_a => 0,
+        Keeps::Rows(_) => all_of_a::<R>(groups.count, p.k),
+        _ => groups.count.min(most_groups) * group,
+    };
+    let b_room = match keeps {
+        Keeps::Columns(_) => all_of_b::<R>(p.n, p.k),
+        _ => p.n.min(most_cols).next_multiple_of(width) * DEPTH,
+    };
+    // What is kept begins the memory.
+    let (contents, a_place, b_place) = match keeps {
+        Keeps::Rows(contents) => (Some(contents), 0, a_room),
+        Keeps::Columns(contents) => (Some(contents), b_room, 0),
+        Keeps::Nothing => (None, 0, a_room),
+    };
+    pack::with_contents(a_room + b_room, contents, |memory: *mut R::Element, is_there| {
         for first in (0..p.k).step_by(DEPTH) {
             for left in (0..p.n).step_by(most_cols) {
-                let block = Block {
-                    cols: most_cols.min(p.n - left),
-                    depth: DEPTH.min(p.k - first),
-                    beta: if first == 0 { p.beta } else { R::Element::ONE },
-                    b: b_packed,
+                let before = match keeps {
+                    Keeps::Columns(_) => first * p.n.next_multiple_of(width) + left * DEPTH,
+                    _ => 0,
                 };
-                // SAFETY: rows first.. and columns left.. of B are within k x n, and the copy within the scratch.
-                unsafe {
-                    block.pack_b::<R>(p.b.offset(first as isize * p.b_row + left as isize * p.b_col), p);
-                }
+                // SAFETY: rows first.. and columns left.. of B are within k x n, and their copy within the memory.
+                let block = unsafe {
+                    Block {
+                        cols: most_cols.min(p.n - left),
+                        depth: DEPTH.min(p.k - first),
+                        beta: if first == 0 { p.beta } else { R::Element::ONE },
+                        from: p.b.offset(first as isize * p.b_row + left as isize * p.b_col),
+                        b: memory.add(b_place + before),
+                        is_packed: matches!(keeps, Keeps::Columns(_)) && is_there,
+                    }
+                };
                 for_each_group(groups.count, most_groups, |top, count| {
                     // SAFETY: the rows of the groups and columns first.. of A are within m x k, their copies within the
-                    // scratch, the tiles of C within m x n.
+                    // memory, the tiles of C within m x n.
                     unsafe {
                         let a = p.a.offset(first as isize * p.a_col);
                         let c = p.c.add(left);
@@ -188,11 +239,11 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents
                         }
                         // A block's place, and whether it is there: a kept one since the first part, and all of A, if
                         // it is one block, since the first columns.
-                        let (place, is_packed) = match rows {
-                            Some(_) => (first / DEPTH * groups.count + top, is_there || left > 0),
-                            None => (0, left > 0 && groups.count <= most_groups),
+                        let (place, is_packed) = match keeps {
+                            Keeps::Rows(_) => (first / DEPTH * groups.count + top, is_there || left > 0),
+                            _ => (0, left > 0 && groups.count <= most_groups),
                         };
-                        let to = a_packed.add(place * group);
+                        let to = memory.add(a_place + place * group);
                         if !is_packed {
                             for i in top..top + count {
                                 let (row, count) = groups.group(i);
@@ -208,12 +259,39 @@ pub unsafe fn packed<R: Register>(p: &Problem<R::Element>, rows: Option<Contents
     });
 }
 
-/// A block of B, packed in panels, that blocks of A meet, one after the other.
+/// A large product as that of its transposed: B where it lies, and of C, a block of columns at a time, what is then turned.
+/// `rows` names the rows of A, which become columns: they are packed once for all parts.
+///
+/// # Safety
+/// As [`packed`]; and the rows of C do not overlap.
+pub unsafe fn turned<R: Register>(p: &Problem<R::Element>, rows: Contents) {
+    let most = (TURNED_C / size_of::<R::Element>() / p.m).max(1);
+    for_each_group(p.n, most, |left, cols| {
+        pack::with_turned(cols * p.m, |c: *mut R::Element| {
+            // SAFETY: the columns are within the problem's; the memory has room for as many rows of m elements.
+            unsafe {
+                let part = p.part(0..p.m, left..left + cols);
+                if p.beta != R::Element::ZERO {
+                    pack::copy::<R>((part.c, 1, part.c_row), (cols, p.m), (c, p.m));
+                }
+                let turned = Problem { c, c_row: p.m as isize, c_col: 1, ..part.transposed() };
+                packed::<R>(&turned, Keeps::Columns(rows));
+                pack::copy::<R>((c, 1, p.m as isize), (p.m, cols), (part.c, part.c_row as usize));
+            }
+        });
+    });
+}
+
+/// A block of B, packed in panels when the first block of A meets it, and then met by the others.
 struct Block<T> {
     cols: usize,
     depth: usize,
     beta: T,
+    /// Where it lies in B.
+    from: *const T,
+    /// Where its panels are, or are to be.
     b: *mut T,
+    is_packed: bool,
 }
 
 /// A block of A along the block of B.
@@ -232,26 +310,11 @@ impl<T: Element> Block<T> {
         (0..cols).step_by(width).map(move |j| (j, width.min(cols - j)))
     }
 
-    /// Packs the block of B that begins at `from`.
+    /// Computes, or adds to, some groups of rows of C, whose first row begins at `c`, from the block and as many groups of
+    /// rows of A. The first groups find the block as it lies in B, and pack it.
     ///
     /// # Safety
-    /// The block is within B, and there is room for it.
-    unsafe fn pack_b<R: Register<Element = T>>(&self, from: *const T, p: &Problem<T>) {
-        let width = ACROSS * R::LANES;
-        for (j, cols) in self.panels(width) {
-            // SAFETY: the caller's promise; a panel has room for DEPTH rows of the whole width.
-            unsafe {
-                let from = from.offset(j as isize * p.b_col);
-                pack::panel::<R>((from, p.b_row, p.b_col), (self.depth, cols), self.b.add(j * DEPTH));
-            }
-        }
-    }
-
-    /// Computes, or adds to, some groups of rows of C, whose first row begins at `c`, from the packed block and as many
-    /// groups of rows of A.
-    ///
-    /// # Safety
-    /// The block is packed; A is as `a` says; the rows of C have the block's columns.
+    /// The block is within B, and there is room for its panels; A is as `a` says; the rows of C have the block's columns.
     unsafe fn compute<R: Register<Element = T>>(
         &self,
         p: &Problem<T>,
@@ -261,31 +324,48 @@ impl<T: Element> Block<T> {
         c: *mut T,
     ) {
         let width = ACROSS * R::LANES;
+        let packs = !self.is_packed && some.start == 0;
+        let near_rows = p.b_col == 1 && p.b_row.unsigned_abs().saturating_mul(size_of::<T>()) < PAGE;
         for (j, cols) in self.panels(width) {
             let wide = cols.div_ceil(R::LANES);
-            for i in some.clone() {
-                let (row, rows) = groups.group(i);
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let (a, tile_of): (_, unsafe fn(usize, usize, &Tile<T>)) = match a {
-                        Rows::InPlace(a) => (a.offset(row as isize * p.a_row), tile::direct::<R>),
-                        Rows::Packed(a) => (a.add((i - some.start) * pack::group::<R>()), tile::packed::<R>),
+            // A copy of its own costs more than the first of several tiles loses by it.
+            let packs_beside = packs && near_rows && wide == ACROSS && groups.count > 1;
+            // SAFETY: the caller's promise; a panel has room for DEPTH rows of the whole width.
+            unsafe {
+                let (from, panel) = (self.from.offset(j as isize * p.b_col), self.b.add(j * DEPTH));
+                if packs && !packs_beside {
+                    pack::panel::<R>((from, p.b_row, p.b_col), (self.depth, cols), panel);
+                }
+                for i in some.clone() {
+                    let (row, rows) = groups.group(i);
+                    let (a, a_row, a_col) = match a {
+                        Rows::InPlace(a) => (a.offset(row as isize * p.a_row), p.a_row, 1),
+                        Rows::Packed(a) => {
+                            (a.add((i - some.start) * pack::group::<R>()), 1, R::ROWS as isize)
+                        }
                     };
                     let tile = Tile {
                         depth: self.depth,
                         alpha: p.alpha,
                         a,
-                        a_row: p.a_row,
-                        a_col: 1,
-                        b: self.b.add(j * DEPTH),
+                        a_row,
+                        a_col,
+                        b: panel,
                         b_row: width as isize,
+                        b_packed: panel,
                         b_starts: std::ptr::null(),
                         beta: self.beta,
                         c: c.offset(row as isize * p.c_row).add(j),
                         c_row: p.c_row,
                         last: cols - (wide - 1) * R::LANES,
                     };
-                    tile_of(rows, wide, &tile);
+                    if packs_beside && i == 0 {
+                        tile::packing::<R>(rows, &Tile { b: from, b_row: p.b_row, ..tile });
+                    } else if a_col == 1 {
+                        tile::direct::<R>(rows, wide, &tile);
+                    } else {
+                        tile::packed::<R>(rows, wide, &tile);
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 use super::register::{Element, Kernel, Register};
 use super::tile::{ACROSS, DEPTH, prefetch};
@@ -24,10 +25,19 @@ impl<R: Register> Kernel<R> for Transpose<R::Element> {
         unsafe {
             let (whole_rows, whole_cols) =
                 (self.rows - self.rows % R::SQUARE, self.cols - self.cols % R::SQUARE);
-            for i in (0..whole_rows).step_by(R::SQUARE) {
-                let from = self.from.offset(i as isize * self.from_row);
-                for j in (0..whole_cols).step_by(R::SQUARE) {
-                    R::transpose(from.add(j), self.from_row, self.to.add(j * self.to_row + i), self.to_row);
+            // Two squares of a row at a time, so that lines are read whole, and then those below, so that they are written
+            // whole.
+            for pair in (0..whole_cols).step_by(2 * R::SQUARE) {
+                for i in (0..whole_rows).step_by(R::SQUARE) {
+                    let from = self.from.offset(i as isize * self.from_row);
+                    for j in (pair..whole_cols.min(pair + 2 * R::SQUARE)).step_by(R::SQUARE) {
+                        R::transpose(
+                            from.add(j),
+                            self.from_row,
+                            self.to.add(j * self.to_row + i),
+                            self.to_row,
+                        );
+                    }
                 }
             }
             for i in 0..self.rows {
@@ -217,7 +227,7 @@ struct Kept {
     contents: Option<Contents>,
 }
 
-/// Rows of A, all of them along the whole inner index, of one product in parts.
+/// Rows of A, or columns of B, all of them along the whole inner index, of one product in parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     product: u64,
@@ -244,11 +254,17 @@ impl Naming {
 
 thread_local! {
     static MEMORY: Cell<Kept> = const { Cell::new(Kept { memory: Vec::new(), contents: None }) };
+    static TURNED: Cell<Kept> = const { Cell::new(Kept { memory: Vec::new(), contents: None }) };
 }
 
 /// Calls `body` with uninitialised memory for `count` elements, aligned to a cache line and kept by the thread.
 pub fn with_scratch<T, O>(count: usize, body: impl FnOnce(*mut T) -> O) -> O {
     with_contents(count, None, |memory, _| body(memory))
+}
+
+/// As [`with_scratch`], beside whatever `body` packs.
+pub fn with_turned<T, O>(count: usize, body: impl FnOnce(*mut T) -> O) -> O {
+    with_kept(&TURNED, count, None, |memory, _| body(memory))
 }
 
 /// As [`with_scratch`]; after the call the memory begins with `contents`, and the body hears whether it does so before,
@@ -258,9 +274,18 @@ pub fn with_contents<T, O>(
     contents: Option<Contents>,
     body: impl FnOnce(*mut T, bool) -> O,
 ) -> O {
+    with_kept(&MEMORY, count, contents, body)
+}
+
+fn with_kept<T, O>(
+    place: &'static LocalKey<Cell<Kept>>,
+    count: usize,
+    contents: Option<Contents>,
+    body: impl FnOnce(*mut T, bool) -> O,
+) -> O {
     let lines = (count * size_of::<T>()).div_ceil(64);
     // Taken, not borrowed: a product that starts inside `body` finds an empty vector and makes its own.
-    let mut kept = MEMORY.take();
+    let mut kept = place.take();
     if kept.memory.len() < lines {
         kept.contents = None;
         kept.memory.clear();
@@ -272,7 +297,7 @@ pub fn with_contents<T, O>(
     let result = body(kept.memory.as_mut_ptr().cast(), is_there);
     if size_of_val(&kept.memory[..]) <= KEPT {
         kept.contents = contents;
-        MEMORY.set(kept);
+        place.set(kept);
     }
     result
 }

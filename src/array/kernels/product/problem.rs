@@ -1,5 +1,6 @@
 //! One product as raw pointers and strides, after its bounds were checked; and the choice of a way to compute it.
 
+use super::outer::Keeps;
 use super::pack::{Contents, Naming};
 use super::register::{Element, Register};
 use super::tile::{ACROSS, DEPTH};
@@ -66,8 +67,10 @@ pub enum Way {
     InPlace,
     /// B small, copied whole.
     CopiedB,
-    /// Both matrices packed, block by block.
+    /// Packed block by block: B, and A where that gains something.
     Packed,
+    /// As `Packed`, of the transposed problem.
+    Turned,
 }
 
 impl<T: Element> Problem<T> {
@@ -102,9 +105,23 @@ impl<T: Element> Problem<T> {
             Way::InPlace
         } else if small {
             Way::CopiedB
+        } else if self.is_turned::<R>() {
+            Way::Turned
         } else {
             Way::Packed
         }
+    }
+
+    /// Whether a large product turns less as that of its transposed, whose C is turned in the end, and before if it is read.
+    /// That needs B in place of A where it lies, and rows of C that do not overlap.
+    fn is_turned<R: Register<Element = T>>(&self) -> bool {
+        let turns_c = if self.beta == T::ZERO { self.n } else { 2 * self.n };
+        let a = if outer::packs_a::<R>(self.n, (self.a_row, self.a_col)) { self.k } else { 0 };
+        self.a_col == 1
+            && self.b_row == 1
+            && !outer::packs_a::<R>(self.m, (self.b_col, self.b_row))
+            && self.c_row >= self.n as isize
+            && self.m * (self.k + turns_c) < self.n * self.k + self.m * a
     }
 
     /// Computes the problem on this thread.
@@ -125,7 +142,8 @@ impl<T: Element> Problem<T> {
             match way {
                 Way::InPlace => outer::in_place::<R>(self),
                 Way::CopiedB => outer::with_copied_b::<R>(self),
-                Way::Packed => outer::packed::<R>(self, rows),
+                Way::Packed => outer::packed::<R>(self, rows.map_or(Keeps::Nothing, Keeps::Rows)),
+                Way::Turned => outer::turned::<R>(self, rows.unwrap_or_else(|| Naming::new().rows(0))),
                 Way::Streamed => rows::streamed::<R>(self),
                 Way::Inner => inner::products::<R>(self),
             }
@@ -143,7 +161,7 @@ impl<T: Element> Problem<T> {
     }
 
     /// The part of the problem in rows `rows` and columns `cols` of C.
-    fn part(&self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) -> Self {
+    pub fn part(&self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) -> Self {
         Self {
             m: rows.len(),
             n: cols.len(),
@@ -185,11 +203,12 @@ impl<T: Element> Problem<T> {
     /// Cuts down and across into about as many parts as wanted: first as many as can be had, then those that copy least,
     /// then those with the shortest edges, since a part reads what its edges span.
     fn cuts<R: Register<Element = T>>(&self, way: Way, wanted: usize, threads: usize) -> (usize, usize) {
-        let (most_down, most_across) = (self.m.div_ceil(4 * R::ROWS), self.n.div_ceil(4 * R::LANES));
+        let (tall, broad) = if way == Way::Turned { (R::LANES, R::ROWS) } else { (R::ROWS, R::LANES) };
+        let (most_down, most_across) = (self.m.div_ceil(4 * tall), self.n.div_ceil(4 * broad));
         let cuts = (1..=wanted.min(most_down)).map(|down| (down, (wanted / down).clamp(1, most_across)));
         let cost = |&(down, across): &(usize, usize)| {
             let rows = self.m.div_ceil(down);
-            let copied = if way == Way::Packed { self.copied::<R>(down, across, threads) } else { 0 };
+            let copied = self.copied::<R>(way, (down, across), threads);
             (wanted.saturating_sub(down * across), copied, rows + self.n.div_ceil(across))
         };
         cuts.min_by_key(cost).unwrap_or((1, 1))
@@ -197,10 +216,20 @@ impl<T: Element> Problem<T> {
 
     /// Elements that threads copy for each step of the inner index, those that they turn counted twice, when every part
     /// copies its columns of B, and a thread its rows of A once for all of its parts, if it can keep them.
-    fn copied<R: Register<Element = T>>(&self, down: usize, across: usize, threads: usize) -> usize {
+    fn copied<R: Register<Element = T>>(
+        &self,
+        way: Way,
+        (down, across): (usize, usize),
+        threads: usize,
+    ) -> usize {
+        let rows = self.m.div_ceil(down);
+        let (copies_b, keeps) = match way {
+            Way::Packed => (true, outer::keeps_rows::<R>(rows, self.k)),
+            Way::Turned => (false, outer::keeps_cols::<R>(rows, self.k)),
+            _ => return 0,
+        };
         let a = self.m * if self.a_row == 1 { 1 } else { 2 };
         let b = self.n * if self.b_col == 1 { 1 } else { 2 };
-        let keeps = outer::keeps_rows::<R>(self.m.div_ceil(down), self.k);
-        a * if keeps { threads.div_ceil(down) } else { across } + b * down
+        a * if keeps { threads.div_ceil(down) } else { across } + if copies_b { b * down } else { 0 }
     }
 }

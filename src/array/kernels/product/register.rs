@@ -115,6 +115,8 @@ pub trait Register: Copy {
     const SQUARE: usize;
     /// The side of the square that [`transpose_few`](Register::transpose_few) turns, at most `ROWS`.
     const SQUARE_OF_FEW: usize = Self::SQUARE;
+    /// Whether a tile reads rows of A that lie far apart as fast as packed ones.
+    const READS_FAR_ROWS: bool = false;
     /// Registers in a cache line.
     const LINE: usize = 64 / (Self::LANES * size_of::<Self::Element>());
     /// Runs `kernel` in a function compiled for this register's instruction set.
@@ -145,13 +147,15 @@ pub trait Register: Copy {
     unsafe fn and(self, other: Self) -> Self;
     /// The sum of the lanes, folded in halves.
     unsafe fn folded(self) -> Self::Element;
-    /// Takes as many of the first steps of a packed tile as the register knows better than the tile's own loop, and says
-    /// how many: for each step there are `ROWS` elements of A, and [`ACROSS`](super::tile::ACROSS) registers of B.
+    /// Takes as many of the first steps of a tile as the register knows better than the tile's own loop, and says how many:
+    /// of packed A, `ROWS` elements for each step, and packed B, [`ACROSS`](super::tile::ACROSS) registers for each; or of A
+    /// whose rows are contiguous and B where it lies, with `last` elements to read in the last of its registers.
     #[inline(always)]
-    unsafe fn packed_steps<const ROWS: usize, const WIDE: usize>(
+    unsafe fn steps<const ROWS: usize, const WIDE: usize, const PACKED: bool>(
         _sums: &mut [[Self; WIDE]; ROWS],
-        _a: *const Self::Element,
-        _b: *const Self::Element,
+        _a: (*const Self::Element, isize),
+        _b: (*const Self::Element, isize),
+        _last: usize,
         _depth: usize,
     ) -> usize {
         0

@@ -26,6 +26,8 @@ pub struct Tile<T> {
     pub a_col: isize,
     pub b: *const T,
     pub b_row: isize,
+    /// Where B is packed, by [`packing`] tiles only.
+    pub b_packed: *mut T,
     /// Where each row of B starts, in elements from `b`, for [`gathered`] tiles only.
     pub b_starts: *const usize,
     pub beta: T,
@@ -53,6 +55,8 @@ const DIRECT: u8 = 0;
 const PACKED: u8 = 1;
 /// Rows of B each where `b_starts` says, in whole registers.
 const GATHERED: u8 = 2;
+/// A and B where they lie, and B's rows are packed on the way.
+const PACKING: u8 = 3;
 
 struct Compute<'t, T, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(&'t Tile<T>);
 
@@ -69,21 +73,29 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
             let mut sums = [[R::splat(R::Element::ZERO); WIDE]; ROWS];
             // The rows of a large C are far apart: they come while the products are made.
             if SOURCE == PACKED {
+                let line = 64 / size_of::<R::Element>();
                 for i in 0..ROWS as isize {
                     let row = tile.c.wrapping_offset(i * tile.c_row);
-                    let line = 64 / size_of::<R::Element>();
-                    for at in (0..WIDE * R::LANES).step_by(line).chain([WIDE * R::LANES - 1]) {
-                        prefetch(row.wrapping_add(at));
+                    for l in 0..(WIDE * R::LANES).div_ceil(line) {
+                        prefetch(row.wrapping_add(l * line));
                     }
+                    prefetch(row.wrapping_add(WIDE * R::LANES - 1));
                 }
             }
-            let mut taken = 0;
-            if SOURCE == PACKED {
-                taken = R::packed_steps(&mut sums, a, b, tile.depth);
-                (a, b) = (a.add(taken * R::ROWS), b.add(taken * ACROSS * R::LANES));
-            }
+            // Packed A is step by step, whatever the tile says.
             let (a_row, a_col) =
                 if SOURCE == PACKED { (1, R::ROWS as isize) } else { (tile.a_row, tile.a_col) };
+            let b_row = if SOURCE == PACKED { (ACROSS * R::LANES) as isize } else { tile.b_row };
+            let taken = match SOURCE {
+                PACKED => {
+                    R::steps::<ROWS, WIDE, true>(&mut sums, (a, a_row), (b, b_row), tile.last, tile.depth)
+                }
+                DIRECT if a_col == 1 => {
+                    R::steps::<ROWS, WIDE, false>(&mut sums, (a, a_row), (b, b_row), tile.last, tile.depth)
+                }
+                _ => 0,
+            };
+            (a, b) = (a.offset(taken as isize * a_col), b.offset(taken as isize * b_row));
             for step in taken..tile.depth {
                 if SOURCE == GATHERED {
                     b = tile.b.add(*tile.b_starts.add(step));
@@ -91,11 +103,14 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                 let mut row = [R::splat(R::Element::ZERO); WIDE];
                 for v in 0..WIDE {
                     let from = b.add(v * R::LANES);
-                    row[v] = if SOURCE == DIRECT && v == WIDE - 1 {
+                    row[v] = if (SOURCE == DIRECT || SOURCE == PACKING) && v == WIDE - 1 {
                         R::load_first(from, tile.last)
                     } else {
                         R::load(from)
                     };
+                    if SOURCE == PACKING {
+                        row[v].store(tile.b_packed.add((step * ACROSS + v) * R::LANES));
+                    }
                 }
                 for i in 0..ROWS {
                     let x = R::splat(*a.offset(i as isize * a_row));
@@ -105,7 +120,7 @@ impl<R: Register, const ROWS: usize, const WIDE: usize, const SOURCE: u8> Kernel
                 }
                 a = a.offset(a_col);
                 if SOURCE != GATHERED {
-                    b = b.offset(tile.b_row);
+                    b = b.offset(b_row);
                 }
             }
             let (alpha, beta) = (R::splat(tile.alpha), R::splat(tile.beta));
@@ -139,7 +154,15 @@ unsafe fn compute<R: Register, I: InstructionSet, const ROWS: usize, const WIDE:
     tile: &Tile<R::Element>,
 ) {
     // Register types with fewer rows never look at the later entries of the table: nothing is compiled for those.
-    if const { ROWS <= R::ROWS || SOURCE == GATHERED && WIDE == 1 && ROWS <= R::ROWS_ALONE } {
+    let is_called = const {
+        match SOURCE {
+            GATHERED if WIDE == 1 => ROWS <= R::ROWS_ALONE,
+            // The first of several groups of rows, as even as can be.
+            PACKING => WIDE == ACROSS && ROWS > R::ROWS / 2 && ROWS <= R::ROWS,
+            _ => ROWS <= R::ROWS,
+        }
+    };
+    if is_called {
         // SAFETY: the caller's promise, passed on.
         unsafe { I::enter::<R, _>(Compute::<R::Element, ROWS, WIDE, SOURCE>(tile)) }
     }
@@ -159,6 +182,7 @@ impl<R: Register, I: InstructionSet> Table<R, I> {
     const PACKED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(PACKED: 1 2 3 4 5 6 7 8 9 10 11 12);
     const GATHERED: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] =
         table!(GATHERED: 1 2 3 4 5 6 7 8 9 10 11 12);
+    const PACKING: [[Compiled<R::Element>; ACROSS]; MOST_ROWS] = table!(PACKING: 1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
 /// Computes a tile of `rows` (`1..=R::ROWS`) by `wide` (`1..=ACROSS`) registers from A and B where they lie.
@@ -169,6 +193,16 @@ impl<R: Register, I: InstructionSet> Table<R, I> {
 pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Element>) {
     // SAFETY: the caller's promise, passed on.
     unsafe { Table::<R, R::Instructions>::DIRECT[rows - 1][wide - 1](tile) }
+}
+
+/// As [`direct`], of all [`ACROSS`] registers; packs B for the [`packed`] tiles below it.
+///
+/// # Safety
+/// As [`direct`], and there is room for `depth` rows of packed B.
+#[inline]
+pub unsafe fn packing<R: Register>(rows: usize, tile: &Tile<R::Element>) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { Table::<R, R::Instructions>::PACKING[rows - 1][ACROSS - 1](tile) }
 }
 
 /// As [`direct`], from packed A, `R::ROWS` elements for each step, and packed B, [`ACROSS`] registers for each.

@@ -237,67 +237,100 @@ unsafe fn quarters_in_order(x: __m256) -> __m256 {
     unsafe { _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(_mm256_castps_pd(x))) }
 }
 
-/// A macro with a step, each of some rows, and the registers of B; here, for a macro in a macro cannot repeat.
-macro_rules! each_row {
-    ($row:ident, $step:literal, $($i:literal)*, $b:ident) => {
-        $($row!($step, $i, $b);)*
+/// A macro with a step, each pair of rows of a tile, and the registers of B; here, for a macro in a macro cannot repeat.
+macro_rules! each_pair {
+    ($pair:ident, $step:literal, $($j:literal)*, $b:ident) => {
+        $($pair!($step, $j, $b);)*
     };
 }
 
-/// [`Register::packed_steps`] of AVX-512.
+/// [`Register::steps`] of AVX-512.
 ///
 /// Note [Few instructions a step]: where another thread shares the core, each is given half of the instructions that the
 /// core can begin, and these, not its multipliers, limit a tile. So four steps are written out, with addresses short
 /// enough for short instructions, and every second row has its element of A read and spread by the multiply-adds
 /// themselves, once for each register: that saves an instruction for one read more, of which the core has enough to
-/// spare. As assembly, for the compiler makes one read of the two, or reads all four steps ahead and runs out of
-/// registers.
-macro_rules! packed_steps {
-    ($load:literal, $spread:literal, $multiply_add:literal, $word:literal, $lanes:literal, $size:literal) => {
-        // Registers as operands of assembly need the feature where they stand, and that cannot be inlined by decree.
+/// spare. Where A is not packed, each of those rows has a pointer, for a multiply-add that reads by two registers is
+/// two instructions to the core; the row after it is found from there. As assembly, for the compiler makes one read of
+/// the two, or reads all four steps ahead and runs out of registers.
+macro_rules! steps {
+    ($load:literal, $spread:literal, $multiply_add:literal, $word:literal, $lanes:literal, $size:literal, $mask:ty) => {
+        const READS_FAR_ROWS: bool = true;
+
+        // Registers as operands of assembly need the feature where they stand, and that cannot be inlined by decree; but
+        // where it is not inlined, the sums pass through memory.
+        #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        unsafe fn packed_steps<const ROWS: usize, const WIDE: usize>(
+        unsafe fn steps<const ROWS: usize, const WIDE: usize, const PACKED: bool>(
             all_sums: &mut [[Self; WIDE]; ROWS],
-            mut a: *const Self::Element,
-            mut b: *const Self::Element,
+            (a, a_row): (*const Self::Element, isize),
+            (mut b, b_row): (*const Self::Element, isize),
+            last: usize,
             depth: usize,
         ) -> usize {
             const STEPS: usize = 4;
             let mut sums = *all_sums;
+            let mask = <$mask>::MAX >> (Self::LANES - last);
+            let mut pairs: [_; 6] =
+                std::array::from_fn(|j| if PACKED { a } else { a.wrapping_offset(2 * j as isize * a_row) });
+            let row = a_row * $size;
             macro_rules! load {
-                ($at:expr) => {{
+                ($step:literal, $v:literal) => {{
                     let x: Self;
-                    std::arch::asm!(
-                        concat!($load, " {x}, zmmword ptr [{b} + {at}]"),
-                        x = out(zmm_reg) x, b = in(reg) b, at = const $at * 64,
-                        options(readonly, nostack, preserves_flags),
-                    );
+                    if PACKED {
+                        std::arch::asm!(
+                            concat!($load, " {x}, zmmword ptr [{b} + {at}]"),
+                            x = out(zmm_reg) x, b = in(reg) b, at = const ($step * ACROSS + $v) * 64,
+                            options(readonly, nostack, preserves_flags),
+                        );
+                    } else if $v < WIDE - 1 {
+                        std::arch::asm!(
+                            concat!($load, " {x}, zmmword ptr [{b} + {at}]"),
+                            x = out(zmm_reg) x, b = in(reg) b, at = const $v * 64,
+                            options(readonly, nostack, preserves_flags),
+                        );
+                    } else {
+                        std::arch::asm!(
+                            concat!($load, " {x}{{{mask}}}{{z}}, zmmword ptr [{b} + {at}]"),
+                            x = out(zmm_reg) x, mask = in(kreg) mask, b = in(reg) b, at = const $v * 64,
+                            options(readonly, nostack, preserves_flags),
+                        );
+                    }
                     x
                 }};
             }
-            macro_rules! row {
-                ($step:literal, $i:literal, $b:ident) => {
-                    if $i < ROWS && $i % 2 == 1 {
+            macro_rules! pair {
+                ($step:literal, $j:literal, $b:ident) => {
+                    if 2 * $j < ROWS {
                         for v in 0..WIDE {
                             std::arch::asm!(
                                 concat!($multiply_add, " {sum}, {y}, ", $word, " ptr [{a} + {at}]", $lanes),
-                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $b[v], a = in(reg) a,
-                                at = const ($step * Self::ROWS + $i) * $size,
+                                sum = inout(zmm_reg) sums[2 * $j][v], y = in(zmm_reg) $b[v], a = in(reg) pairs[$j],
+                                at = const if PACKED { $step * Self::ROWS + 2 * $j } else { $step } * $size,
                                 options(readonly, nostack, preserves_flags),
                             );
                         }
-                    } else if $i < ROWS {
+                    }
+                    if 2 * $j + 1 < ROWS {
                         let x: Self;
-                        std::arch::asm!(
-                            concat!($spread, " {x}, ", $word, " ptr [{a} + {at}]"),
-                            x = out(zmm_reg) x, a = in(reg) a,
-                            at = const ($step * Self::ROWS + $i) * $size,
-                            options(readonly, nostack, preserves_flags),
-                        );
+                        if PACKED {
+                            std::arch::asm!(
+                                concat!($spread, " {x}, ", $word, " ptr [{a} + {at}]"),
+                                x = out(zmm_reg) x, a = in(reg) pairs[$j],
+                                at = const ($step * Self::ROWS + 2 * $j + 1) * $size,
+                                options(readonly, nostack, preserves_flags),
+                            );
+                        } else {
+                            std::arch::asm!(
+                                concat!($spread, " {x}, ", $word, " ptr [{a} + {row} + {at}]"),
+                                x = out(zmm_reg) x, a = in(reg) pairs[$j], row = in(reg) row, at = const $step * $size,
+                                options(readonly, nostack, preserves_flags),
+                            );
+                        }
                         for v in 0..WIDE {
                             std::arch::asm!(
                                 concat!($multiply_add, " {sum}, {y}, {x}"),
-                                sum = inout(zmm_reg) sums[$i][v], y = in(zmm_reg) $b[v], x = in(zmm_reg) x,
+                                sum = inout(zmm_reg) sums[2 * $j + 1][v], y = in(zmm_reg) $b[v], x = in(zmm_reg) x,
                                 options(readonly, nostack, preserves_flags),
                             );
                         }
@@ -306,11 +339,14 @@ macro_rules! packed_steps {
             }
             macro_rules! step {
                 ($step:literal) => {{
-                    let mut registers = [load!(ACROSS * $step); WIDE];
+                    let mut registers = [load!($step, 0); WIDE];
                     if WIDE == ACROSS {
-                        registers[1] = load!(ACROSS * $step + 1);
+                        registers[1] = load!($step, 1);
                     }
-                    each_row!(row, $step, 0 1 2 3 4 5 6 7 8 9 10 11, registers);
+                    each_pair!(pair, $step, 0 1 2 3 4 5, registers);
+                    if !PACKED {
+                        b = b.wrapping_offset(b_row);
+                    }
                 }};
             }
             // SAFETY: the caller's promise: the machine has the instructions, and so many elements can be read.
@@ -320,8 +356,10 @@ macro_rules! packed_steps {
                     step!(1);
                     step!(2);
                     step!(3);
-                    a = a.add(STEPS * Self::ROWS);
-                    b = b.add(STEPS * ACROSS * Self::LANES);
+                    pairs = pairs.map(|a| a.wrapping_add(if PACKED { STEPS * Self::ROWS } else { STEPS }));
+                    if PACKED {
+                        b = b.add(STEPS * ACROSS * Self::LANES);
+                    }
                 }
             }
             *all_sums = sums;
@@ -454,7 +492,7 @@ register!(__m512, f32, Avx512, lanes 16, rows 12, square 8, transpose_f32, folde
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_and_ps,
     load_first(from, count) _mm512_maskz_loadu_ps((0xffff_u32 >> (16 - count)) as u16, from),
     store_first(to, count, value) _mm512_mask_storeu_ps(to, (0xffff_u32 >> (16 - count)) as u16, value),
-packed_steps!("vmovups", "vbroadcastss", "vfmadd231ps", "dword", "{{1to16}}", 4);
+steps!("vmovups", "vbroadcastss", "vfmadd231ps", "dword", "{{1to16}}", 4, u16);
 #[inline(always)]
 unsafe fn parted(self, other: Self) -> (Self, Self) {
     // SAFETY: the caller's promise: the machine has the instructions.
@@ -478,4 +516,4 @@ register!(__m512d, f64, Avx512, lanes 8, rows 12, square 4, transpose_f64, folde
     _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_and_pd,
     load_first(from, count) _mm512_maskz_loadu_pd((0xff_u32 >> (8 - count)) as u8, from),
     store_first(to, count, value) _mm512_mask_storeu_pd(to, (0xff_u32 >> (8 - count)) as u8, value),
-    packed_steps!("vmovupd", "vbroadcastsd", "vfmadd231pd", "qword", "{{1to8}}", 8););
+    steps!("vmovupd", "vbroadcastsd", "vfmadd231pd", "qword", "{{1to8}}", 8, u8););
