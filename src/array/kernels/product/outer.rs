@@ -13,7 +13,7 @@ const BLOCK_A: usize = 256 << 10;
 /// Bytes of B packed at once, for all blocks of A to pass by: they come from the third-level cache, once for each.
 const BLOCK_B: usize = 2 << 20;
 
-/// A is not packed for fewer columns of C, in panels.
+/// A is not packed for at most so many columns of C, in panels.
 const FEW_PANELS: usize = 8;
 
 /// Rows of A further apart are packed for fewer panels too, unless the register reads them as well: more of them would
@@ -329,7 +329,7 @@ impl<T: Element> Block<T> {
         for (j, cols) in self.panels(width) {
             let wide = cols.div_ceil(R::LANES);
             // A copy of its own costs more than the first of several tiles loses by it.
-            let packs_beside = packs && near_rows && wide == ACROSS && groups.count > 1;
+            let packs_beside = R::PACKS_BESIDE && packs && near_rows && wide == ACROSS && groups.count > 1;
             // SAFETY: the caller's promise; a panel has room for DEPTH rows of the whole width.
             unsafe {
                 let (from, panel) = (self.from.offset(j as isize * p.b_col), self.b.add(j * DEPTH));

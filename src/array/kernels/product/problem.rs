@@ -113,14 +113,17 @@ impl<T: Element> Problem<T> {
     }
 
     /// Whether a large product turns less as that of its transposed, whose C is turned in the end, and before if it is read.
-    /// That needs B in place of A where it lies, and rows of C that do not overlap.
+    /// That needs B in place of A where it lies, rows of C that do not overlap, enough of them to fill a
+    /// register, and few enough to turn those of A but once.
     fn is_turned<R: Register<Element = T>>(&self) -> bool {
         let turns_c = if self.beta == T::ZERO { self.n } else { 2 * self.n };
         let a = if outer::packs_a::<R>(self.n, (self.a_row, self.a_col)) { self.k } else { 0 };
-        self.a_col == 1
+        self.m > INNER_EDGE
+            && self.a_col == 1
             && self.b_row == 1
             && !outer::packs_a::<R>(self.m, (self.b_col, self.b_row))
             && self.c_row >= self.n as isize
+            && outer::keeps_cols::<R>(self.m, self.k)
             && self.m * (self.k + turns_c) < self.n * self.k + self.m * a
     }
 

@@ -117,6 +117,8 @@ pub trait Register: Copy {
     const SQUARE_OF_FEW: usize = Self::SQUARE;
     /// Whether a tile reads rows of A that lie far apart as fast as packed ones.
     const READS_FAR_ROWS: bool = false;
+    /// Whether the first of several tiles packs B for the others: as many tiles more to compile.
+    const PACKS_BESIDE: bool = true;
     /// Registers in a cache line.
     const LINE: usize = 64 / (Self::LANES * size_of::<Self::Element>());
     /// Runs `kernel` in a function compiled for this register's instruction set.
@@ -148,8 +150,8 @@ pub trait Register: Copy {
     /// The sum of the lanes, folded in halves.
     unsafe fn folded(self) -> Self::Element;
     /// Takes as many of the first steps of a tile as the register knows better than the tile's own loop, and says how many:
-    /// of packed A, `ROWS` elements for each step, and packed B, [`ACROSS`](super::tile::ACROSS) registers for each; or of A
-    /// whose rows are contiguous and B where it lies, with `last` elements to read in the last of its registers.
+    /// of packed A, `Self::ROWS` elements for each step, and packed B, [`ACROSS`](super::tile::ACROSS) registers for each; or
+    /// of A whose rows are contiguous and rows of B anywhere, with `last` elements to read in the last of its registers.
     #[inline(always)]
     unsafe fn steps<const ROWS: usize, const WIDE: usize, const PACKED: bool>(
         _sums: &mut [[Self; WIDE]; ROWS],
@@ -253,6 +255,7 @@ impl<T: Element, const N: usize, I: InstructionSet> Register for Lanes<T, N, I> 
     type Element = T;
     type Instructions = I;
     const LANES: usize = N;
+    const PACKS_BESIDE: bool = false;
     const ROWS: usize = 4;
     const ROWS_ALONE: usize = 4;
     const SQUARE: usize = 4;

@@ -49,13 +49,13 @@ pub fn prefetch<T>(place: *const T) {
     let _ = place;
 }
 
-/// A and B where they lie.
+/// A and B anywhere.
 const DIRECT: u8 = 0;
 /// Both from a packing buffer: A step by step, `R::ROWS` elements for each, and B in whole registers.
 const PACKED: u8 = 1;
 /// Rows of B each where `b_starts` says, in whole registers.
 const GATHERED: u8 = 2;
-/// A and B where they lie, and B's rows are packed on the way.
+/// A and B anywhere, and B's rows are packed on the way.
 const PACKING: u8 = 3;
 
 struct Compute<'t, T, const ROWS: usize, const WIDE: usize, const SOURCE: u8>(&'t Tile<T>);
@@ -158,7 +158,7 @@ unsafe fn compute<R: Register, I: InstructionSet, const ROWS: usize, const WIDE:
         match SOURCE {
             GATHERED if WIDE == 1 => ROWS <= R::ROWS_ALONE,
             // The first of several groups of rows, as even as can be.
-            PACKING => WIDE == ACROSS && ROWS > R::ROWS / 2 && ROWS <= R::ROWS,
+            PACKING => R::PACKS_BESIDE && WIDE == ACROSS && ROWS > R::ROWS / 2 && ROWS <= R::ROWS,
             _ => ROWS <= R::ROWS,
         }
     };
@@ -195,12 +195,14 @@ pub unsafe fn direct<R: Register>(rows: usize, wide: usize, tile: &Tile<R::Eleme
     unsafe { Table::<R, R::Instructions>::DIRECT[rows - 1][wide - 1](tile) }
 }
 
-/// As [`direct`], of all [`ACROSS`] registers; packs B for the [`packed`] tiles below it.
+/// As [`direct`], of all [`ACROSS`] registers and more than half of `R::ROWS` rows, in a register that packs beside; packs B
+/// for the tiles below it.
 ///
 /// # Safety
 /// As [`direct`], and there is room for `depth` rows of packed B.
 #[inline]
 pub unsafe fn packing<R: Register>(rows: usize, tile: &Tile<R::Element>) {
+    debug_assert!(R::PACKS_BESIDE && rows > R::ROWS / 2);
     // SAFETY: the caller's promise, passed on.
     unsafe { Table::<R, R::Instructions>::PACKING[rows - 1][ACROSS - 1](tile) }
 }

@@ -269,11 +269,12 @@ macro_rules! steps {
             depth: usize,
         ) -> usize {
             const STEPS: usize = 4;
+            const { assert!(ROWS <= 12) };
             let mut sums = *all_sums;
             let mask = <$mask>::MAX >> (Self::LANES - last);
             let mut pairs: [_; 6] =
-                std::array::from_fn(|j| if PACKED { a } else { a.wrapping_offset(2 * j as isize * a_row) });
-            let row = a_row * $size;
+                std::array::from_fn(|j| if PACKED { a } else { a.wrapping_offset((2 * j as isize).wrapping_mul(a_row)) });
+            let row = a_row.wrapping_mul($size);
             macro_rules! load {
                 ($step:literal, $v:literal) => {{
                     let x: Self;
@@ -306,7 +307,7 @@ macro_rules! steps {
                             std::arch::asm!(
                                 concat!($multiply_add, " {sum}, {y}, ", $word, " ptr [{a} + {at}]", $lanes),
                                 sum = inout(zmm_reg) sums[2 * $j][v], y = in(zmm_reg) $b[v], a = in(reg) pairs[$j],
-                                at = const if PACKED { $step * Self::ROWS + 2 * $j } else { $step } * $size,
+                                at = const (if PACKED { $step * Self::ROWS + 2 * $j } else { $step }) * $size,
                                 options(readonly, nostack, preserves_flags),
                             );
                         }
